@@ -1,0 +1,51 @@
+# The targets that a user, a contributor and CI call. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup sandbox demo serve test unit lint types bench ari clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(STAMP): setup.cfg pyproject.toml
+	@echo "Setting up the Python environment in $(VENV) (a minute, once)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Hookflash needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: set PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(VENV) || (echo "No venv module: apt-get install python3-venv"; exit 1)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,bench]'
+	@touch $@
+
+setup: $(STAMP) ## the virtual environment with everything in it
+
+sandbox: $(STAMP) ## unpack the private Asterisk (once, into the user's cache)
+	@$(BIN)/python -m asterisk.sandbox
+
+demo: $(STAMP) ## a real call, narrated and measured (VOICE=openai to use OpenAI)
+	@$(BIN)/hookflash demo $(if $(VOICE),--voice $(VOICE))
+
+serve: $(STAMP) ## run the engine beside your own Asterisk (settings: HOOKFLASH_* or hookflash.yaml)
+	@$(BIN)/hookflash serve
+
+test: $(STAMP) lint types sandbox ## everything that must hold before a change is taken
+	@$(BIN)/python -m pytest
+
+unit: $(STAMP) ## the tests that need no Asterisk: seconds
+	@$(BIN)/python -m pytest -m 'not asterisk and not browser and not cluster and not nightly'
+
+lint: $(STAMP) ## ruff and the import rules of the house
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-cache
+
+types: $(STAMP) ## mypy --strict
+	@$(BIN)/mypy
+
+bench: $(STAMP) ## measure the engine against a bare floor; the table goes to var/bench/results.json
+	@$(BIN)/python -m bench
+
+ari: $(STAMP) ## regenerate the ARI client from Asterisk's Swagger files
+	@$(BIN)/python -m asterisk.ari.generate
+
+clean: ## remove what was built here (the Asterisk cache stays)
+	@rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache
