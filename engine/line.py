@@ -1,0 +1,181 @@
+"""The Line protocol: everything that a verb can do to a phone call.
+
+Two implementations satisfy it by shape: `asterisk.line.AsteriskLine` (channels, bridges, media legs) and
+`engine.virtual.VirtualLine` (no telephony; flow tests on a virtual clock).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+
+class LineError(Exception):
+    """The line could not do what was asked; the text says what and why."""
+
+
+class LineGone(LineError):
+    """The caller's side of the call has ended."""
+
+
+DialStatus = Literal["answered", "no_answer", "busy", "declined", "unavailable", "failed", "cancelled"]
+
+
+class Ending(Protocol):
+    """How a leg ended."""
+
+    @property
+    def cause(self) -> int:
+        """Q.850 cause (16: normal clearing)."""
+
+    @property
+    def sip_code(self) -> int | None:
+        """SIP status, when the far side gave one."""
+
+    @property
+    def text(self) -> str:
+        """In words."""
+
+
+class DialResult(Protocol):
+    """How dialling a target ended."""
+
+    @property
+    def status(self) -> DialStatus:
+        """The typed outcome."""
+
+    @property
+    def sip_code(self) -> int | None:
+        """SIP status of the refusal, 200 when answered."""
+
+    @property
+    def q850(self) -> int | None:
+        """Q.850 cause, when known."""
+
+    @property
+    def ring_ms(self) -> int:
+        """From dialling to the outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a call when it arrives. Numbers are E.164 where the carrier gave them so."""
+
+    id: str
+    did: str  # the number that was called
+    caller: str  # the number that calls, "" when withheld
+    caller_name: str = ""
+    direction: Literal["inbound", "outbound"] = "inbound"
+    trunk: str = ""  # the PJSIP endpoint the call came in by
+    headers: Mapping[str, str] = field(default_factory=dict)
+    channel: str = ""  # the telephone system's own id
+
+
+class Media(Protocol):
+    """Audio between the caller and the engine; see `asterisk.media.leg.MediaLeg`."""
+
+    @property
+    def format(self) -> Literal["ulaw", "alaw", "slin", "slin16"]:
+        """How the samples are written."""
+
+    async def send(self, audio: bytes) -> None:
+        """Play after what was handed over before."""
+
+    async def mark(self, name: str) -> None:
+        """An event when everything handed over so far was played."""
+
+    async def flush(self) -> int:
+        """Throw away what was not played; returns milliseconds."""
+
+    def events(self) -> AsyncIterator[Any]:
+        """Caller audio (bytes), MarkReached(name), Drained, Dtmf, Closed(reason)."""
+
+    async def close(self) -> None:
+        """Close; idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialOptions:
+    """How to dial a target."""
+
+    timeout: float = 30.0  # seconds of ringing
+    caller_id: str | None = None  # None: the caller's own number
+    caller_name: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # SIP headers of the INVITE
+    early_media: bool = False
+
+
+class Leg(Protocol):
+    """A second party: dialled, perhaps answered, perhaps connected to the caller."""
+
+    @property
+    def target(self) -> str:
+        """Whom it rings, as the flow wrote it."""
+
+    @property
+    def channel(self) -> str:
+        """The telephone system's own id."""
+
+    @property
+    def ended(self) -> asyncio.Future[Ending]:
+        """Resolves when the leg is gone."""
+
+    async def answered(self) -> DialResult:
+        """Wait until the target answers or will not. Cancelling cancels the dialling. May be awaited again."""
+
+    async def digit(self) -> str:
+        """The next key that this party presses."""
+
+    async def open_media(self) -> Media:
+        """Audio between this party and the engine (a whisper), before it is connected."""
+
+    async def hangup(self, cause: int = 16) -> None:
+        """Hang up or stop ringing. Idempotent."""
+
+
+class Line(Protocol):
+    """One phone call."""
+
+    @property
+    def facts(self) -> Facts:
+        """What was known at its start."""
+
+    @property
+    def ended(self) -> asyncio.Future[Ending]:
+        """Resolves when the caller's side is gone, whoever hung up."""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the call was answered."""
+
+    async def ring(self) -> None:
+        """Tell the caller that it rings (180)."""
+
+    async def answer(self) -> None:
+        """Answer (200). Idempotent. Raises `LineGone`."""
+
+    async def hangup(self, cause: int = 16) -> None:
+        """Hang up (or refuse, before the answer) with a Q.850 cause. Idempotent."""
+
+    async def digit(self) -> str:
+        """The caller's next key; keys pressed earlier wait in order."""
+
+    def drop_digits(self) -> None:
+        """Forget keys pressed so far."""
+
+    async def send_digits(self, digits: str) -> None:
+        """Send DTMF to the caller."""
+
+    async def open_media(self) -> Media:
+        """Audio between the caller and the engine; the same leg while it lives, a new one after `connect` took it away."""
+
+    async def dial(self, target: str, options: DialOptions) -> Leg:
+        """Create a leg and start dialling. The target is ``pjsip:…``, ``tel:…`` or ``teams:…``. Raises `LineError`."""
+
+    async def connect(self, leg: Leg) -> None:
+        """Let the caller and the leg hear each other, in place of the engine's audio."""
+
+    async def close(self) -> None:
+        """Release everything: channels, bridge, media. Leaves nothing behind. Idempotent."""
