@@ -1,0 +1,118 @@
+"""The record of a call: what happened, step by step, as it is kept and shown.
+
+A record is filled in while the call lives and stored at its start, at every step boundary and at its end, so that a crash
+loses no more than the step it interrupts. Times are UTC; durations are milliseconds. Values of variables declared
+``sensitive`` never get here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+def utc_now() -> datetime:
+    """The present moment, with its zone."""
+    return datetime.now(UTC)
+
+
+class Leg(BaseModel):
+    """One party of the call: the caller, the voice's media leg, a hand-off target."""
+
+    id: str
+    kind: Literal["caller", "media", "target"]
+    party: str = ""  # a number, a target as the flow wrote it, or the media driver
+    started: datetime = Field(default_factory=utc_now)
+    answered: datetime | None = None
+    ended: datetime | None = None
+    cause: int | None = None  # Q.850
+    sip_code: int | None = None
+
+
+class Attempt(BaseModel):
+    """One target that was dialled in a hand-off, and how that ended."""
+
+    step: str
+    target: str
+    status: str  # answered, no_answer, busy, declined, unavailable, failed, cancelled
+    sip_code: int | None = None
+    q850: int | None = None
+    ring_ms: int = 0
+    started: datetime = Field(default_factory=utc_now)
+
+
+class StepTrace(BaseModel):
+    """One step that ran. ``path`` is its place in the flow, ``where`` its file and line."""
+
+    id: str | None = None
+    path: str
+    verb: str
+    where: str
+    started: datetime = Field(default_factory=utc_now)
+    ms: int | None = None  # None while it runs
+    outcome: str | None = None
+    detail: str = ""
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class Spoken(BaseModel):
+    """One thing said. ``heard`` is False for what the caller interrupted before it was played."""
+
+    role: Literal["caller", "voice", "system"]
+    text: str
+    at: datetime = Field(default_factory=utc_now)
+    step: str = ""
+    interrupted: bool = False
+
+
+class ToolUse(BaseModel):
+    """One tool that the model called."""
+
+    name: str
+    at: datetime = Field(default_factory=utc_now)
+    ms: int | None = None
+    outcome: str = ""  # ok, error, timeout, cancelled, late
+    step: str = ""
+
+
+class Tokens(BaseModel):
+    """What a provider counted."""
+
+    provider: str
+    model: str = ""
+    turns: int = 0
+    input_text: int = 0
+    input_audio: int = 0
+    cached: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+
+
+class CallRecord(BaseModel):
+    """A whole call."""
+
+    id: str
+    engine: str = ""
+    flow: str = ""
+    revision: str = ""
+    direction: Literal["inbound", "outbound"] = "inbound"
+    did: str = ""
+    caller: str = ""
+    trunk: str = ""
+    started: datetime = Field(default_factory=utc_now)
+    answered: datetime | None = None
+    ended: datetime | None = None
+    outcome: str = "live"  # then: completed, caller_hung_up, handed_off, refused, failed, lost
+    hangup_by: Literal["", "caller", "flow", "target", "engine"] = ""
+    cause: int | None = None
+    error: str = ""  # what went wrong, in words, when something did
+    result: str = ""  # the flow's own result (`hangup: {result: …}`)
+    legs: list[Leg] = Field(default_factory=list)
+    attempts: list[Attempt] = Field(default_factory=list)
+    steps: list[StepTrace] = Field(default_factory=list)
+    transcript: list[Spoken] = Field(default_factory=list)
+    tools: list[ToolUse] = Field(default_factory=list)
+    tokens: list[Tokens] = Field(default_factory=list)
+    timings: dict[str, float] = Field(default_factory=dict)  # ms: setup, first_audio, barge_in, …
