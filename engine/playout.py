@@ -1,0 +1,108 @@
+"""Playout: the engine's ear and mouth on one media leg.
+
+One task (`run`) reads the leg for as long as it lives: caller audio goes to whoever listens, marks and the ledger keep track
+of what was heard. Everybody who plays something hands it over here under an item's name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+
+from asterisk.media.leg import Closed, Dtmf, MarkReached
+from engine.audio import Heard, Ledger
+from engine.line import Media
+
+Listener = Callable[[bytes], Awaitable[None]]
+
+
+class Playout:
+    """Audio to and from the caller. Make it, start `run` in a task group, then use the rest."""
+
+    def __init__(self, media: Media) -> None:
+        self.media = media
+        self.listener: Listener | None = None
+        self.listening = False  # inside the listener: true for long means that it does not take the audio any more
+        self.closed = asyncio.Event()
+        self._ledger = Ledger()
+        self._waiting: dict[str, tuple[str, asyncio.Future[bool]]] = {}  # mark -> item, who waits
+        self._marks = itertools.count(1)
+        self._names = itertools.count(1)
+
+    @property
+    def law(self) -> str:
+        """The line's G.711 law."""
+        return self.media.format
+
+    async def run(self) -> None:
+        """Read the leg until it closes."""
+        try:
+            async for event in self.media.events():
+                if type(event) is bytes:
+                    listener = self.listener
+                    if listener is not None:
+                        self.listening = True
+                        await listener(event)
+                        self.listening = False
+                elif type(event) is MarkReached:
+                    self._reached(event.name)
+                elif type(event) is Closed:
+                    break
+                elif type(event) is Dtmf:
+                    pass  # the line itself reports the caller's digits; counting both would double them
+        finally:
+            self.closed.set()
+            self._settle(played=False)
+
+    def name(self, kind: str) -> str:
+        """A fresh item name."""
+        return f"{kind}{next(self._names)}"
+
+    async def send(self, item: str, audio: bytes) -> None:
+        """Play ``audio`` as part of ``item`` after what was handed over before. The hot path: one count, one write."""
+        self._ledger.hand_over(item, len(audio))
+        await self.media.send(audio)
+
+    async def finish(self, item: str) -> asyncio.Future[bool]:
+        """No more audio of ``item``. The future says True when it was played to its end, False when it was cut off."""
+        mark = f"m{next(self._marks)}"
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self.closed.is_set():
+            future.set_result(False)
+            return future
+        self._waiting[mark] = (item, future)
+        await self.media.mark(mark)
+        return future
+
+    async def play(self, audio: bytes, kind: str = "p") -> bool:
+        """Play a whole sound and wait for its end; True when it was heard to the end. Cancelling takes it back."""
+        item = self.name(kind)
+        await self.send(item, audio)
+        ended = await self.finish(item)
+        try:
+            return await ended
+        except asyncio.CancelledError:
+            if not self.closed.is_set():
+                await self.flush()
+            raise
+
+    async def flush(self) -> list[Heard]:
+        """Silence the line at once; what was cut off, oldest first."""
+        discarded = await self.media.flush()
+        cut = self._ledger.take_back(discarded)
+        self._settle(played=discarded == 0)  # nothing was thrown away: all of it had been heard
+        return cut
+
+    def _reached(self, mark: str) -> None:
+        item, future = self._waiting.pop(mark, ("", None))
+        if future is not None:
+            self._ledger.played_out(item)
+            if not future.done():
+                future.set_result(True)
+
+    def _settle(self, *, played: bool) -> None:
+        for _, future in self._waiting.values():
+            if not future.done():
+                future.set_result(played)
+        self._waiting.clear()

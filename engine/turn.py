@@ -1,0 +1,256 @@
+"""Turn-taking as a pure state machine: events and a clock in, actions out.
+
+It knows who speaks, what is awaited and until when. It has no I/O, no timers and no asyncio: `handle` takes an event and the
+time (seconds, any monotonic clock) and returns what to do; `deadline` says when to call ``handle(Tick(), now)`` next.
+The names of the knobs are LiveKit's where it has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOptions:
+    """Knobs, in seconds. ``None`` switches a limit off."""
+
+    silence: float | None = 8.0  # nobody speaks for so long: reprompt, and after `reprompts` of them give up
+    reprompts: int = 2
+    answer_within: float = 8.0  # the voice owes an answer: no audio for so long is a failed provider
+    max_duration: float | None = None
+    max_turns: int | None = None
+    allow_interruptions: bool = True
+    farewell: float = 4.0  # how long a running utterance may go on once the model asked to finish
+
+
+# ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceAsked:
+    """The engine asked the voice to say something; audio is owed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSpeaks:
+    """The caller began to speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerPauses:
+    """The caller's turn ended; the voice owes an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSpeaks:
+    """The first audio of an utterance was handed to the line."""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceEnded:
+    """The voice finished a response; ``spoke`` tells whether it had speech."""
+
+    spoke: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedOut:
+    """The caller heard an utterance to its end."""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOpened:
+    """A tool runs. After ``filler_after`` seconds the caller should hear something."""
+
+    id: str
+    filler_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolClosed:
+    """A tool ended. ``owed``: its result was given to the voice, which now owes an answer."""
+
+    id: str
+    owed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FinishAsked:
+    """The model asked to leave the step by this exit, and may."""
+
+    exit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A deadline may have passed."""
+
+
+TurnEvent = (
+    VoiceAsked | CallerSpeaks | CallerPauses | VoiceSpeaks | VoiceEnded | PlayedOut | ToolOpened | ToolClosed | FinishAsked | Tick
+)
+
+# ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """Barge-in: silence the line at once, then tell the voice what was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A tool takes long: say its filler."""
+
+    tool: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reprompt:
+    """Nobody speaks: ask whether the caller is there. ``count`` starts with 1."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Leave the step."""
+
+    reason: Literal["exit", "silence", "max_duration", "max_turns", "stalled"]
+    exit: str = ""
+
+
+Action = Hush | Fill | Reprompt | End
+
+
+@dataclass(slots=True)
+class Turn:
+    """The state. Make it with the time at which the conversation starts."""
+
+    options: TurnOptions
+    started: float
+    playing: str | None = None  # the utterance that the caller is hearing
+    caller_speaks: bool = False
+    owed_since: float | None = None  # the voice owes audio since then
+    quiet_since: float | None = None  # nobody speaks since then
+    reprompts: int = 0
+    turns: int = 0
+    leaving: str | None = None
+    leaving_since: float = 0.0
+    ended: bool = False
+    _tools: dict[str, float | None] = field(default_factory=dict)  # id -> when its filler is due
+
+    def __post_init__(self) -> None:
+        self.quiet_since = self.started
+
+    def deadline(self) -> float | None:
+        """When a `Tick` is due next; None: nothing is awaited."""
+        options = self.options
+        due = [filler for filler in self._tools.values() if filler is not None]
+        if options.max_duration is not None:
+            due.append(self.started + options.max_duration)
+        if self.leaving is not None:
+            due.append(self.leaving_since + options.farewell)
+        elif self.owed_since is not None:
+            due.append(self.owed_since + options.answer_within)
+        elif options.silence is not None and self.quiet_since is not None:
+            due.append(self.quiet_since + options.silence)
+        return min(due, default=None)
+
+    def handle(self, event: TurnEvent, now: float) -> list[Action]:
+        """Take in an event at ``now``; what to do about it. After an `End` nothing happens any more."""
+        if self.ended:
+            return []
+        actions = self._take(event, now)
+        self._settle(now)
+        if any(type(action) is End for action in actions):
+            self.ended = True
+        return actions
+
+    def _take(self, event: TurnEvent, now: float) -> list[Action]:
+        match event:
+            case VoiceAsked():
+                self.owed_since = now
+            case CallerSpeaks():
+                return self._caller_speaks()
+            case CallerPauses():
+                self.caller_speaks = False
+                self.owed_since = now
+            case VoiceSpeaks(item):
+                self.playing, self.owed_since, self.caller_speaks = item, None, False
+            case VoiceEnded(spoke):
+                return self._voice_ended(spoke)
+            case PlayedOut(item):
+                if self.playing == item:
+                    self.playing = None
+                    if self.leaving is not None:
+                        return [End("exit", self.leaving)]
+            case ToolOpened(id, filler_after):
+                self._tools[id] = None if filler_after is None else now + filler_after
+                self.owed_since = None
+            case ToolClosed(id, owed):
+                self._tools.pop(id, None)
+                if owed and not self._tools and self.playing is None:
+                    self.owed_since = now
+            case FinishAsked(exit):
+                if self.playing is None:
+                    return [End("exit", exit)]
+                self.leaving, self.leaving_since = exit, now
+            case Tick():
+                return self._tick(now)
+        return []
+
+    def _caller_speaks(self) -> list[Action]:
+        was_speaking = self.playing is not None or self.owed_since is not None
+        if self.playing is not None and not self.options.allow_interruptions:
+            return []
+        self.caller_speaks, self.reprompts = True, 0
+        self.playing = self.owed_since = None
+        actions: list[Action] = [Hush()] if was_speaking else []
+        if self.leaving is not None:
+            actions.append(End("exit", self.leaving))
+        return actions
+
+    def _voice_ended(self, spoke: bool) -> list[Action]:
+        if not spoke:
+            if not self.caller_speaks:
+                self.owed_since = None  # an empty turn: the silence timer takes over
+            return []
+        self.turns += 1
+        if self.options.max_turns is not None and self.turns >= self.options.max_turns:
+            return [End("max_turns")]
+        return []
+
+    def _tick(self, now: float) -> list[Action]:
+        options = self.options
+        if options.max_duration is not None and now >= self.started + options.max_duration:
+            return [End("max_duration")]
+        if self.leaving is not None:
+            return [Hush(), End("exit", self.leaving)] if now >= self.leaving_since + options.farewell else []
+        if self.owed_since is not None and now >= self.owed_since + options.answer_within:
+            return [End("stalled")]
+        for tool, due in self._tools.items():
+            if due is not None and now >= due:
+                self._tools[tool] = None
+                return [Fill(tool)]
+        if options.silence is not None and self.quiet_since is not None and now >= self.quiet_since + options.silence:
+            self.reprompts += 1
+            self.quiet_since = now
+            if self.reprompts > options.reprompts:
+                return [End("silence")]
+            self.owed_since = now
+            return [Reprompt(self.reprompts)]
+        return []
+
+    def _settle(self, now: float) -> None:
+        """The silence timer runs only while nobody speaks, nothing is owed and no tool runs."""
+        busy = self.playing is not None or self.caller_speaks or self.owed_since is not None or bool(self._tools)
+        if busy:
+            self.quiet_since = None
+        elif self.quiet_since is None:
+            self.quiet_since = now
