@@ -159,6 +159,9 @@ class Line(Protocol):
     async def hangup(self, cause: int = 16) -> None:
         """Hang up (or refuse, before the answer) with a Q.850 cause. Idempotent."""
 
+    async def give_back(self) -> bool:
+        """Return the call to what stands behind the engine (the dialplan's fallback). False when there is nothing."""
+
     async def digit(self) -> str:
         """The caller's next key; keys pressed earlier wait in order."""
 

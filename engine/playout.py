@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 
-from asterisk.media.leg import Closed, Dtmf, MarkReached
+from asterisk.media.leg import Closed, Drained, Dtmf, MarkReached
 from engine.audio import Heard, Ledger
 from engine.line import Media
 
@@ -24,6 +24,7 @@ class Playout:
         self.media = media
         self.listener: Listener | None = None
         self.listening = False  # inside the listener: true for long means that it does not take the audio any more
+        self.on_drained: Callable[[], None] | None = None  # nothing is left to play
         self.closed = asyncio.Event()
         self._ledger = Ledger()
         self._waiting: dict[str, tuple[str, asyncio.Future[bool]]] = {}  # mark -> item, who waits
@@ -47,6 +48,9 @@ class Playout:
                         self.listening = False
                 elif type(event) is MarkReached:
                     self._reached(event.name)
+                elif type(event) is Drained:
+                    if self.on_drained is not None:
+                        self.on_drained()
                 elif type(event) is Closed:
                     break
                 elif type(event) is Dtmf:

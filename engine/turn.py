@@ -22,6 +22,7 @@ class TurnOptions:
     max_turns: int | None = None
     allow_interruptions: bool = True
     farewell: float = 4.0  # how long a running utterance may go on once the model asked to finish
+    longest_speech: float = 60.0  # the caller "speaks" for so long: noise, or a lost end of speech; the caller's turn is over
 
 
 # ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -47,6 +48,11 @@ class VoiceSpeaks:
     """The first audio of an utterance was handed to the line."""
 
     item: str
+
+
+@dataclass(frozen=True, slots=True)
+class RanDry:
+    """All audio so far was played but the voice has not ended its utterance: it owes the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +98,9 @@ class Tick:
 
 
 TurnEvent = (
-    VoiceAsked | CallerSpeaks | CallerPauses | VoiceSpeaks | VoiceEnded | PlayedOut | ToolOpened | ToolClosed | FinishAsked | Tick
-)
+    VoiceAsked | CallerSpeaks | CallerPauses | VoiceSpeaks | RanDry | VoiceEnded | PlayedOut | ToolOpened | ToolClosed
+    | FinishAsked | Tick
+)  # fmt: skip
 
 # ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,7 +142,7 @@ class Turn:
     options: TurnOptions
     started: float
     playing: str | None = None  # the utterance that the caller is hearing
-    caller_speaks: bool = False
+    caller_speaks_since: float | None = None
     owed_since: float | None = None  # the voice owes audio since then
     quiet_since: float | None = None  # nobody speaks since then
     reprompts: int = 0
@@ -158,6 +165,8 @@ class Turn:
             due.append(self.leaving_since + options.farewell)
         elif self.owed_since is not None:
             due.append(self.owed_since + options.answer_within)
+        elif self.caller_speaks_since is not None:
+            due.append(self.caller_speaks_since + options.longest_speech)
         elif options.silence is not None and self.quiet_since is not None:
             due.append(self.quiet_since + options.silence)
         return min(due, default=None)
@@ -177,17 +186,20 @@ class Turn:
             case VoiceAsked():
                 self.owed_since = now
             case CallerSpeaks():
-                return self._caller_speaks()
+                return self._caller_speaks(now)
             case CallerPauses():
-                self.caller_speaks = False
+                self.caller_speaks_since = None
                 self.owed_since = now
             case VoiceSpeaks(item):
-                self.playing, self.owed_since, self.caller_speaks = item, None, False
+                self.playing, self.owed_since, self.caller_speaks_since = item, None, None
+            case RanDry():
+                if self.playing is not None and self.owed_since is None:
+                    self.owed_since = now
             case VoiceEnded(spoke):
                 return self._voice_ended(spoke)
             case PlayedOut(item):
                 if self.playing == item:
-                    self.playing = None
+                    self.playing = self.owed_since = None
                     if self.leaving is not None:
                         return [End("exit", self.leaving)]
             case ToolOpened(id, filler_after):
@@ -205,11 +217,11 @@ class Turn:
                 return self._tick(now)
         return []
 
-    def _caller_speaks(self) -> list[Action]:
+    def _caller_speaks(self, now: float) -> list[Action]:
         was_speaking = self.playing is not None or self.owed_since is not None
         if self.playing is not None and not self.options.allow_interruptions:
             return []
-        self.caller_speaks, self.reprompts = True, 0
+        self.caller_speaks_since, self.reprompts = now, 0
         self.playing = self.owed_since = None
         actions: list[Action] = [Hush()] if was_speaking else []
         if self.leaving is not None:
@@ -218,7 +230,7 @@ class Turn:
 
     def _voice_ended(self, spoke: bool) -> list[Action]:
         if not spoke:
-            if not self.caller_speaks:
+            if self.caller_speaks_since is None:
                 self.owed_since = None  # an empty turn: the silence timer takes over
             return []
         self.turns += 1
@@ -234,6 +246,9 @@ class Turn:
             return [Hush(), End("exit", self.leaving)] if now >= self.leaving_since + options.farewell else []
         if self.owed_since is not None and now >= self.owed_since + options.answer_within:
             return [End("stalled")]
+        if self.caller_speaks_since is not None and now >= self.caller_speaks_since + options.longest_speech:
+            self.caller_speaks_since = None
+            return []
         for tool, due in self._tools.items():
             if due is not None and now >= due:
                 self._tools[tool] = None
@@ -249,8 +264,8 @@ class Turn:
 
     def _settle(self, now: float) -> None:
         """The silence timer runs only while nobody speaks, nothing is owed and no tool runs."""
-        busy = self.playing is not None or self.caller_speaks or self.owed_since is not None or bool(self._tools)
-        if busy:
+        speaks = self.playing is not None or self.caller_speaks_since is not None
+        if speaks or self.owed_since is not None or self._tools:
             self.quiet_since = None
         elif self.quiet_since is None:
             self.quiet_since = now

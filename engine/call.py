@@ -1,0 +1,170 @@
+"""Call: one live call. It owns the line, the variables and the record; the walker runs its flow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import structlog
+
+from engine.beside import beside, first_of
+from engine.line import Ending, Line, LineError, LineGone
+from engine.outcome import Goto, Leave, Return, Stop, Unhandled
+from engine.playout import Playout
+from engine.record import CallRecord, Leg, Spoken
+from engine.run import Walker
+from engine.safety import rescue
+from engine.services import Services
+from flows.flow import Flow
+from flows.language import Library
+
+log = structlog.get_logger()
+
+MEDIA_WITHIN = 5.0  # seconds for the media leg to come up
+
+
+class Call:
+    """One call on a line, under a flow. `run` does everything and leaves nothing behind."""
+
+    def __init__(self, line: Line, flow: Flow, library: Library, services: Services) -> None:
+        self.line = line
+        self.library = library
+        self.services = services
+        self.with_person = False  # a person is connected: the AI's time limits no longer count
+        facts = line.facts
+        self.record = CallRecord(
+            id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
+            did=facts.did, caller=facts.caller, trunk=facts.trunk, started=services.clock.now(),
+        )  # fmt: skip
+        self.record.legs.append(Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller))
+        self.walker = Walker(self, flow, {})
+        self._playout: Playout | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._opening = asyncio.Lock()
+
+    # ── What verbs use ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def facts(self) -> dict[str, Any]:
+        """The read-only part of what expressions see: ``call``, ``caller``, ``tenant``, ``now``."""
+        facts = self.line.facts
+        return {
+            "call": {
+                "id": facts.id, "direction": facts.direction, "trunk": facts.trunk, "did": facts.did,
+                "headers": dict(facts.headers), "started": self.record.started,
+            },
+            "caller": {"number": facts.caller, "name": facts.caller_name, "anonymous": not facts.caller},
+            "tenant": dict(self.services.tenant),
+            "now": self.services.clock.now(),
+        }  # fmt: skip
+
+    async def playout(self) -> Playout:
+        """The audio to and from the caller; opens the media leg when there is none. Raises `LineError`, `LineGone`."""
+        async with self._opening:
+            if self._playout is None or self._playout.closed.is_set():
+                try:
+                    async with asyncio.timeout(MEDIA_WITHIN):
+                        media = await self.line.open_media()
+                except TimeoutError:
+                    raise LineError(f"no media connection within {MEDIA_WITHIN:.0f} s") from None
+                assert self._group is not None, "a call has audio only while it runs"
+                self._playout = Playout(media)
+                self._group.create_task(self._playout.run(), name=f"playout {self.record.id}")
+            return self._playout
+
+    def said(self, role: str, text: str, *, interrupted: bool = False) -> None:
+        """Write down something that was said."""
+        step = self.record.steps[-1].path if self.record.steps else ""
+        self.record.transcript.append(
+            Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)  # type: ignore[arg-type]
+        )
+
+    async def save(self) -> None:
+        """Keep the record as it is now."""
+        await self.services.records.save(self.record)
+
+    # ── Its life ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> CallRecord:
+        """Run the flow until the call ends. Never raises but on cancellation, and leaves no channel, task or socket."""
+        structlog.contextvars.bind_contextvars(call_id=self.record.id, flow=self.record.flow)
+        await self.save()
+        try:
+            await self._live()
+        except asyncio.CancelledError:
+            self._ended("lost", by="engine", error="the engine was stopped")
+            raise
+        finally:
+            await self._release()
+        return self.record
+
+    async def _live(self) -> None:
+        try:
+            async with beside() as group:
+                self._group = group
+                await first_of(self._walk(), self._hung_up())
+        except LineGone:
+            self._ended("caller_hung_up", by="caller")
+        except Exception as error:
+            log.exception("call failed", error=str(error))
+            self._ended("failed", by="engine", error=f"{type(error).__name__}: {error}")
+        if self.line.ended.done():
+            self._ended("caller_hung_up", by="caller", ending=self.line.ended.result())
+        await self._wind_up()
+
+    async def _walk(self) -> None:
+        """The flow from its first step to its end, whatever that is."""
+        try:
+            await self.walker.run()
+            stop = Stop()
+        except Stop as reason:
+            stop = reason
+        except Unhandled as failure:
+            self.record.error = str(failure)
+            log.error("the flow failed and does not say what then", step=str(failure))
+            stop = await rescue(self)
+        except (LineError, Leave) as error:
+            if isinstance(error, LineGone):
+                raise
+            self.record.error = str(error)
+            stop = await rescue(self)
+        self.record.result = stop.result or self.record.result
+        self._ended("handed_off" if self.with_person else "failed" if self.record.error else "completed", by=stop.by)
+        with contextlib.suppress(LineError):
+            await self.line.hangup(stop.cause)
+
+    async def _hung_up(self) -> None:
+        await asyncio.shield(self.line.ended)
+
+    async def _wind_up(self) -> None:
+        """The flow's `hangup` handler: steps that need no caller, in bounded time."""
+        try:
+            async with asyncio.timeout(self.services.wind_up):
+                await self.walker.after_hangup()
+        except TimeoutError:
+            log.warning("the hangup handler took too long and was stopped", seconds=self.services.wind_up)
+        except (Goto, Return, Stop):
+            pass  # a way out of a handler that has nothing behind it
+        except Exception as error:
+            log.warning("the hangup handler failed", error=str(error))
+
+    async def _release(self) -> None:
+        try:
+            async with asyncio.timeout(self.services.wind_up):
+                await asyncio.shield(asyncio.ensure_future(self.line.close()))
+        except Exception as error:
+            log.error("the line could not be released", error=f"{type(error).__name__}: {error}")
+        self._ended("completed", by="flow")
+        await self.save()
+        structlog.contextvars.unbind_contextvars("call_id", "flow")
+
+    def _ended(self, outcome: str, *, by: str, error: str = "", ending: Ending | None = None) -> None:
+        """Note how the call ended; the first to say so is right, but a cause may come later."""
+        record = self.record
+        if ending is not None and record.cause is None:
+            record.cause = ending.cause
+        if record.ended is None:
+            record.ended = self.services.clock.now()
+            record.outcome = "handed_off" if self.with_person and outcome == "caller_hung_up" else outcome
+            record.hangup_by = by  # type: ignore[assignment]
+            record.error = record.error or error

@@ -1,0 +1,35 @@
+"""What the caller hears while somebody else is being rung: ringback or music, from the engine, until it is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from engine.audio import load, ringback, tone
+from engine.playout import Playout
+
+Comfort = Literal["ringback", "music"]
+
+
+@lru_cache(maxsize=8)
+def _sound(kind: str, law: str, file: Path | None) -> bytes:
+    if file is not None:
+        return load(file, law)
+    return ringback(law) if kind == "ringback" else _melody(law)
+
+
+def _melody(law: str) -> bytes:
+    """Eight quiet bars of broken chords, for houses that bring no music of their own."""
+    chords = [(262, 330, 392), (220, 262, 330), (175, 220, 262), (196, 247, 294)] * 2
+    notes = [note for chord in chords for note in (*chord, chord[1])]
+    return b"".join(tone((float(note), note / 2), 300, law, 0.03) for note in notes)
+
+
+async def keep_company(playout: Playout, kind: Comfort, music: Path | None = None) -> None:
+    """Play in a loop until cancelled; then the line falls silent at once."""
+    sound = _sound(kind, playout.law, music if kind == "music" else None)
+    while await playout.play(sound, "comfort"):
+        pass
+    await asyncio.Event().wait()  # the leg closed: whoever waits for the target decides what happens now

@@ -1,0 +1,280 @@
+"""The walker: runs the steps of one flow for one call, and decides what happens when a step ends.
+
+A flow that is called by another runs under a walker of its own, with its own variables; the two share the call and nothing
+else. Handlers of the inner flow come first, then those of the flows that called it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from engine.beside import first_of
+from engine.line import LineError, LineGone
+from engine.outcome import Goto, Leave, Outcome, Return, StepError, Unhandled
+from engine.record import StepTrace
+from engine.values import declare, fit
+from flows.expressions import ExpressionError
+from flows.flow import Flow, Handler, Step
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+log = structlog.get_logger()
+
+MAX_STEPS = 1000  # a call that runs more steps than this loops
+MAX_JUMPS = 32  # jumps with no word or key from the caller in between
+
+# Which handler answers for an outcome that no step handled; every other one goes to `error`.
+HANDLER_OF = {"silence": "silence", "provider_error": "provider_down"}
+
+
+class HandlerFired(Leave):
+    """An event outside the step's own doing took the call elsewhere (a key, the time limit)."""
+
+    def __init__(self, owner: Walker, handler: Handler) -> None:
+        super().__init__(handler.event)
+        self.owner = owner
+        self.handler = handler
+
+
+class Walker:
+    """Runs one flow. ``parent`` is the walker of the flow that called it."""
+
+    def __init__(self, call: Call, flow: Flow, given: Mapping[str, Any], parent: Walker | None = None) -> None:
+        self.call = call
+        self.flow = flow
+        self.parent = parent
+        self.input = dict(given)
+        self.vars = declare(flow.vars)
+        self.steps: dict[str, dict[str, Any]] = {}
+        self._spent: set[str] = set()  # handlers that ran: each answers for one failure
+        self._root: Walker = parent._root if parent else self
+        self._count = 0
+        self._jumps = 0
+
+    # ── For verbs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def context(self) -> dict[str, Any]:
+        """What expressions see."""
+        return {**self.call.facts(), "vars": self.vars, "input": self.input, "steps": self.steps}
+
+    def heard_caller(self) -> None:
+        """The caller said or pressed something: the flow is not looping on its own."""
+        self._root._jumps = 0
+
+    def set(self, name: str, value: Any) -> None:
+        """Give a declared variable a value. Raises `StepError` when it does not fit the declaration."""
+        self.vars[name] = fit(value, self.flow.vars[name].type, f"vars.{name}")
+
+    async def section(self, name: str) -> Mapping[str, Any]:
+        """Run a section as a subroutine; what its `return` gives."""
+        try:
+            await self.run_steps(self.flow.sections[name])
+        except Return as back:
+            return back.values
+        return {}
+
+    async def subflow(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run another flow and come back; what its `return` gives. Raises `Unhandled` when it fails."""
+        inner = Walker(self.call, self.call.library.flows[name], given, parent=self)
+        try:
+            await inner.run()
+        except Return as back:
+            return back.values
+        return {}
+
+    # ── Running ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """The whole flow. Raises what ends it: `Stop`, `Return`, `Unhandled`; returns when its last step has run."""
+        limit = self.flow.max_call
+        if limit is None or self.parent is not None:
+            return await self._walk(self.flow.steps)
+        timer = asyncio.get_running_loop().time() + limit
+        if await first_of(self._walk(self.flow.steps), self._time_limit(timer)) == 1:
+            handler = self._handler("max_call") or self._handler("error")
+            self.call.record.error = self.call.record.error or f"max_call: the call lasted {limit:.0f} s"
+            if handler is not None:
+                await self._walk(self._steps_of(handler))
+        return None
+
+    async def after_hangup(self) -> None:
+        """The `hangup` handler, if the flow has one."""
+        for handler in self.flow.handlers:
+            if handler.event == "hangup":
+                await self.run_steps(self._steps_of(handler))
+
+    async def _time_limit(self, until: float) -> None:
+        while (left := until - asyncio.get_running_loop().time()) > 0 or self.call.with_person:
+            await asyncio.sleep(max(left, 1.0))
+
+    async def _walk(self, steps: Sequence[Step]) -> None:
+        """Run steps and follow jumps and handlers until there is nothing left to run."""
+        while True:
+            try:
+                return await self.run_steps(steps)
+            except Goto as jump:
+                self._jump(jump.section)
+                steps = self.flow.sections[jump.section]
+            except HandlerFired as fired:
+                if fired.owner is not self:
+                    raise
+                steps = self._steps_of(fired.handler)
+            except Unhandled as failure:
+                handler = self._answer_for(failure)
+                if handler is None:
+                    raise
+                steps = self._steps_of(handler)
+
+    async def run_steps(self, steps: Sequence[Step]) -> None:
+        """Run a list of steps, each with what its outcome leads to."""
+        for step in steps:
+            if step.disabled or (step.when is not None and not self._holds(step)):
+                continue
+            outcome = await self._attempt(step)
+            await self._follow(step, outcome)
+
+    def _holds(self, step: Step) -> bool:
+        assert step.when is not None
+        try:
+            return bool(step.when.evaluate(self.context()))
+        except ExpressionError as error:
+            raise Unhandled(step, Outcome("error", detail=str(error))) from error
+
+    async def _follow(self, step: Step, outcome: Outcome) -> None:
+        """Go where an outcome leads: its own steps, those that stand for any failure, a `catch`, or the next step."""
+        known = step.verb.outcomes(step.fields)
+        bad = outcome.name in known.bad or outcome.name == "error"
+        for name in (outcome.name, known.any_bad if bad else None):
+            if name is not None and name in step.outcomes:
+                return await self._guarded(step, step.outcomes[name])
+        if not bad:
+            return None
+        if step.catch is not None:
+            return await self.run_steps(step.catch)
+        raise Unhandled(step, outcome)
+
+    async def _guarded(self, step: Step, steps: Sequence[Step]) -> None:
+        """Steps below a step that has a `catch`: it answers for them, too."""
+        try:
+            await self.run_steps(steps)
+        except Unhandled:
+            if step.catch is None:
+                raise
+            await self.run_steps(step.catch)
+
+    async def _attempt(self, step: Step) -> Outcome:
+        """Run a step, again when it has `retry` and ended badly; note every run in the trace."""
+        retry = step.retry
+        tries = 1 + (retry.max if retry else 0)
+        outcome = Outcome()
+        for attempt in range(tries):
+            outcome = await self._traced(step)
+            if outcome.name not in (*step.verb.outcomes(step.fields).bad, "error"):
+                break
+            if retry is not None and attempt + 1 < tries:
+                await asyncio.sleep(retry.delay * retry.backoff**attempt)
+        if step.id is not None:
+            self.steps[step.id] = {"outcome": outcome.name, **outcome.data}
+        return outcome
+
+    async def _traced(self, step: Step) -> Outcome:
+        self._root._count += 1
+        if self._root._count > MAX_STEPS:
+            raise Unhandled(step, Outcome("error", detail=f"loop: the call ran {MAX_STEPS} steps"))
+        record = self.call.record
+        trace = StepTrace(
+            id=step.id, path=step.path, verb=step.verb.name, where=str(step.where), started=self.call.services.clock.now()
+        )
+        record.steps.append(trace)
+        await self.call.save()
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        outcome = Outcome("cancelled")
+        try:
+            outcome = await self._timed(step)
+        except Leave as way_out:
+            outcome = Outcome("done", detail=type(way_out).__name__.lower())
+            raise
+        finally:
+            trace.ms = int((clock() - started) * 1000)
+            trace.outcome, trace.detail = outcome.name, trace.detail or outcome.detail
+            self.call.services.metrics.step(self.flow.name, step.verb.name, outcome.name)
+        if getattr(step.verb, "interactive", False):
+            self.heard_caller()
+        return outcome
+
+    async def _timed(self, step: Step) -> Outcome:
+        """Run a step under its own time limit; a failure that the verb reports becomes its failure outcome."""
+        failure = getattr(step.verb, "failure", "error")
+        try:
+            async with asyncio.timeout(step.timeout) as limit:
+                return await self._interruptible(step)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            names = step.verb.outcomes(step.fields).names
+            return Outcome("timeout" if "timeout" in names else failure, detail=f"longer than {step.timeout} s")
+        except StepError as error:
+            known = (*step.verb.outcomes(step.fields).names, "error")
+            return Outcome(error.outcome if error.outcome in known else failure, detail=str(error))
+        except (ExpressionError, LineError) as error:
+            if isinstance(error, LineGone):
+                raise
+            return Outcome(failure, detail=str(error))
+
+    async def _interruptible(self, step: Step) -> Outcome:
+        """Run a step; a key that a `dtmf` handler waits for takes the call there, unless the step reads keys itself."""
+        handlers = {} if step.verb.takes_digits or self.call.with_person else self._digit_handlers()  # type: ignore[attr-defined]
+        if not handlers:
+            return await step.verb.run(step, self.call)  # type: ignore[attr-defined, no-any-return]
+        outcomes: list[Outcome] = []
+
+        async def run() -> None:
+            outcomes.append(await step.verb.run(step, self.call))  # type: ignore[attr-defined]
+
+        await first_of(run(), self._watch_digits(handlers))
+        return outcomes[0]
+
+    async def _watch_digits(self, handlers: Mapping[str, HandlerFired]) -> None:
+        while True:
+            digit = await self.call.line.digit()
+            self.heard_caller()
+            if digit in handlers:
+                raise handlers[digit]
+
+    # ── Handlers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _digit_handlers(self) -> dict[str, HandlerFired]:
+        found = self.parent._digit_handlers() if self.parent is not None else {}
+        for handler in self.flow.handlers:
+            if handler.event == "dtmf" and handler.digits:
+                found.update({digit: HandlerFired(self, handler) for digit in handler.digits})
+        return found
+
+    def _handler(self, event: str) -> Handler | None:
+        """The flow's handler of an event, once."""
+        for handler in self.flow.handlers:
+            if handler.event == event and event not in self._spent:
+                self._spent.add(event)
+                return handler
+        return None
+
+    def _answer_for(self, failure: Unhandled) -> Handler | None:
+        self.call.record.error = self.call.record.error or str(failure)
+        log.warning("a step failed and the flow's handler takes over", step=str(failure))
+        special = HANDLER_OF.get(failure.outcome.name)
+        return (self._handler(special) if special else None) or self._handler("error")
+
+    def _steps_of(self, handler: Handler) -> Sequence[Step]:
+        return self.flow.sections[handler.goto] if handler.goto is not None else handler.steps
+
+    def _jump(self, section: str) -> None:
+        self._root._jumps += 1
+        if self._root._jumps > MAX_JUMPS:
+            step = self.flow.sections[section][0]
+            raise Unhandled(step, Outcome("error", detail=f"loop: {MAX_JUMPS} jumps without a word from the caller"))

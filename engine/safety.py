@@ -1,0 +1,52 @@
+"""The last resort: a flow failed and does not say what then. The caller reaches a person, or hears that it is not possible."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from engine.handoff import Plan, Round, hand_off, stay_connected
+from engine.line import LineError, LineGone
+from engine.outcome import Stop
+from providers.voice import VoiceError
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+log = structlog.get_logger()
+
+APOLOGY = "We are sorry, we cannot take your call right now. Please call again later."
+TEMPORARY_FAILURE = 41  # Q.850
+
+
+async def rescue(call: Call) -> Stop:
+    """Ring the safety destination; else give the call back to the dialplan; else apologise. How the call then ends."""
+    destination = call.services.safety_destination
+    if destination is not None:
+        try:
+            plan = Plan(rounds=[Round((destination,), timeout=60.0)], timeout=60.0)
+            result = await hand_off(call, plan, "safety")
+            if result.leg is not None:
+                await stay_connected(call, result.leg)
+                return Stop(by="target")
+            log.error("the safety destination did not answer", target=destination, status=result.status)
+        except LineGone:
+            raise
+        except LineError as error:
+            log.error("the safety destination could not be rung", target=destination, error=str(error))
+    if await call.line.give_back():
+        return Stop(by="engine", result="given back to the dialplan")
+    await _apologise(call)
+    return Stop(by="engine", cause=TEMPORARY_FAILURE)
+
+
+async def _apologise(call: Call) -> None:
+    try:
+        await call.line.answer()
+        playout = await call.playout()
+        await playout.play(await call.services.speech.audio(APOLOGY, playout.law))
+    except LineGone:
+        raise
+    except (LineError, VoiceError) as error:
+        log.error("not even the apology could be played", error=str(error))

@@ -1,0 +1,52 @@
+"""What a call needs from the house around it. The engine makes one of these; a flow test makes one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from engine.http import Http
+from engine.metrics import Metrics
+from engine.record import CallRecord
+from engine.speech import Speech
+from engine.voices import Voices
+
+
+class Keeper(Protocol):
+    """Where records go. Saving never waits for a disk."""
+
+    async def save(self, record: CallRecord) -> None:
+        """Keep the record as it is now; the newest of a call wins."""
+
+
+class Clock:
+    """The time of day, in step with the event loop's clock, so that a virtual loop carries a virtual date."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._start = start or datetime.now(UTC)
+        self._zero = asyncio.get_running_loop().time()
+
+    def now(self) -> datetime:
+        """The present moment, with a zone."""
+        return self._start + timedelta(seconds=asyncio.get_running_loop().time() - self._zero)
+
+
+@dataclass(slots=True)
+class Services:
+    """Shared by all calls of an engine."""
+
+    voices: Voices
+    speech: Speech
+    http: Http
+    records: Keeper
+    metrics: Metrics
+    clock: Clock
+    engine: str = "engine"
+    safety_destination: str | None = None  # who is rung when a flow fails and says nothing of it
+    caller_id: str | None = None  # shown to hand-off targets when the flow says nothing
+    tenant: Mapping[str, Any] = field(default_factory=dict)
+    connect_timeout: float = 5.0  # for a voice
+    wind_up: float = 10.0  # for the `hangup` handler

@@ -1,0 +1,30 @@
+"""Spoken prompts: text to telephone audio, by the provider that the settings name for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine.voices import Voices
+from providers.voice import ALAW, ULAW, VoiceError
+
+SPEAK_WITHIN = 10.0  # seconds for one prompt; a synthesiser that needs longer is broken
+
+
+class Speech:
+    """Text to speech for `say`, `menu`, `gather` and everything else that is spoken to the letter."""
+
+    def __init__(self, voices: Voices, provider: str = "rehearsal") -> None:
+        self._voices = voices
+        self._provider = provider
+
+    async def audio(self, text: str, law: str, *, voice: str | None = None, language: str | None = None) -> bytes:
+        """The prompt as G.711 in the line's law. Raises `VoiceError`."""
+        speaker = self._voices.get(self._provider).speaker()
+        if speaker is None:
+            raise VoiceError(f"the provider {self._provider!r} cannot speak prompts: set speech.provider to one that can")
+        format = ALAW if law == "alaw" else ULAW
+        try:
+            async with asyncio.timeout(SPEAK_WITHIN):
+                return await speaker.speak(text, voice=voice, language=language, format=format)
+        except TimeoutError:
+            raise VoiceError(f"the provider {self._provider!r} took over {SPEAK_WITHIN:.0f} s for a prompt") from None

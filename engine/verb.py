@@ -1,0 +1,64 @@
+"""A verb as the engine sees it: what the language knows of it (`flows.verb.Verb`), and how it acts on a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from flows.verb import Fields, Outcomes
+
+if TYPE_CHECKING:
+    from engine.call import Call
+    from engine.outcome import Outcome
+    from flows.flow import Step
+    from flows.problems import Problem
+    from flows.scope import Scope
+
+GROUP = "hookflash.verbs"
+
+
+class Verb:
+    """Base with the usual answers; a verb overrides what differs. See `flows.verb.Verb` for what each means."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Fields: ClassVar[type[Fields]]
+    shorthand: ClassVar[str | None] = None
+    falls_through: ClassVar[bool] = True
+    interactive: ClassVar[bool] = False
+    needs_caller: ClassVar[bool] = True
+    takes_digits: ClassVar[bool] = False  # the step reads keys itself: `dtmf` handlers stay quiet
+    failure: ClassVar[str] = "error"  # the outcome of a step that raised `StepError`
+    ways_to_end: ClassVar[Outcomes] = Outcomes()
+
+    def outcomes(self, fields: Any) -> Outcomes:
+        """The outcomes of a step with these fields."""
+        return self.ways_to_end
+
+    def saves(self, fields: Any) -> Mapping[str, str]:
+        """What ``steps.<id>`` gains, with types."""
+        return {}
+
+    def sections(self, fields: Any) -> Iterable[str]:
+        """Sections that the step may go to or call."""
+        return ()
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """What only this verb knows to be wrong."""
+        return ()
+
+    async def run(self, step: Step, call: Call) -> Outcome:
+        """Act on the call. May raise `StepError`, or one of the ways out of `engine.outcome`. Cancelled on hang-up."""
+        raise NotImplementedError
+
+
+def installed() -> dict[str, Verb]:
+    """All verbs, ours and plugins', by name. Two verbs of one name are an error."""
+    verbs: dict[str, Verb] = {}
+    for point in entry_points(group=GROUP):
+        verb: Verb = point.load()()
+        if verb.name in verbs:
+            raise ValueError(f"two installed packages bring a verb named {verb.name!r}: {point.value} is one of them")
+        verbs[verb.name] = verb
+    return verbs

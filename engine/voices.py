@@ -1,0 +1,33 @@
+"""The providers that are in use: loaded by name when a flow first names them, closed with the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from providers.registry import load
+from providers.voice import Provider
+
+
+class Voices:
+    """Providers by name. ``settings`` holds each one's own settings (keys, URLs, models)."""
+
+    def __init__(self, settings: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        self._settings = settings or {}
+        self._loaded: dict[str, Provider] = {}
+
+    def add(self, name: str, provider: Provider) -> None:
+        """Use this provider under this name (tests, embedded use)."""
+        self._loaded[name] = provider
+
+    def get(self, name: str) -> Provider:
+        """The provider; imported and made when first asked for, so do that at start. Raises `providers.voice.VoiceError`."""
+        provider = self._loaded.get(name)
+        if provider is None:
+            provider = self._loaded[name] = load(name, self._settings.get(name, {}))
+        return provider
+
+    async def close(self) -> None:
+        """Close them all."""
+        for provider in self._loaded.values():
+            await provider.close()
+        self._loaded.clear()
