@@ -1,7 +1,8 @@
 """A media leg: the audio between Asterisk and the engine for one channel, behind one small protocol.
 
-The leg hides who owns the 20 ms clock: Asterisk (websocket) or the driver itself (audiosocket, rtp). The owner hands over
-audio as it comes, faster than real time if it likes; the leg keeps what cannot be written yet, and says what was played.
+The leg hides who owns the 20 ms clock: Asterisk (websocket) or the driver itself (audiosocket, rtp). The owner hands
+over audio as it comes, faster than real time if it likes; the leg keeps what cannot be written yet, and says what was
+played. When nothing is left to play the leg plays silence by itself: the caller's RTP never stops.
 Audio is raw bytes in the leg's format (µ-law: 8 bytes a millisecond).
 """
 
@@ -25,7 +26,7 @@ class MarkReached:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """Nothing is left to play."""
+    """Everything handed over was played (not said after a flush: what `flush` returns is drained already)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class MediaLeg(Protocol):
     format: Format
 
     async def send(self, audio: bytes) -> None:
-        """Hand over audio to play after what was handed over before. Never blocks for long; after close does nothing."""
+        """Hand over audio, of any length, to play after what came before. Does not wait; after close does nothing."""
 
     async def mark(self, name: str) -> None:
         """Ask for `MarkReached` when everything handed over so far was played. Names are short (16 characters)."""
