@@ -142,7 +142,7 @@ class Instance:
         return self._folders.log
 
     async def start(self) -> None:
-        """Start the process and wait until it takes calls. Raises SandboxError or PortTakenError, with nothing left over."""
+        """Start the process and wait until it takes calls. Raises SandboxError, with nothing left over."""
         began = time.monotonic()
         self._write_configuration()
         with (self.log / "console.log").open("ab") as console:

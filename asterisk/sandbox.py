@@ -23,16 +23,16 @@ from asterisk.config import AriUser, AsteriskConfig, Certificate, Folders, Http,
 from asterisk.config.render import template
 from asterisk.debian import UnpackError, cache_folder
 from asterisk.installation import Installation, locate
-from asterisk.instance import SandboxError, Instance, PortTakenError
+from asterisk.instance import Instance, PortTakenError, SandboxError
 from asterisk.ports import NoPortsLeftError, Ports
 
 __all__ = [
-    "SandboxError",
     "Installation",
     "Instance",
     "NoPortsLeftError",
     "PortTakenError",
     "Ports",
+    "SandboxError",
     "UnpackError",
     "certificate",
     "locate",
@@ -98,7 +98,8 @@ async def pair(
     found = installation or await asyncio.to_thread(locate)
     for attempt in range(1, _ATTEMPTS + 1):
         async with AsyncExitStack() as stack:
-            pbx, world = _wired(found, folder, choose_pbx, extra_pbx or {}, extra_world or {})
+            ports = stack.enter_context(Ports.claim()), stack.enter_context(Ports.claim())
+            pbx, world = _wired(found, folder, ports, choose_pbx, extra_pbx or {}, extra_world or {})
             try:
                 await stack.enter_async_context(world)
                 await stack.enter_async_context(pbx)
@@ -132,18 +133,18 @@ def certificate(installation: Installation, folder: Path) -> Certificate:
     return files
 
 
-def _loopback(installation: Installation, ports: Ports, folders: Folders, application: str) -> AsteriskConfig:
+def _loopback(installation: Installation, ports: Ports, folders: Folders, name: str) -> AsteriskConfig:
     """An Asterisk that is reached on loopback alone. Its ARI password is as secret as the folder."""
     return AsteriskConfig(
         version=str(installation.version),
-        application=application,
+        application="world" if name == "world" else "hookflash",
         # Plain: a crypted password costs Asterisk milliseconds of CPU on every request.
         users=(AriUser(password=secrets.token_hex(16), password_format="plain"),),
         http=Http(port=ports.http, permit=("127.0.0.0/8",)),
         sip=Sip(
             bind="127.0.0.1",
             port=ports.sip,
-            tls_bind=WORLD_TLS_ADDRESS if application == "world" else PBX_TLS_ADDRESS,
+            tls_bind=WORLD_TLS_ADDRESS if name == "world" else PBX_TLS_ADDRESS,
             tls_port=ports.sips,
             certificate=certificate(installation, folders.etc),
             media_address="127.0.0.1",
@@ -157,11 +158,12 @@ def _loopback(installation: Installation, ports: Ports, folders: Folders, applic
 def _wired(
     installation: Installation,
     folder: Path | None,
+    claimed: tuple[Ports, Ports],
     choose_pbx: Choice,
     extra_pbx: Mapping[str, str],
     extra_world: Mapping[str, str],
 ) -> tuple[Instance, Instance]:
-    pbx_ports, world_ports = Ports.claim(), Ports.claim()
+    pbx_ports, world_ports = claimed
     shared: list[Certificate] = []
 
     def configure_world(ports: Ports, folders: Folders) -> AsteriskConfig:
@@ -175,7 +177,7 @@ def _wired(
         return config.model_copy(update={"trunks": trunks})
 
     def configure_pbx(ports: Ports, folders: Folders) -> AsteriskConfig:
-        config = _loopback(installation, ports, folders, "hookflash")
+        config = _loopback(installation, ports, folders, "pbx")
         teams = Teams(hosts=(WORLD_TLS_ADDRESS,), port=world_ports.sips, match=(WORLD_TLS_ADDRESS,), qualify_s=0)
         carrier = _local_trunk("carrier", "127.0.0.1", world_ports.sip, "udp")
         sip = config.sip.model_copy(update={"certificate": shared[0]})
