@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -72,12 +72,12 @@ class Call:
                 self._group.create_task(self._playout.run(), name=f"playout {self.record.id}")
             return self._playout
 
-    def said(self, role: str, text: str, *, interrupted: bool = False) -> None:
+    def said(self, role: Literal["caller", "voice", "system"], text: str, *, interrupted: bool = False) -> Spoken:
         """Write down something that was said."""
         step = self.record.steps[-1].path if self.record.steps else ""
-        self.record.transcript.append(
-            Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)  # type: ignore[arg-type]
-        )
+        spoken = Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)
+        self.record.transcript.append(spoken)
+        return spoken
 
     async def save(self) -> None:
         """Keep the record as it is now."""

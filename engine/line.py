@@ -165,6 +165,9 @@ class Line(Protocol):
     async def digit(self) -> str:
         """The caller's next key; keys pressed earlier wait in order."""
 
+    async def digit_waiting(self) -> None:
+        """Until a key was pressed that nobody has read yet; it stays unread."""
+
     def drop_digits(self) -> None:
         """Forget keys pressed so far."""
 

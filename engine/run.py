@@ -81,10 +81,13 @@ class Walker:
     async def subflow(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run another flow and come back; what its `return` gives. Raises `Unhandled` when it fails."""
         inner = Walker(self.call, self.call.library.flows[name], given, parent=self)
+        self.call.walker = inner
         try:
             await inner.run()
         except Return as back:
             return back.values
+        finally:
+            self.call.walker = self
         return {}
 
     # ── Running ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,321 @@
+"""Conversation: joins a line and a voice, and obeys `turn.py`.
+
+Three things run while it lasts: the ear (the playout's own task hands caller audio to the voice), the mouth (voice events; audio
+goes straight to the line) and the control loop, the only place where turn-taking is decided. Audio never waits for control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from engine.beside import beside
+from engine.outcome import Outcome
+from engine.playout import Playout
+from engine.record import Spoken, Tokens
+from engine.toolbox import FINISH, Toolbox
+from engine.turn import (
+    Action, CallerPauses, CallerSpeaks, End, Fill, FinishAsked, Hush, PlayedOut, RanDry, Reprompt, Tick, ToolClosed, ToolOpened,
+    Turn, TurnEvent, TurnOptions, VoiceAsked, VoiceEnded, VoiceSpeaks,
+)  # fmt: skip
+from providers.voice import (
+    Audio, Capabilities, Expiring, Failed, Interrupted, SpeechStarted, SpeechStopped, ToolCall, ToolCancelled, TurnDone, Usage,
+    UserText, Voice, VoiceEvent, VoiceText, Warned,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+log = structlog.get_logger()
+
+CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
+DEAF_AFTER = 3.0  # seconds in which a provider takes no audio: it is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The voice is gone or useless."""
+
+    reason: str
+
+
+class Conversation:
+    """One `converse` step. The voice is connected; `run` talks until there is an outcome, and closes the voice."""
+
+    def __init__(
+        self, call: Call, playout: Playout, voice: Voice, name: str, capabilities: Capabilities, toolbox: Toolbox,
+        options: TurnOptions, *, greeting: str | None, reprompt: str,
+    ) -> None:  # fmt: skip
+        self._call = call
+        self._playout = playout
+        self._voice = voice
+        self._name = name
+        self._capabilities = capabilities
+        self._toolbox = toolbox
+        self._greeting = greeting
+        self._reprompt = reprompt
+        self._metrics = call.services.metrics.voice(name)
+        self._clock = asyncio.get_running_loop().time
+        self._turn = Turn(options, self._clock())
+        self._inbox: asyncio.Queue[TurnEvent | Broken] = asyncio.Queue()
+        self._item: str | None = None  # the utterance whose audio is arriving
+        self._cut: str | None = None  # an utterance that was interrupted: the rest of it is dropped
+        self._open: set[str] = set()  # utterances that were begun and are not ended
+        self._text: dict[str, str] = {}
+        self._spoken: dict[str, Spoken] = {}
+        self._paused_at: float | None = None
+        self._speech_at: float | None = None
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> Outcome:
+        """Talk until the model finishes, a limit is reached, the provider fails, or the step is cancelled (the voice is closed)."""
+        self._metrics.sessions.inc()
+        finished = False
+        try:
+            async with beside(self._mouth(), self._watch_ear()) as tasks:
+                self._tasks = tasks
+                self._playout.listener = self._voice.send_audio
+                self._playout.on_drained = self._drained
+                if self._greeting:
+                    await self._say(self._greeting)
+                outcome = await self._control()
+                finished = True
+                return outcome
+        finally:
+            self._playout.listener = self._playout.on_drained = None
+            self._metrics.sessions.dec()
+            await self._close(flush=not finished)
+
+    async def _close(self, *, flush: bool) -> None:
+        if flush and not self._playout.closed.is_set():
+            await self._playout.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self._voice.close()
+
+    # ── The mouth: what the voice does ────────────────────────────────────────────────────────────────────────────────
+
+    async def _mouth(self) -> None:
+        send = self._playout.send
+        async for event in self._voice.events():
+            if type(event) is Audio:
+                if event.item == self._cut:
+                    continue
+                if event.item != self._item:
+                    self._begin(event.item)
+                await send(event.item, event.data)
+            else:
+                await self._on_event(event)
+        self._post(Broken("the session ended"))
+
+    def _begin(self, item: str) -> None:
+        """The first audio of an utterance (or of its rest, after it ran dry)."""
+        self._item = item
+        self._open.add(item)
+        if self._paused_at is not None:
+            self._metrics.turn_response.observe(self._clock() - self._paused_at)
+            self._paused_at = None
+        self._call.record.timings.setdefault("first_audio_ms", self._since_start())
+        self._post(VoiceSpeaks(item))
+
+    async def _on_event(self, event: VoiceEvent) -> None:
+        match event:
+            case SpeechStarted():
+                self._call.walker.heard_caller()
+                self._speech_at = self._clock()
+                if self._turn.options.allow_interruptions:
+                    self._cut, self._item = self._item or self._cut, None
+                self._post(CallerSpeaks())
+            case SpeechStopped():
+                self._paused_at = self._clock()
+                self._post(CallerPauses())
+            case Interrupted():
+                self._cut, self._item = self._item or self._cut, None
+                self._post(CallerSpeaks() if self._turn.playing else VoiceEnded(spoke=False))
+            case VoiceText(text, item, final):
+                self._voice_text(item, text, final)
+            case UserText(text, final, _):
+                if final and text.strip():
+                    self._call.said("caller", text.strip())
+            case TurnDone():
+                await self._turn_done(event)
+            case ToolCall():
+                await self._tool_call(event)
+            case ToolCancelled(id):
+                if (task := self._running.get(id)) is not None:
+                    task.cancel()
+            case Failed(message, code, recoverable):
+                self._failed(message, code, recoverable)
+            case Warned(message, code):
+                log.warning("the provider warns", provider=self._name, code=code, message=message)
+            case Expiring(seconds):
+                log.warning("the provider will end the session", provider=self._name, seconds=seconds)
+            case _:
+                pass
+
+    async def _turn_done(self, event: TurnDone) -> None:
+        self._count(event.usage)
+        item = event.item
+        if event.status == "failed":
+            log.warning("the provider failed to answer", provider=self._name, detail=event.detail)
+            self._call.services.metrics.provider_errors.labels(self._name, "turn").inc()
+        if item is None or item not in self._open:
+            return self._post(VoiceEnded(spoke=False))
+        self._open.discard(item)
+        self._note(item, interrupted=event.status == "interrupted")
+        if self._item == item:
+            self._item = None
+        if item != self._cut:
+            ended = await self._playout.finish(item)
+            ended.add_done_callback(lambda _: self._post(PlayedOut(item)))
+        self._post(VoiceEnded(spoke=True))
+
+    def _failed(self, message: str, code: str, recoverable: bool) -> None:
+        log.warning("the provider reports an error", provider=self._name, code=code, message=message)
+        self._call.services.metrics.provider_errors.labels(self._name, code or "error").inc()
+        if not recoverable:
+            self._post(Broken(f"{code}: {message}" if code else message))
+
+    def _drained(self) -> None:
+        """Nothing is left to play; if an utterance is still open, its voice owes the rest."""
+        if self._item is not None and self._item in self._open:
+            self._item = None  # more audio of it counts as a beginning
+            self._post(RanDry())
+
+    async def _watch_ear(self) -> None:
+        """A provider that takes no audio blocks the ear, and with it everything that the leg reports: notice that."""
+        stuck = 0.0
+        while stuck < DEAF_AFTER:
+            await asyncio.sleep(1.0)
+            stuck = stuck + 1.0 if self._playout.listening else 0.0
+        self._post(Broken(f"it took no audio for {DEAF_AFTER:.0f} s"))
+
+    # ── Control: turn-taking ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _post(self, event: TurnEvent | Broken) -> None:
+        self._inbox.put_nowait(event)
+
+    async def _control(self) -> Outcome:
+        while True:
+            event = await self._next()
+            if isinstance(event, Broken):
+                return Outcome("provider_error", detail=f"{self._name}: {event.reason}")
+            for action in self._turn.handle(event, self._clock()):
+                outcome = await self._do(action)
+                if outcome is not None:
+                    return outcome
+
+    async def _next(self) -> TurnEvent | Broken:
+        try:
+            async with asyncio.timeout_at(self._turn.deadline()):
+                return await self._inbox.get()
+        except TimeoutError:
+            return Tick()
+
+    async def _do(self, action: Action) -> Outcome | None:
+        match action:
+            case Hush():
+                await self._hush()
+            case Reprompt():
+                await self._say(self._reprompt)
+            case Fill(tool):
+                filler = self._toolbox.tools[tool.split(" ", 1)[0]].filler
+                if filler:
+                    await self._say(filler)
+            case End("exit", exit):
+                return Outcome(exit)
+            case End("stalled"):
+                return Outcome("provider_error", detail=f"{self._name}: no audio for {self._turn.options.answer_within:g} s")
+            case End("max_turns"):
+                return Outcome("max_duration", detail=f"{self._turn.turns} turns")
+            case End(reason):
+                return Outcome(reason)
+        return None
+
+    async def _hush(self) -> None:
+        """Silence the line first; then tell the voice what was heard, in milliseconds really played."""
+        cut = await self._playout.flush()
+        now = self._clock()
+        if self._speech_at is not None:
+            self._call.services.metrics.barge_in_stop.observe(now - self._speech_at)
+            self._call.record.timings["barge_in_ms"] = round((now - self._speech_at) * 1000, 2)
+            self._speech_at = None
+        self._call.services.metrics.barge_in.inc()
+        if not self._capabilities.turn_detection:
+            await self._voice.interrupt()
+        for heard in cut:
+            if heard.item in self._spoken:
+                self._spoken[heard.item].interrupted = True
+            if self._capabilities.truncation:
+                await self._voice.truncate(heard.item, heard.played_ms)
+
+    async def _say(self, text: str) -> None:
+        await self._voice.say(text)
+        self._post(VoiceAsked())
+
+    # ── Tools ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _tool_call(self, call: ToolCall) -> None:
+        if call.name == FINISH and self._toolbox.exits:
+            exit, problem = self._toolbox.finish(call.arguments)
+            if exit is None:
+                await self._voice.tool_result(call.id, json.dumps({"error": problem}))
+                return self._post(VoiceAsked())
+            await self._voice.tool_result(call.id, '{"ok": true}', respond=False)
+            return self._post(FinishAsked(exit))
+        assert self._tasks is not None
+        self._running[call.id] = self._tasks.create_task(self._use_tool(call), name=f"tool {call.name}")
+        return None
+
+    async def _use_tool(self, call: ToolCall) -> None:
+        tool = self._toolbox.tools.get(call.name)
+        key = f"{call.name} {call.id}"
+        self._post(ToolOpened(key, tool.filler_after if tool is not None and tool.filler else None))
+        owed = False
+        try:
+            answer = await self._toolbox.use(call.name, call.arguments)
+            await self._voice.tool_result(call.id, answer)
+            owed = True
+        finally:
+            self._running.pop(call.id, None)
+            self._post(ToolClosed(key, owed=owed))
+
+    # ── The record ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _voice_text(self, item: str, text: str, final: bool) -> None:
+        self._text[item] = text if final else self._text.get(item, "") + text
+        if item in self._spoken:
+            self._spoken[item].text = self._text[item]
+        elif final:
+            self._note(item)
+
+    def _note(self, item: str, *, interrupted: bool = False) -> None:
+        if item not in self._spoken and self._text.get(item):
+            self._spoken[item] = self._call.said("voice", self._text[item])
+        if interrupted and item in self._spoken:
+            self._spoken[item].interrupted = True
+
+    def _count(self, usage: Usage) -> None:
+        tokens = next((entry for entry in self._call.record.tokens if entry.provider == self._name), None)
+        if tokens is None:
+            tokens = Tokens(provider=self._name)
+            self._call.record.tokens.append(tokens)
+        tokens.turns += 1
+        counted: Mapping[str, int] = {
+            "input_text": usage.input_text, "input_audio": usage.input_audio, "cached": usage.cached,
+            "output_text": usage.output_text, "output_audio": usage.output_audio,
+        }  # fmt: skip
+        for kind, number in counted.items():
+            if number:
+                setattr(tokens, kind, getattr(tokens, kind) + number)
+                self._call.services.metrics.tokens.labels(self._name, kind).inc(number)
+
+    def _since_start(self) -> float:
+        return round((self._call.services.clock.now() - self._call.record.started).total_seconds() * 1000, 2)

@@ -1,0 +1,151 @@
+"""Requests to the company's own endpoints, for the verb `http` and for tools.
+
+A flow names an endpoint of `resources.yaml`; it never holds a whole URL, a secret, or a way to another host. What comes back is
+untrusted: bounded in size and parsed as JSON only when it says that it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+MAX_BODY = 256 * 1024
+TRANSIENT = frozenset({502, 503, 504})
+TRIES = 3
+
+
+class Endpoint(Protocol):
+    """An endpoint of `resources.yaml` (see `flows.resources`)."""
+
+    name: str
+    base_url: str
+    headers: Mapping[str, Any]  # a value is text, or {secret: NAME}
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the endpoint answered. ``body`` is parsed JSON, or text."""
+
+    status: int
+    body: Any
+
+
+class HttpFailed(Exception):
+    """No useful answer. ``kind`` is the outcome: ``timeout`` or ``http_error``; ``status`` 0 when there was no answer."""
+
+    def __init__(self, message: str, *, kind: str = "http_error", status: int = 0) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+
+
+def secret(name: str) -> str:
+    """A secret by name: the environment variable, or the file that ``NAME_FILE`` points to. Raises `HttpFailed`."""
+    if (value := os.environ.get(name)) is not None:
+        return value
+    if (path := os.environ.get(f"{name}_FILE")) is not None:
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise HttpFailed(f"the secret {name} cannot be read from {path}: {error.strerror}") from error
+    raise HttpFailed(f"the secret {name} is not set: set the environment variable {name} or {name}_FILE")
+
+
+def escape(value: str) -> str:
+    """Make a value safe as part of a URL: no slash, question mark or ampersand of it has a meaning."""
+    return quote(value, safe="")
+
+
+class Http:
+    """Calls endpoints. One per engine; `close` it."""
+
+    def __init__(self, secret: Callable[[str], str] = secret) -> None:
+        self._secret = secret
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self, endpoint: Endpoint, method: str, path: str, *, json: Any = None, headers: Mapping[str, str] | None = None,
+        timeout: float | None = None, idempotency_key: str | None = None,
+    ) -> Reply:  # fmt: skip
+        """One request within ``timeout`` seconds, repeats included. Raises `HttpFailed`.
+
+        Only what may safely be repeated is: GET, HEAD, or a request with an idempotency key, on a refused connection or 502–504.
+        """
+        limit = endpoint.timeout if timeout is None else timeout
+        again = method in ("GET", "HEAD") or idempotency_key is not None
+        sent = {name: self._value(value) for name, value in endpoint.headers.items()} | dict(headers or {})
+        if idempotency_key is not None:
+            sent["Idempotency-Key"] = idempotency_key
+        url = self._url(endpoint, path)
+        try:
+            async with asyncio.timeout(limit):
+                async for attempt in AsyncRetrying(
+                    stop=stop_after_attempt(TRIES if again else 1), wait=wait_random_exponential(0.1, max=1.0),
+                    retry=retry_if_exception(_transient), reraise=True,
+                ):  # fmt: skip
+                    with attempt:
+                        return await self._once(endpoint.name, method, url, json, sent)
+        except TimeoutError:
+            raise HttpFailed(f"{endpoint.name} did not answer within {limit:g} s", kind="timeout") from None
+        except aiohttp.ClientError as error:
+            raise HttpFailed(f"{endpoint.name} cannot be reached: {error}") from error
+        raise AssertionError("unreachable")
+
+    async def _once(self, name: str, method: str, url: str, body: Any, headers: Mapping[str, str]) -> Reply:
+        session = self._open()
+        async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as answer:
+            raw = await answer.content.read(MAX_BODY + 1)
+            while len(raw) <= MAX_BODY and (more := await answer.content.read(MAX_BODY + 1 - len(raw))):
+                raw += more
+            if len(raw) > MAX_BODY:
+                raise HttpFailed(f"{name} answered with more than {MAX_BODY // 1024} kB", status=answer.status)
+            if answer.status >= 300:
+                raise HttpFailed(f"{name} answered {answer.status} to {method}", status=answer.status)
+            return Reply(answer.status, _parse(raw, answer.content_type, name))
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+    def _value(self, value: Any) -> str:
+        return self._secret(value["secret"]) if isinstance(value, Mapping) else str(value)
+
+    @staticmethod
+    def _url(endpoint: Endpoint, path: str) -> str:
+        if path and not path.startswith("/"):
+            path = "/" + path
+        if path.startswith("//") or "/../" in f"{path.split('?')[0]}/" or "\\" in path:
+            raise HttpFailed(f"the path {path!r} would leave the endpoint {endpoint.name}")
+        return endpoint.base_url.rstrip("/") + path
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def _transient(error: BaseException) -> bool:
+    if isinstance(error, HttpFailed):
+        return error.status in TRANSIENT
+    return isinstance(error, aiohttp.ClientConnectionError)
+
+
+def _parse(raw: bytes, content_type: str, name: str) -> Any:
+    if content_type.endswith("json"):
+        try:
+            return json.loads(raw)
+        except ValueError as error:
+            raise HttpFailed(f"{name} answered with broken JSON: {error}") from error
+    return raw.decode(errors="replace")

@@ -1,0 +1,88 @@
+"""Speaking to the caller to the letter: prompts of `say`, `play`, `menu` and `gather`, and what may interrupt them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+from engine.audio import decode
+from engine.beside import first_of
+from engine.outcome import StepError
+from engine.playout import Playout
+from providers.energy import SpeechDetector
+from providers.voice import VoiceError
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+Interruptible = Literal["none", "dtmf", "speech", "any"]
+
+
+async def synthesise(call: Call, text: str, *, voice: str | None = None, language: str | None = None) -> bytes:
+    """A prompt as audio for this call's line. Raises `StepError`."""
+    playout = await call.playout()
+    try:
+        return await call.services.speech.audio(text, playout.law, voice=voice, language=language)
+    except VoiceError as error:
+        raise StepError(f"the prompt cannot be spoken: {error}") from error
+
+
+async def prompt(call: Call, audio: bytes, interruptible: Interruptible = "none") -> bool:
+    """Play a prompt; True when it was heard to its end, False when the caller interrupted it.
+
+    A key that interrupts stays in the line's buffer for whoever reads keys next.
+    """
+    playout = await call.playout()
+    if interruptible == "none" or not audio:
+        await playout.play(audio)
+        return True
+    watches = []
+    if interruptible in ("dtmf", "any"):
+        watches.append(_key_pressed(call))
+    if interruptible in ("speech", "any"):
+        watches.append(_speech_heard(playout))
+    return await first_of(playout.play(audio), *watches) == 0
+
+
+async def _key_pressed(call: Call) -> None:
+    await call.line.digit_waiting()
+
+
+async def _speech_heard(playout: Playout) -> None:
+    """Until the caller speaks, by energy."""
+    heard = asyncio.Event()
+    detector = SpeechDetector()
+
+    async def listen(audio: bytes) -> None:
+        if detector.feed(decode(audio, playout.law)):
+            heard.set()
+
+    before, playout.listener = playout.listener, listen
+    try:
+        await heard.wait()
+    finally:
+        playout.listener = before
+
+
+async def collect(
+    call: Call, audio: bytes, *, most: int, first_within: float, between: float = 3.0, finish: str = ""
+) -> str:
+    """Play a prompt and read keys: at most ``most``, ended by the ``finish`` key or by a pause of ``between`` seconds.
+
+    The first key interrupts the prompt; ``first_within`` counts from the prompt's end. "" when nothing was pressed.
+    """
+    digits = ""
+    await prompt(call, audio, "dtmf")
+    within = first_within
+    while len(digits) < most:
+        try:
+            async with asyncio.timeout(within):
+                digit = await call.line.digit()
+        except TimeoutError:
+            break
+        call.walker.heard_caller()
+        if digit == finish:
+            break
+        digits += digit
+        within = between
+    return digits

@@ -1,0 +1,154 @@
+"""The tools of one conversation: those that the flow declares, and `finish`, by which the model leaves the step.
+
+Arguments come from a model: they are checked against the declared schema before anything is done with them, and what a tool
+answers goes back to the model as JSON text. A tool never raises: what went wrong is told to the model in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from engine.http import HttpFailed
+from engine.outcome import StepError
+from engine.record import ToolUse
+from engine.schema import violations
+from flows.expressions import ExpressionError
+from providers.voice import Tool
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+log = structlog.get_logger()
+
+FINISH = "finish"
+MAX_RESULT = 16 * 1024  # characters of a result that a model is given
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A way out of the step that the model may choose."""
+
+    name: str
+    description: str = ""
+    requires: tuple[str, ...] = ()  # variables that must be set
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTool:
+    """A tool of the flow. ``act`` is given the checked arguments and answers with a JSON value."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    act: Callable[[Mapping[str, Any]], Awaitable[Any]]
+    timeout: float = 10.0
+    max_calls: int | None = None
+    filler: str | None = None  # spoken while it runs
+    filler_after: float = 0.8
+    allowed: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Data that the model hands over with `finish`: into which variable, of which shape."""
+
+    into: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Toolbox:
+    """What the model can do. One per conversation."""
+
+    call: Call
+    exits: Sequence[Exit]
+    tools: Mapping[str, FlowTool] = field(default_factory=dict)
+    collect: Collect | None = None
+    used: dict[str, int] = field(default_factory=dict)
+
+    def offered(self) -> tuple[Tool, ...]:
+        """The tools as the voice is told of them."""
+        flow = tuple(Tool(tool.name, tool.description, tool.parameters) for tool in self.tools.values() if tool.allowed())
+        return (*flow, self._finish_tool()) if self.exits else flow
+
+    def _finish_tool(self) -> Tool:
+        lines = [f"{way.name}: {way.description}" if way.description else way.name for way in self.exits]
+        properties: dict[str, Any] = {"exit": {"type": "string", "enum": [way.name for way in self.exits]}}
+        if self.collect is not None:
+            properties["data"] = dict(self.collect.schema)
+        return Tool(
+            FINISH,
+            "Ends this part of the conversation. Say what must be said first, then call it. Exits: " + "; ".join(lines),
+            {"type": "object", "properties": properties, "required": ["exit"], "additionalProperties": False},
+        )
+
+    def finish(self, arguments: Mapping[str, Any]) -> tuple[str | None, str]:
+        """Check a call of `finish`: the exit and "" when it may be taken, else None and what the model must be told."""
+        names = [way.name for way in self.exits]
+        way = next((way for way in self.exits if way.name == arguments.get("exit")), None)
+        if way is None:
+            return None, f"There is no exit {arguments.get('exit')!r}. The exits are: {', '.join(names)}."
+        walker = self.call.walker
+        if self.collect is not None and arguments.get("data") is not None:
+            wrong = violations(arguments["data"], self.collect.schema)
+            if wrong:
+                return None, "The data is not right: " + "; ".join(wrong)
+            try:
+                walker.set(self.collect.into, arguments["data"])
+            except StepError as error:
+                return None, f"The data is not right: {error}"
+        missing = [name for name in way.requires if walker.vars.get(name) in (None, "", {}, [])]
+        if missing:
+            return None, f"The exit {way.name} needs {', '.join(missing)} first. Ask the caller, then give it in `data`."
+        return way.name, ""
+
+    async def use(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """Run a tool of the flow within its time; its answer as JSON text, or what went wrong. Notes it in the record."""
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        use = ToolUse(name=name[:64], at=self.call.services.clock.now(), step=self.call.record.steps[-1].path)
+        self.call.record.tools.append(use)
+        use.outcome = "cancelled"
+        try:
+            use.outcome, answer = await self._run(name, arguments)
+        finally:
+            use.ms = int((clock() - started) * 1000)
+            label = name if name in self.tools else "unknown"
+            self.call.services.metrics.tool_duration.labels(label, use.outcome).observe(clock() - started)
+        return answer
+
+    async def _run(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, str]:
+        tool = self.tools.get(name)
+        if tool is None:
+            return "error", _problem(f"there is no tool {name!r}; there are: {', '.join(self.tools) or 'none'}")
+        self.used[name] = self.used.get(name, 0) + 1
+        if tool.max_calls is not None and self.used[name] > tool.max_calls:
+            return "error", _problem(f"{name} may be used {tool.max_calls} times only")
+        if not tool.allowed():
+            return "error", _problem(f"{name} may not be used now")
+        wrong = violations(arguments, tool.parameters)
+        if wrong:
+            return "error", _problem("the arguments are not right: " + "; ".join(wrong))
+        try:
+            async with asyncio.timeout(tool.timeout):
+                answer = await tool.act(arguments)
+        except TimeoutError:
+            return "timeout", _problem(f"{name} did not answer within {tool.timeout:g} s")
+        except HttpFailed as error:
+            return "timeout" if error.kind == "timeout" else "error", _problem(str(error))
+        except (StepError, ExpressionError) as error:
+            return "error", _problem(str(error))
+        text = json.dumps(answer, ensure_ascii=False, default=str)
+        if len(text) > MAX_RESULT:
+            return "error", _problem(f"{name} answered with {len(text)} characters, more than a model is given")
+        return "ok", text
+
+
+def _problem(text: str) -> str:
+    return json.dumps({"error": text}, ensure_ascii=False)
