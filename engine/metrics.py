@@ -68,12 +68,12 @@ class Metrics:
             "call_duration_seconds", "From arrival to end", namespace=PREFIX, registry=registry, buckets=_CALL
         )
         self.flow_steps = Counter(
-            "flow_steps", "Steps that ended", ["flow", "step", "result"], namespace=PREFIX, registry=registry
+            "flow_steps", "Steps that ended", ["flow", "verb", "outcome"], namespace=PREFIX, registry=registry
         )
         self.handoffs = Counter(
             "handoff",
-            "Targets dialled, by kind of target (pjsip, tel, teams) and result",
-            ["target", "result"],
+            "Targets dialled, by how that ended (answered, busy, …)",
+            ["result"],
             namespace=PREFIX,
             registry=registry,
         )
@@ -143,11 +143,25 @@ class Metrics:
             sessions=self.provider_sessions.labels(provider),
         )
 
-    def handoff(self, target: str, result: str, ring_ms: int) -> None:
-        """Count a target that was dialled. Only the target's scheme becomes a label: the rest may be a phone number."""
-        scheme, colon, _ = target.partition(":")
-        self.handoffs.labels(scheme if colon else "other", result).inc()
-        if result == "answered":
+    def call_started(self, flow: str, direction: str) -> None:
+        """A call was taken by this flow."""
+        self.calls_started.labels(flow, direction).inc()
+        self.calls_active.labels(flow).inc()
+
+    def call_ended(self, flow: str, outcome: str, seconds: float) -> None:
+        """A call that `call_started` counted is over, ``seconds`` after it came."""
+        self.calls_active.labels(flow).dec()
+        self.calls_ended.labels(flow, outcome).inc()
+        self.call_duration.observe(seconds)
+
+    def step(self, flow: str, verb: str, outcome: str) -> None:
+        """A step ended. ``outcome`` comes from the closed set of the verb."""
+        self.flow_steps.labels(flow, verb, outcome).inc()
+
+    def handoff_attempt(self, status: str, ring_ms: int) -> None:
+        """A target that was dialled answered or did not, after so long."""
+        self.handoffs.labels(status).inc()
+        if status == "answered":
             self.handoff_answer.observe(ring_ms / 1000)
 
     async def watch_loop(self) -> None:

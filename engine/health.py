@@ -1,0 +1,109 @@
+"""The engine's own HTTP server: is it alive, is it ready for calls, and what has it measured.
+
+``/livez``: the event loop turns. ``/startupz``: the engine has been ready once. ``/readyz``: a new call can be taken now; else
+503 with the reasons. ``/metrics``: Prometheus. The first three answer JSON. None holds anything about a caller.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from engine.errors import UserError
+from engine.metrics import Metrics
+from engine.settings import HttpSettings
+from engine.version import VERSION
+
+
+class PortInUse(UserError):
+    """The HTTP server cannot listen where the settings say."""
+
+
+@dataclass(slots=True)
+class Readiness:
+    """What decides whether a new call can be taken. The engine keeps it up to date."""
+
+    capacity: int  # live calls at most
+    ari_connected: bool = False
+    flows_loaded: bool = False
+    draining: bool = False
+    active: int = 0  # live calls
+    started: bool = field(default=False, init=False)  # was ready once
+
+    def reasons(self) -> list[str]:
+        """Why no call can be taken now, in words; empty when one can."""
+        checks = (
+            (self.ari_connected, "no connection to Asterisk"),
+            (self.flows_loaded, "no flows loaded"),
+            (not self.draining, "draining: the engine is stopping"),
+            (self.active < self.capacity, f"at capacity: {self.active} of {self.capacity} calls"),
+        )
+        found = [reason for holds, reason in checks if not holds]
+        self.started = self.started or not found
+        return found
+
+    def export(self, metrics: Metrics) -> None:
+        """Let the metrics read what stands here."""
+        metrics.capacity.set_function(lambda: self.capacity)
+        metrics.ari_connected.set_function(lambda: self.ari_connected)
+        metrics.draining.set_function(lambda: self.draining)
+
+
+def application(readiness: Readiness, metrics: Metrics) -> web.Application:
+    """The aiohttp application, for `serve_health` and for tests."""
+
+    async def livez(request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "version": VERSION})
+
+    async def readyz(request: web.Request) -> web.Response:
+        reasons = readiness.reasons()
+        body = {"status": "not ready" if reasons else "ready", "reasons": reasons, "calls": readiness.active}
+        return web.json_response(body, status=503 if reasons else 200)
+
+    async def startupz(request: web.Request) -> web.Response:
+        reasons = readiness.reasons()
+        if readiness.started:
+            return web.json_response({"status": "started"})
+        return web.json_response({"status": "starting", "reasons": reasons}, status=503)
+
+    async def exposition(request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/startupz", startupz)
+    app.router.add_get("/metrics", exposition)
+    return app
+
+
+@asynccontextmanager
+async def serve_health(settings: HttpSettings, readiness: Readiness, metrics: Metrics) -> AsyncIterator[str]:
+    """Serve while the block runs; gives the server's URL. Raises `PortInUse`."""
+    readiness.export(metrics)
+    runner = web.AppRunner(application(readiness, metrics), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=1.0).start()
+        except OSError as error:
+            raise PortInUse(_cannot_listen(settings, error)) from error
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        yield f"http://{host}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def _cannot_listen(settings: HttpSettings, error: OSError) -> str:
+    where = f"{settings.host} port {settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{where} is in use by another program: set http.port (HOOKFLASH_HTTP_PORT) to a free one, or 0 for any"
+    reason = error.strerror or str(error)
+    return (
+        f"cannot listen on {where}: {reason}; set http.host (HOOKFLASH_HTTP_HOST) and http.port (HOOKFLASH_HTTP_PORT)"
+    )

@@ -1,0 +1,204 @@
+"""The settings: what each is called, what it may be, and what it is when nobody says.
+
+A value comes from (the first that has it) the command line, the environment (``HOOKFLASH_ASTERISK_URL`` is
+``asterisk.url``), a file named by the environment (``HOOKFLASH_ASTERISK_PASSWORD_FILE``), the settings file
+(``hookflash.yaml``, or the one that ``--config`` or ``HOOKFLASH_CONFIG`` names), the default. `load_settings` of
+`engine.settings_sources` reads them and says what is wrong in words.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _seconds(value: Any) -> Any:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)", value.strip()) if isinstance(value, str) else None
+    return float(found[1]) * _UNITS[found[2]] if found else value
+
+
+def _words(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _ari_root(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", value):
+        raise ValueError("must be a URL such as http://127.0.0.1:8088")
+    if "@" in value:
+        raise ValueError("must not hold a user or password: set asterisk.user and asterisk.password")
+    return value.rstrip("/").removesuffix("/ari")
+
+
+def _target(value: str) -> str:
+    if not re.fullmatch(r"(pjsip|tel|teams):\S+", value):
+        raise ValueError("must be a target such as pjsip:front-desk, tel:+14155550100 or teams:reception")
+    return value
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _app(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,29}", value):
+        raise ValueError("must be a letter and then at most 29 letters, digits, - or _")
+    return value
+
+
+def _number(value: str) -> str:
+    if not re.fullmatch(r"\+?\d{2,15}", value):
+        raise ValueError('must be a phone number in quotes, such as "+14155550100"')
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
+Level = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: str(v).lower())]
+
+
+class Section(BaseModel):
+    """A group of settings: unknown ones are mistakes, and no value is ever shown in an error by pydantic."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class AsteriskSettings(Section):
+    """The Asterisk beside which the engine runs."""
+
+    url: Annotated[str, AfterValidator(_ari_root)] = Field(
+        "http://127.0.0.1:8088", description="Asterisk's HTTP server, the one that serves ARI"
+    )
+    user: str = Field("hookflash", min_length=1, description="ARI user, of ari.conf")
+    password: SecretStr = Field(SecretStr(""), description="Its password")
+    app: Annotated[str, AfterValidator(_app)] = Field(
+        "hookflash", description="The Stasis application that the dialplan names"
+    )
+    media: Literal["auto", "websocket", "audiosocket", "rtp"] = Field(
+        "auto", description="How audio travels; auto takes the best that this Asterisk has"
+    )
+    verify: bool = Field(True, description="Check the certificate of an https URL")
+
+
+class HttpSettings(Section):
+    """The engine's own HTTP server: /metrics, /livez, /readyz, /startupz."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all")
+    port: int = Field(8070, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+
+
+class LogSettings(Section):
+    """What is logged, and how it looks. Logs go to stderr."""
+
+    level: Level = Field("info", description="Least important level that is shown")
+    format: Literal["auto", "json", "console"] = Field("auto", description="auto: JSON unless stderr is a terminal")
+    numbers: bool = Field(True, description="false: phone numbers are masked in logs")
+
+
+class DatabaseSettings(Section):
+    """Where call records are kept."""
+
+    url: SecretStr = Field(
+        SecretStr("sqlite+aiosqlite:///var/hookflash.db"),
+        description="SQLite file (relative to the working folder), or postgresql+asyncpg://user:password@host/name",
+    )
+
+
+class RecordSettings(Section):
+    """What a call record holds."""
+
+    transcripts: bool = Field(True, description="false: nothing that was said is stored")
+
+
+class Settings(BaseSettings):
+    """All settings. Load them with `engine.settings_sources.load_settings`."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    config: Path | None = Field(None, description="The settings file; default: hookflash.yaml where there is one")
+    name: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        description="This engine's name in records; a restarted engine must keep it. Default: the host's name",
+    )
+    asterisk: AsteriskSettings = AsteriskSettings()
+    flows: Annotated[tuple[Path, ...], BeforeValidator(_words)] = Field(
+        (Path("flows"),), description="Flow files and folders, separated by commas"
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    voices: dict[str, dict[str, Annotated[SecretStr, BeforeValidator(_text)]]] = Field(
+        default_factory=dict, description="Settings of each AI voice, by its name: api_key, base_url, model, …"
+    )
+    http: HttpSettings = HttpSettings()
+    max_calls: int = Field(100, ge=1, le=100_000, description="Live calls at most; more go to the dialplan's fallback")
+    drain_timeout: Seconds = Field(300.0, description="How long a stopping engine lets live calls go on")
+    safety_destination: Annotated[str, AfterValidator(_target)] | None = Field(
+        None, description="Who is rung when a flow fails and says nothing of it"
+    )
+    caller_id: Annotated[str, AfterValidator(_number)] | None = Field(
+        None, description="Number shown to hand-off targets when the flow names none; else the caller's own"
+    )
+    log: LogSettings = LogSettings()
+    record: RecordSettings = RecordSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """First come, first served; our own readers understand ``_FILE``, voices, and the lines of the file."""
+        from engine.settings_sources import Environment, SettingsFile
+
+        return init_settings, Environment(settings_cls), SettingsFile(settings_cls)
+
+    def voice_settings(self) -> dict[str, dict[str, str]]:
+        """The settings of each voice in clear, as `providers.registry.load` takes them."""
+        return {
+            voice: {name: value.get_secret_value() for name, value in found.items()}
+            for voice, found in self.voices.items()
+        }
+
+    def secrets(self) -> Iterator[str]:
+        """Every secret in clear, so that logs can be kept free of them."""
+        yield self.asterisk.password.get_secret_value()
+        if in_url := re.search(r"//[^/@]*:([^/@]+)@", self.database.url.get_secret_value()):
+            yield in_url[1]
+        for found in self.voices.values():
+            yield from (value.get_secret_value() for name, value in found.items() if is_secret(name))
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting of this name may come from the environment or a secret file only."""
+    return bool(re.search(r"(^|_)(key|token|secret|password|credentials)$", name))
+
+
+def described(
+    model: type[BaseModel] = Settings, at: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Every single setting but the voices': its path and pydantic's description of it."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from described(kind, (*at, name))
+        elif name != "voices":
+            yield (*at, name), field
+
+
+def variable(path: tuple[str, ...]) -> str:
+    """The environment variable of a setting."""
+    return "_".join(("HOOKFLASH", *path)).upper().replace("-", "_")
+
+
+FOREIGN: Mapping[str, tuple[str, ...]] = {"OPENAI_API_KEY": ("voices", "openai", "api_key")}
+"""Variables of other makers that are understood; our own win."""
