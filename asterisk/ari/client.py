@@ -107,10 +107,10 @@ class Client(Resources):
 
     async def close(self) -> None:
         """Close the sockets, end the streams, stop the callbacks. Channels and bridges in Asterisk stay as they are."""
+        self._enter(State.CLOSED)
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        self._enter(State.CLOSED)
         await self._dispatcher.close()
         await self._rest.__aexit__()
 
@@ -220,7 +220,7 @@ class Client(Resources):
             self._enter(State.LOST)
 
     def _enter(self, state: State) -> None:
-        if state is self.state:
+        if state is self.state or self.state is State.CLOSED:
             return
         self.state = state
         if state is State.CONNECTED:

@@ -365,7 +365,7 @@ def main() -> None:
     from asterisk.sandbox import locate
 
     installation = locate()
-    api = distil.distil(Path(installation.swagger) / "rest-api", str(installation.version))
+    api = distil.distil(installation.swagger, str(installation.version))
     distil.API_FILE.write_text(distil.dumps(api), "utf-8")
     write(api)
     sys.stdout.write(f"Asterisk {api['asterisk']}: {len(api['operations'])} operations, {len(api['models'])} models\n")
