@@ -28,6 +28,7 @@ KEYRINGS = (
 _UNUSED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/lib/python3*", "usr/lib/*/perl")
 """Parts of the closure that only the packages' installation scripts need, which never run here."""
 _SECONDS = 540
+_RETRIES = 3
 
 
 class UnpackError(RuntimeError):
@@ -121,7 +122,7 @@ def _apt_settings(work: Path, architecture: str) -> str:
         "APT::Sandbox::User": "root",  # as root, apt would drop to _apt, which may not read the user's cache
         "Acquire::Check-Valid-Until": "false",
         "Acquire::Languages": "none",
-        "Acquire::Retries": "3",
+        "Acquire::Retries": str(_RETRIES),
         "Dir::State": f"{work}/state",
         "Dir::State::status": f"{work}/status",
         "Dir::Cache": f"{work}/cache",

@@ -28,7 +28,7 @@ class Installation:
     data: Path
     programs: Mapping[str, tuple[str, ...]]
     """The beginning of a command line for each program: alone, or behind the dynamic loader that it needs."""
-    env: Mapping[str, str] = field(repr=False)
+    env: Mapping[str, str] = field(repr=False, compare=False)
 
     def asterisk(self, *arguments: str) -> list[str]:
         """A command line for Asterisk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import math
 import os
@@ -25,6 +26,7 @@ from asterisk.ports import Ports
 READY_S = 15.0
 """How long a start may take. It takes well under a second on an idle machine; the rest is for a busy one."""
 STOP_S = 5.0
+_LOOK_AGAIN_S = 0.02
 _LONGEST_SOCKET_PATH = 100  # AF_UNIX allows 107 bytes
 _UNUSED_FILES = {
     **dict.fromkeys(
@@ -85,6 +87,12 @@ class Instance:
     def ari_password(self) -> str:
         """Its password, made for this instance alone."""
         return self.config.users[0].password.get_secret_value()
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """The HTTP header that logs in to ARI."""
+        token = base64.b64encode(f"{self.ari_user}:{self.ari_password}".encode()).decode()
+        return {"Authorization": f"Basic {token}"}
 
     @property
     def application(self) -> str:
@@ -196,6 +204,21 @@ class Instance:
             raise SandboxError(self._told(f"does not answer on its control socket ({error!r})")) from error
         return answer.replace(b"\0", b"").decode(errors="replace").strip("\n")
 
+    async def channels(self) -> list[str]:
+        """The names of all channels, such as `PJSIP/carrier-00000003`."""
+        lines = (await self.cli("core show channels concise")).splitlines()
+        return [line.split("!", 1)[0] for line in lines if "!" in line]
+
+    async def idle(self, within_s: float = 10.0) -> None:
+        """Wait until there is no channel any more. Raises TimeoutError that names those that are left."""
+        left: list[str] = []
+        try:
+            async with asyncio.timeout(within_s):
+                while left := await self.channels():  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+        except TimeoutError as late:
+            raise TimeoutError(f"Asterisk {self.name} still has {', '.join(left)} after {within_s:.0f} s") from late
+
     async def __aenter__(self) -> Instance:
         try:
             await self.start()
@@ -238,7 +261,7 @@ class Instance:
                 raise SandboxError(
                     self._told(f"ended by itself (exit status {self._process and self._process.returncode})")
                 )
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(_LOOK_AGAIN_S)
         await self.cli("core waitfullybooted")
         listening = await self.cli("pjsip show transports")
         wanted = ["transport-udp", "transport-tcp"] + (["transport-tls"] if self.config.sip.certificate else [])
@@ -258,9 +281,11 @@ class Instance:
 
     async def _is_our_http(self) -> bool:
         """Whether it is our Asterisk that answers on our port: no other knows this password."""
-        login = aiohttp.BasicAuth(self.ari_user, self.ari_password)
         try:
-            async with aiohttp.ClientSession(auth=login) as http, http.get(f"{self.ari_url}/asterisk/ping") as answer:
+            async with (
+                aiohttp.ClientSession(headers=self.authorization) as http,
+                http.get(f"{self.ari_url}/asterisk/ping") as answer,
+            ):
                 return answer.status == 200
         except aiohttp.ClientError:
             return False

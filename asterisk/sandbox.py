@@ -63,7 +63,7 @@ async def start(
     `choose` may change the configuration before it is rendered; `extra` appends text to configuration files by name
     (`{"extensions.conf": "[mine]\\n…"}`). Raises UnpackError, NoPortsLeftError, SandboxError.
     """
-    found = installation or await asyncio.to_thread(locate)
+    found = await asyncio.to_thread(locate) if installation is None else installation
 
     def configure(ports: Ports, folders: Folders) -> AsteriskConfig:
         return choose(_loopback(found, ports, folders, name))
@@ -95,7 +95,7 @@ async def pair(
     world. On the world: `pbx` (UDP) and `pbx-tls` to the pbx, ARI with an application `world`, and the numbers that
     are described in config/world.conf. Raises as `start` does.
     """
-    found = installation or await asyncio.to_thread(locate)
+    found = await asyncio.to_thread(locate) if installation is None else installation
     for attempt in range(1, _ATTEMPTS + 1):
         async with AsyncExitStack() as stack:
             ports = stack.enter_context(Ports.claim()), stack.enter_context(Ports.claim())
