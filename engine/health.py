@@ -1,7 +1,7 @@
 """The engine's own HTTP server: is it alive, is it ready for calls, and what has it measured.
 
-``/livez``: the event loop turns. ``/startupz``: the engine has been ready once. ``/readyz``: a new call can be taken now; else
-503 with the reasons. ``/metrics``: Prometheus. The first three answer JSON. None holds anything about a caller.
+``/livez``: the event loop turns. ``/startupz``: Asterisk is connected and flows are loaded. ``/readyz``: a new call can
+be taken now; else 503 with the reasons. ``/metrics``: Prometheus. The others answer JSON. None tells of a caller.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -20,7 +20,7 @@ from engine.settings import HttpSettings
 from engine.version import VERSION
 
 
-class PortInUse(UserError):
+class ListenError(UserError):
     """The HTTP server cannot listen where the settings say."""
 
 
@@ -33,19 +33,19 @@ class Readiness:
     flows_loaded: bool = False
     draining: bool = False
     active: int = 0  # live calls
-    started: bool = field(default=False, init=False)  # was ready once
+
+    def missing(self) -> list[str]:
+        """What a start still waits for; empty when it is over."""
+        checks = ((self.ari_connected, "no connection to Asterisk"), (self.flows_loaded, "no flows loaded"))
+        return [reason for holds, reason in checks if not holds]
 
     def reasons(self) -> list[str]:
         """Why no call can be taken now, in words; empty when one can."""
         checks = (
-            (self.ari_connected, "no connection to Asterisk"),
-            (self.flows_loaded, "no flows loaded"),
             (not self.draining, "draining: the engine is stopping"),
             (self.active < self.capacity, f"at capacity: {self.active} of {self.capacity} calls"),
         )
-        found = [reason for holds, reason in checks if not holds]
-        self.started = self.started or not found
-        return found
+        return self.missing() + [reason for holds, reason in checks if not holds]
 
     def export(self, metrics: Metrics) -> None:
         """Let the metrics read what stands here."""
@@ -66,10 +66,9 @@ def application(readiness: Readiness, metrics: Metrics) -> web.Application:
         return web.json_response(body, status=503 if reasons else 200)
 
     async def startupz(request: web.Request) -> web.Response:
-        reasons = readiness.reasons()
-        if readiness.started:
-            return web.json_response({"status": "started"})
-        return web.json_response({"status": "starting", "reasons": reasons}, status=503)
+        reasons = readiness.missing()
+        body = {"status": "starting" if reasons else "started", "reasons": reasons}
+        return web.json_response(body, status=503 if reasons else 200)
 
     async def exposition(request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -84,7 +83,7 @@ def application(readiness: Readiness, metrics: Metrics) -> web.Application:
 
 @asynccontextmanager
 async def serve_health(settings: HttpSettings, readiness: Readiness, metrics: Metrics) -> AsyncIterator[str]:
-    """Serve while the block runs; gives the server's URL. Raises `PortInUse`."""
+    """Serve while the block runs; gives the server's URL. Raises `ListenError`."""
     readiness.export(metrics)
     runner = web.AppRunner(application(readiness, metrics), access_log=None, handle_signals=False)
     await runner.setup()
@@ -92,7 +91,7 @@ async def serve_health(settings: HttpSettings, readiness: Readiness, metrics: Me
         try:
             await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=1.0).start()
         except OSError as error:
-            raise PortInUse(_cannot_listen(settings, error)) from error
+            raise ListenError(_cannot_listen(settings, error)) from error
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         yield f"http://{host}:{runner.addresses[0][1]}"
     finally:

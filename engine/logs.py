@@ -1,7 +1,7 @@
 """Logs: structured, on stderr, JSON unless a person looks on, and without secrets.
 
-Every line carries what is bound for the call that it belongs to: ``structlog.contextvars.bind_contextvars(call_id=…, flow=…,
-step=…)``. Lines of other libraries (the standard `logging`) come out the same way. Nothing is logged per audio frame.
+Every line carries what is bound for the call that it belongs to: ``structlog.contextvars.bind_contextvars(call_id=…,
+flow=…, step=…)``. Lines of other libraries (the standard `logging`) come out the same way. Nothing is logged per frame.
 """
 
 from __future__ import annotations
