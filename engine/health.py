@@ -85,11 +85,11 @@ def application(readiness: Readiness, metrics: Metrics) -> web.Application:
 async def serve_health(settings: HttpSettings, readiness: Readiness, metrics: Metrics) -> AsyncIterator[str]:
     """Serve while the block runs; gives the server's URL. Raises `ListenError`."""
     readiness.export(metrics)
-    runner = web.AppRunner(application(readiness, metrics), access_log=None, handle_signals=False)
+    runner = web.AppRunner(application(readiness, metrics), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=1.0).start()
+            await web.TCPSite(runner, settings.host, settings.port).start()
         except OSError as error:
             raise ListenError(_cannot_listen(settings, error)) from error
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
