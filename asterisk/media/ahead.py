@@ -78,7 +78,7 @@ class WriteAhead:
         self._silent = False  # a long piece of silence lies in the queue, and nothing else
         self._held = False  # XOFF
         self._dry_at = now  # when Asterisk's queue will be empty
-        self._last_write = now
+        self._last_write = float("-inf")  # of real audio
 
     def direct(self, size: int, now: float) -> None:
         """Account for ``size`` bytes (whole frames, not more than ``room``) that are written without passing here."""

@@ -84,9 +84,7 @@ class AudioSocketLeg(PacedLeg):
 
     def lost(self, error: Exception | None) -> None:
         """The connection is gone."""
-        self._end(
-            f"the AudioSocket connection broke: {error}" if error else "Asterisk closed its AudioSocket connection"
-        )
+        self._end(f"the AudioSocket connection broke: {error}" if error else "Asterisk closed the connection")
 
     def _transmit(self, frame: bytes) -> None:
         if self._transport.get_write_buffer_size() > WRITE_LIMIT:
