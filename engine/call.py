@@ -59,8 +59,10 @@ class Call:
         }  # fmt: skip
 
     async def playout(self) -> Playout:
-        """The audio to and from the caller; opens the media leg when there is none. Raises `LineError`, `LineGone`."""
+        """The audio to and from the caller, who is answered; opens the media leg when there is none. Raises `LineError`."""
         async with self._opening:
+            if not self.line.is_answered:
+                await self.line.answer()
             if self._playout is None or self._playout.closed.is_set():
                 try:
                     async with asyncio.timeout(MEDIA_WITHIN):

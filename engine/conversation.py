@@ -65,6 +65,7 @@ class Conversation:
         self._turn = Turn(options, self._clock())
         self._inbox: asyncio.Queue[TurnEvent | Broken] = asyncio.Queue()
         self._item: str | None = None  # the utterance whose audio is arriving
+        self._latest: str | None = None  # the utterance that was begun last
         self._cut: str | None = None  # an utterance that was interrupted: the rest of it is dropped
         self._open: set[str] = set()  # utterances that were begun and are not ended
         self._text: dict[str, str] = {}
@@ -117,7 +118,7 @@ class Conversation:
 
     def _begin(self, item: str) -> None:
         """The first audio of an utterance (or of its rest, after it ran dry)."""
-        self._item = item
+        self._item = self._latest = item
         self._open.add(item)
         if self._paused_at is not None:
             self._metrics.turn_response.observe(self._clock() - self._paused_at)
@@ -131,13 +132,13 @@ class Conversation:
                 self._call.walker.heard_caller()
                 self._speech_at = self._clock()
                 if self._turn.options.allow_interruptions:
-                    self._cut, self._item = self._item or self._cut, None
+                    self._cut, self._item = self._latest, None
                 self._post(CallerSpeaks())
             case SpeechStopped():
                 self._paused_at = self._clock()
                 self._post(CallerPauses())
             case Interrupted():
-                self._cut, self._item = self._item or self._cut, None
+                self._cut, self._item = self._latest, None
                 self._post(CallerSpeaks() if self._turn.playing else VoiceEnded(spoke=False))
             case VoiceText(text, item, final):
                 self._voice_text(item, text, final)

@@ -150,7 +150,7 @@ class Walker:
 
     async def _follow(self, step: Step, outcome: Outcome) -> None:
         """Go where an outcome leads: its own steps, those that stand for any failure, a `catch`, or the next step."""
-        known = step.verb.outcomes(step.fields)
+        known = step.possible
         bad = outcome.name in known.bad or outcome.name == "error"
         for name in (outcome.name, known.any_bad if bad else None):
             if name is not None and name in step.outcomes:
@@ -177,7 +177,7 @@ class Walker:
         outcome = Outcome()
         for attempt in range(tries):
             outcome = await self._traced(step)
-            if outcome.name not in (*step.verb.outcomes(step.fields).bad, "error"):
+            if outcome.name not in (*step.possible.bad, "error"):
                 break
             if retry is not None and attempt + 1 < tries:
                 await asyncio.sleep(retry.delay * retry.backoff**attempt)
@@ -220,10 +220,10 @@ class Walker:
         except TimeoutError:
             if not limit.expired():
                 raise
-            names = step.verb.outcomes(step.fields).names
+            names = step.possible.names
             return Outcome("timeout" if "timeout" in names else failure, detail=f"longer than {step.timeout} s")
         except StepError as error:
-            known = (*step.verb.outcomes(step.fields).names, "error")
+            known = (*step.possible.names, "error")
             return Outcome(error.outcome if error.outcome in known else failure, detail=str(error))
         except (ExpressionError, LineError) as error:
             if isinstance(error, LineGone):
@@ -274,7 +274,7 @@ class Walker:
         return (self._handler(special) if special else None) or self._handler("error")
 
     def _steps_of(self, handler: Handler) -> Sequence[Step]:
-        return self.flow.sections[handler.goto] if handler.goto is not None else handler.steps
+        return self.flow.sections[handler.goto] if handler.goto is not None else handler.steps or ()
 
     def _jump(self, section: str) -> None:
         self._root._jumps += 1

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from engine.http import Http
 from engine.metrics import Metrics
@@ -45,8 +45,9 @@ class Services:
     metrics: Metrics
     clock: Clock
     engine: str = "engine"
+    default_voice: str = "rehearsal"  # for a converse that names no provider
+    law: Literal["ulaw", "alaw"] = "ulaw"  # the line's G.711 law
     safety_destination: str | None = None  # who is rung when a flow fails and says nothing of it
     caller_id: str | None = None  # shown to hand-off targets when the flow says nothing
     tenant: Mapping[str, Any] = field(default_factory=dict)
-    connect_timeout: float = 5.0  # for a voice
     wind_up: float = 10.0  # for the `hangup` handler

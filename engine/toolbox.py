@@ -17,8 +17,8 @@ import structlog
 from engine.http import HttpFailed
 from engine.outcome import StepError
 from engine.record import ToolUse
-from engine.schema import violations
 from flows.expressions import ExpressionError
+from flows.json_schema import JsonSchema
 from providers.voice import Tool
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class FlowTool:
 
     name: str
     description: str
-    parameters: Mapping[str, Any]
+    parameters: JsonSchema
     act: Callable[[Mapping[str, Any]], Awaitable[Any]]
     timeout: float = 10.0
     max_calls: int | None = None
@@ -59,7 +59,7 @@ class Collect:
     """Data that the model hands over with `finish`: into which variable, of which shape."""
 
     into: str
-    schema: Mapping[str, Any]
+    schema: JsonSchema
 
 
 @dataclass(slots=True)
@@ -74,14 +74,14 @@ class Toolbox:
 
     def offered(self) -> tuple[Tool, ...]:
         """The tools as the voice is told of them."""
-        flow = tuple(Tool(tool.name, tool.description, tool.parameters) for tool in self.tools.values() if tool.allowed())
+        flow = tuple(Tool(tool.name, tool.description, tool.parameters.schema) for tool in self.tools.values() if tool.allowed())
         return (*flow, self._finish_tool()) if self.exits else flow
 
     def _finish_tool(self) -> Tool:
         lines = [f"{way.name}: {way.description}" if way.description else way.name for way in self.exits]
         properties: dict[str, Any] = {"exit": {"type": "string", "enum": [way.name for way in self.exits]}}
         if self.collect is not None:
-            properties["data"] = dict(self.collect.schema)
+            properties["data"] = self.collect.schema.schema
         return Tool(
             FINISH,
             "Ends this part of the conversation. Say what must be said first, then call it. Exits: " + "; ".join(lines),
@@ -96,7 +96,7 @@ class Toolbox:
             return None, f"There is no exit {arguments.get('exit')!r}. The exits are: {', '.join(names)}."
         walker = self.call.walker
         if self.collect is not None and arguments.get("data") is not None:
-            wrong = violations(arguments["data"], self.collect.schema)
+            wrong = self.collect.schema.errors(arguments["data"])
             if wrong:
                 return None, "The data is not right: " + "; ".join(wrong)
             try:
@@ -132,7 +132,7 @@ class Toolbox:
             return "error", _problem(f"{name} may be used {tool.max_calls} times only")
         if not tool.allowed():
             return "error", _problem(f"{name} may not be used now")
-        wrong = violations(arguments, tool.parameters)
+        wrong = tool.parameters.errors(dict(arguments))
         if wrong:
             return "error", _problem("the arguments are not right: " + "; ".join(wrong))
         try:

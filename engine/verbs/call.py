@@ -1,0 +1,79 @@
+"""`call`: run a section or another flow, and come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from engine.call import Call as LiveCall
+from engine.outcome import Outcome, StepError, Unhandled
+from engine.values import fit
+from engine.verb import Verb
+from flows.fields import FlowName, SectionName, Value
+from flows.flow import Step
+from flows.verb import Fields, Outcomes
+
+
+class CallFields(Fields):
+    """A section of this flow, or another flow with its input."""
+
+    flow: FlowName | None = Field(None, description="Another flow.")
+    section: SectionName | None = Field(None, description="A section of this flow.")
+    input: dict[str, Value] = Field(default_factory=dict, description="Values for the input that the flow declares.")
+
+    @model_validator(mode="after")
+    def one_target(self) -> Self:
+        """A flow or a section; only a flow takes input."""
+        if (self.flow is None) == (self.section is None):
+            raise ValueError("call needs exactly one of 'flow' and 'section'")
+        if self.section is not None and self.input:
+            raise ValueError("a section shares the flow's variables: 'input' is for 'flow'")
+        return self
+
+
+class Call(Verb):
+    """A subroutine: what it returns is in ``steps.<id>`` under the names that ``save`` declares."""
+
+    name: ClassVar[str] = "call"
+    summary: ClassVar[str] = "Run a section or another flow, and come back."
+    Fields: ClassVar[type[Fields]] = CallFields
+    needs_caller: ClassVar[bool] = False
+    ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("error",))
+
+    def sections(self, fields: Any) -> Iterable[str]:
+        """The section it runs."""
+        return () if fields.section is None else (fields.section,)
+
+    async def run(self, step: Step, call: LiveCall) -> Outcome:
+        """Run it; a failure inside that nothing there handled is this step's `error`."""
+        fields = step.fields
+        assert isinstance(fields, CallFields)
+        try:
+            if fields.section is not None:
+                returned = await call.walker.section(fields.section)
+            else:
+                assert fields.flow is not None
+                returned = await call.walker.subflow(fields.flow, self._input(fields, call))
+        except Unhandled as failure:
+            return Outcome("error", detail=str(failure))
+        missing = [name for name in step.save if name not in returned]
+        if missing:
+            raise StepError(f"it did not return {', '.join(missing)}")
+        return Outcome("done", {name: fit(returned[name], type, name) for name, type in step.save.items()})
+
+    @staticmethod
+    def _input(fields: CallFields, call: LiveCall) -> dict[str, Any]:
+        assert fields.flow is not None
+        context = call.walker.context()
+        declared = call.library.flows[fields.flow].input
+        given: dict[str, Any] = {}
+        for name, variable in declared.items():
+            if name in fields.input:
+                given[name] = fit(fields.input[name].evaluate(context), variable.type, f"input.{name}")
+            elif variable.default is not None:
+                given[name] = variable.default
+            else:
+                raise StepError(f"the flow {fields.flow} needs the input {name}")
+        return given

@@ -1,0 +1,198 @@
+"""`converse`: the AI talks with the caller, until it takes one of the exits that the flow declares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.call import Call
+from engine.conversation import Conversation
+from engine.outcome import Outcome
+from engine.playout import Playout
+from engine.toolbox import FINISH, Collect, Exit, Toolbox
+from engine.turn import TurnOptions
+from engine.verb import Verb
+from engine.verbs.tools import ToolFields, flow_tool
+from flows.fields import Duration, JsonSchema, SchemaFile, Text, TextFile, Value
+from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
+from flows.verb import Fields, Outcomes
+from providers.voice import ALAW, ULAW, Provider, Session, Turns, Utterance, Voice, VoiceError
+
+LIMITS = ("silence", "max_duration", "provider_error")
+
+
+class ExitFields(Fields):
+    """A way out that the model may choose."""
+
+    description: str = Field("", description="When the model takes it, in words for the model.")
+    requires: tuple[str, ...] = Field((), description="Variables that must have a value before it can be taken.")
+
+
+class CollectFields(Fields):
+    """Data that the model hands over when it finishes."""
+
+    into: str = Field(description="The variable that receives it.")
+    schema_: JsonSchema | None = Field(None, alias="schema", description="Its JSON Schema.")
+    schema_file: SchemaFile | None = Field(None, description="A file with its JSON Schema.")
+
+    @model_validator(mode="after")
+    def one_schema(self) -> Self:
+        """Exactly one schema."""
+        if (self.schema_ is None) == (self.schema_file is None):
+            raise ValueError("collect needs exactly one of 'schema' and 'schema_file'")
+        return self
+
+    @property
+    def shape(self) -> JsonSchema:
+        """The schema, wherever it stands."""
+        if self.schema_ is not None:
+            return self.schema_
+        assert self.schema_file is not None
+        return self.schema_file.schema
+
+
+class SilenceFields(Fields):
+    """What happens when nobody speaks."""
+
+    after: Duration = Field(8.0, description="How long nobody speaks before the caller is asked.")
+    reprompts: int = Field(2, ge=0, le=9, description="How often the caller is asked before the step ends with silence.")
+    say: Text = Field(Text("Are you still there?"), description="What the caller is asked.")
+
+
+class ConverseFields(Fields):
+    """Whom the caller talks to, about what, with which tools, and how it ends."""
+
+    provider: str | None = Field(None, description="The voice; the engine's default when absent.")
+    model: str | None = Field(None, description="The provider's model.")
+    voice: str | None = Field(None, description="The speaker, as the provider names it.")
+    language: str | None = Field(None, description="BCP 47, for example en-US.")
+    greeting: Text | None = Field(None, description="The first words.")
+    prompt: Text | None = Field(None, description="What the model is told.")
+    prompt_file: TextFile | None = Field(None, description="A file with what the model is told.")
+    tools: dict[str, ToolFields] = Field(default_factory=dict, description="What the model can do.")
+    collect: CollectFields | None = Field(None, description="Data that the model hands over when it finishes.")
+    exits: dict[str, ExitFields] = Field(default_factory=dict, description="The ways out that the model may choose.")
+    context: Literal["continue", "reset"] = Field("continue", description="Whether it knows what was said before.")
+    silence: SilenceFields = Field(SilenceFields(), description="What happens when nobody speaks.")
+    max_duration: Duration | None = Field(None, description="How long the talk may last.")
+    max_turns: int | None = Field(None, ge=1, description="How many answers the voice may give.")
+    interruptible: bool = Field(True, description="Whether the caller may speak over the voice.")
+    min_delay: Duration | None = Field(None, description="How long the caller must pause before the voice answers.")
+    answer_within: Duration = Field(8.0, description="A voice that owes an answer for so long has failed.")
+    connect_within: Duration = Field(5.0, description="A provider that cannot be reached for so long has failed.")
+    options: dict[str, Value] = Field(default_factory=dict, description="Settings of one provider, by its name.")
+
+    @model_validator(mode="after")
+    def whole(self) -> Self:
+        """One prompt; exits do not carry the names of limits."""
+        if self.prompt is not None and self.prompt_file is not None:
+            raise ValueError("converse takes 'prompt' or 'prompt_file', not both")
+        for name in self.exits:
+            if name in (*LIMITS, "done", "error"):
+                raise ValueError(f"an exit cannot be called '{name}': the step itself ends that way")
+        if FINISH in self.tools:
+            raise ValueError("a tool cannot be called 'finish': the model leaves the step by it")
+        return self
+
+
+class Converse(Verb):
+    """Its outcomes are its exits and its limits."""
+
+    name: ClassVar[str] = "converse"
+    summary: ClassVar[str] = "Let the AI talk with the caller until it takes an exit."
+    Fields: ClassVar[type[Fields]] = ConverseFields
+    interactive: ClassVar[bool] = True
+    failure: ClassVar[str] = "provider_error"
+
+    def outcomes(self, fields: Any) -> Outcomes:
+        """Exits are good, limits are bad."""
+        return Outcomes(good=tuple(fields.exits), bad=LIMITS)
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """Names of variables, and what the voice can do."""
+        if fields.collect is not None and fields.collect.into not in scope.vars:
+            yield scope.unknown(scope.where("collect", "into"), "variable", fields.collect.into, scope.vars)
+        for name, way in fields.exits.items():
+            for required in way.requires:
+                if required not in scope.vars:
+                    yield scope.unknown(scope.where("exits", name, "requires"), "variable", required, scope.vars)
+        if fields.provider is not None and scope.voices is not None and fields.provider not in scope.voices:
+            yield scope.unknown(scope.where("provider"), "voice", fields.provider, scope.voices)
+
+    async def run(self, step: Step, call: Call) -> Outcome:
+        """Open the audio and the voice side by side, then talk."""
+        fields = step.fields
+        assert isinstance(fields, ConverseFields)
+        context = call.walker.context()
+        toolbox = self._toolbox(fields, call)
+        name = fields.provider or call.services.default_voice
+        try:
+            provider = call.services.voices.get(name)
+            playout, voice = await self._connect(call, provider, self._session(fields, name, context, toolbox, call), fields)
+        except VoiceError as error:
+            call.services.metrics.provider_errors.labels(name, error.code or "connect").inc()
+            return Outcome("provider_error", detail=f"{name}: {error}")
+        conversation = Conversation(
+            call, playout, voice, name, provider.capabilities, toolbox, self._turns(fields),
+            greeting=None if fields.greeting is None else fields.greeting.render(context),
+            reprompt=fields.silence.say.render(context),
+        )  # fmt: skip
+        return await conversation.run()
+
+    async def _connect(
+        self, call: Call, provider: Provider, session: Session, fields: ConverseFields
+    ) -> tuple[Playout, Voice]:
+        """Both at once; whichever fails, the other is given back."""
+        voice = provider.voice(session)
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        opening = asyncio.ensure_future(call.playout())
+        try:
+            async with asyncio.timeout(fields.connect_within):
+                await voice.connect()
+            call.services.metrics.voice(provider.name).connect.observe(clock() - started)
+            call.record.timings.setdefault("voice_ready_ms", round((clock() - started) * 1000, 2))
+            return await opening, voice
+        except BaseException as error:
+            opening.cancel()
+            await asyncio.gather(opening, voice.close(), return_exceptions=True)
+            if isinstance(error, TimeoutError):
+                raise VoiceError(f"no session within {fields.connect_within:g} s", code="timeout") from None
+            raise
+
+    @staticmethod
+    def _session(
+        fields: ConverseFields, name: str, context: Mapping[str, Any], toolbox: Toolbox, call: Call
+    ) -> Session:
+        told = fields.prompt or (fields.prompt_file.text if fields.prompt_file is not None else None)
+        options = fields.options[name].evaluate(context) if name in fields.options else {}
+        said = () if fields.context == "reset" else call.record.transcript
+        return Session(
+            instructions="" if told is None else told.render(context),
+            voice=fields.voice, language=fields.language, model=fields.model, tools=toolbox.offered(),
+            format=ALAW if call.services.law == "alaw" else ULAW,
+            turns=Turns(min_delay=fields.min_delay, interruptible=fields.interruptible),
+            history=tuple(Utterance(entry.role, entry.text) for entry in said if entry.role != "system"),
+            options=options,
+        )  # fmt: skip
+
+    @staticmethod
+    def _toolbox(fields: ConverseFields, call: Call) -> Toolbox:
+        return Toolbox(
+            call,
+            exits=[Exit(name, way.description, way.requires) for name, way in fields.exits.items()],
+            tools={name: flow_tool(name, tool, call) for name, tool in fields.tools.items()},
+            collect=None if fields.collect is None else Collect(fields.collect.into, fields.collect.shape),
+        )
+
+    @staticmethod
+    def _turns(fields: ConverseFields) -> TurnOptions:
+        return TurnOptions(
+            silence=fields.silence.after, reprompts=fields.silence.reprompts, answer_within=fields.answer_within,
+            max_duration=fields.max_duration, max_turns=fields.max_turns, allow_interruptions=fields.interruptible,
+        )  # fmt: skip

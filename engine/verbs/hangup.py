@@ -1,0 +1,43 @@
+"""`hangup`: end the call."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from engine.call import Call
+from engine.outcome import Outcome, Stop
+from engine.verb import Verb
+from flows.fields import Text
+from flows.flow import Step
+from flows.verb import Fields
+
+# Q.850 causes that Asterisk turns into these SIP codes when a call is refused before it was answered.
+CAUSE_OF = {404: 1, 408: 18, 480: 19, 486: 17, 503: 34, 603: 21}
+NORMAL = 16
+
+
+class HangupFields(Fields):
+    """How."""
+
+    result: Text | None = Field(None, description="The flow's own word for how the call ended; kept in the record.")
+    sip_code: int | None = Field(None, description="For a call that was not answered: 404, 408, 480, 486, 503 or 603.")
+
+
+class Hangup(Verb):
+    """Nothing after it runs but the `hangup` handler."""
+
+    name: ClassVar[str] = "hangup"
+    summary: ClassVar[str] = "End the call."
+    Fields: ClassVar[type[Fields]] = HangupFields
+    falls_through: ClassVar[bool] = False
+    needs_caller: ClassVar[bool] = False
+
+    async def run(self, step: Step, call: Call) -> Outcome:
+        """End the call with the right cause."""
+        fields = step.fields
+        assert isinstance(fields, HangupFields)
+        result = "" if fields.result is None else fields.result.render(call.walker.context())
+        refused = fields.sip_code is not None and not call.line.is_answered
+        raise Stop(cause=CAUSE_OF.get(fields.sip_code or 0, NORMAL) if refused else NORMAL, result=result)

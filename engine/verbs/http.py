@@ -1,0 +1,67 @@
+"""`http`: ask an endpoint of the company."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from engine.call import Call
+from engine.http import HttpFailed, escape
+from engine.outcome import Outcome
+from engine.values import fit
+from engine.verb import Verb
+from flows.fields import EndpointName, Text, Value
+from flows.flow import Step
+from flows.verb import Fields, Outcomes
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class HttpFields(Fields):
+    """A request to a named endpoint."""
+
+    endpoint: EndpointName = Field(description="An endpoint of resources.yaml.")
+    method: Method = Field("GET", description="GET, POST, PUT, PATCH or DELETE.")
+    path: Text = Field(description="Path and query below the endpoint's address; values are escaped.")
+    json_: Value | None = Field(None, alias="json", description="The body.")
+    headers: dict[str, Text] = Field(default_factory=dict, description="Further headers.")
+    idempotency_key: Text | None = Field(None, description="Makes it safe to repeat the request.")
+
+
+class Http(Verb):
+    """The answer's status and body are in ``steps.<id>``; ``save`` names fields of a JSON body with their types."""
+
+    name: ClassVar[str] = "http"
+    summary: ClassVar[str] = "Ask an endpoint of the company and keep its answer."
+    Fields: ClassVar[type[Fields]] = HttpFields
+    needs_caller: ClassVar[bool] = False
+    failure: ClassVar[str] = "http_error"
+    ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("http_error", "timeout"))
+
+    def saves(self, fields: Any) -> dict[str, str]:
+        """Status and body."""
+        return {"status": "integer", "body": "any"}
+
+    async def run(self, step: Step, call: Call) -> Outcome:
+        """Ask, and take from the answer what `save` names."""
+        fields = step.fields
+        assert isinstance(fields, HttpFields)
+        context = call.walker.context()
+        key = fields.idempotency_key
+        try:
+            reply = await call.services.http.request(
+                call.library.resources.endpoints[fields.endpoint], fields.method, fields.path.render(context, escape),
+                json=None if fields.json_ is None else fields.json_.evaluate(context),
+                headers={name: value.render(context) for name, value in fields.headers.items()},
+                timeout=step.timeout, idempotency_key=None if key is None else key.render(context),
+            )  # fmt: skip
+        except HttpFailed as error:
+            return Outcome(error.kind, {"status": error.status}, str(error))
+        body = reply.body if isinstance(reply.body, Mapping) else {}
+        missing = [name for name in step.save if name not in body]
+        if missing:
+            return Outcome("http_error", {"status": reply.status}, f"the answer has no {', '.join(missing)}")
+        saved = {name: fit(body[name], type, name) for name, type in step.save.items()}
+        return Outcome("done", {"status": reply.status, "body": reply.body, **saved})

@@ -1,0 +1,65 @@
+"""`switch`: go on by a value, or by the first condition that holds."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from engine.call import Call
+from engine.outcome import DONE, Outcome
+from engine.verb import Verb
+from flows.fields import Expression, Steps, Value
+from flows.flow import Step
+from flows.verb import Fields
+
+
+class Branch(Fields):
+    """Steps that run when a condition holds; without one, always."""
+
+    when: Expression | None = Field(None, description="A bare expression.")
+    steps: Steps
+
+
+class SwitchFields(Fields):
+    """Either a value with cases, or a list of branches."""
+
+    value: Value | None = Field(None, description="What the cases are compared with, as text.")
+    cases: dict[str, Steps] = Field(default_factory=dict, description="Steps by value.")
+    default: Steps = Field((), description="Steps when no case fits.")
+    branches: tuple[Branch, ...] = Field((), description="Branches; the first whose condition holds runs.")
+
+    @model_validator(mode="after")
+    def one_form(self) -> Self:
+        """One of the two forms."""
+        if bool(self.branches) == (self.value is not None):
+            raise ValueError("switch takes either 'value' with 'cases', or a list of branches with 'when' and 'steps'")
+        return self
+
+
+class Switch(Verb):
+    """Runs at most one of its branches."""
+
+    name: ClassVar[str] = "switch"
+    summary: ClassVar[str] = "Go on by a value, or by the first condition that holds."
+    Fields: ClassVar[type[Fields]] = SwitchFields
+    shorthand: ClassVar[str | None] = "branches"
+    needs_caller: ClassVar[bool] = False
+
+    async def run(self, step: Step, call: Call) -> Outcome:
+        """Choose and run."""
+        fields = step.fields
+        assert isinstance(fields, SwitchFields)
+        await call.walker.run_steps(self._chosen(fields, call))
+        return DONE
+
+    @staticmethod
+    def _chosen(fields: SwitchFields, call: Call) -> Steps:
+        context = call.walker.context()
+        if fields.value is not None:
+            value = fields.value.evaluate(context)
+            return fields.cases.get(str(value).lower() if isinstance(value, bool) else str(value), fields.default)
+        for branch in fields.branches:
+            if branch.when is None or branch.when.evaluate(context):
+                return branch.steps
+        return ()

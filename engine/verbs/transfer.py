@@ -1,0 +1,102 @@
+"""`transfer`: hand the call to a person."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from engine.call import Call
+from engine.comfort import Comfort
+from engine.handoff import Plan, Round, hand_off, stay_connected
+from engine.outcome import Outcome, StepError, Stop
+from engine.verb import Verb
+from flows.fields import Duration, Text
+from flows.flow import Step
+from flows.verb import Fields, Outcomes
+
+UNREACHED = ("no_answer", "busy", "declined", "unavailable", "failed", "timeout")
+
+
+class AttemptFields(Fields):
+    """Targets that are rung together or one after the other."""
+
+    ring: Literal["simultaneous", "serial"] = Field("simultaneous", description="All at once, or one by one.")
+    targets: tuple[Text, ...] = Field(
+        min_length=1, description="pjsip:NAME, pjsip:NUMBER@TRUNK, tel:+NUMBER, teams:USER@DOMAIN, or a destination's name."
+    )
+    timeout: Duration = Field(30.0, description="How long to ring: all together, or each one when serial.")
+
+
+class TransferFields(Fields):
+    """Whom to ring, and what the caller hears meanwhile."""
+
+    mode: Literal["attended"] = Field("attended", description="The caller stays with us until a person answers.")
+    attempts: tuple[AttemptFields, ...] = Field(min_length=1, description="Tried in order until somebody answers.")
+    timeout: Duration | None = Field(None, description="How long all attempts may take together.")
+    caller_hears: Comfort = Field("ringback", description="What the caller hears while it rings: ringback or music.")
+    headers: dict[str, Text] = Field(default_factory=dict, description="SIP headers for the target, such as User-to-User.")
+    caller_id: Text | None = Field(None, description="The number that the target sees; the caller's own when absent.")
+    after_callee_hangup: Literal["stop", "continue"] = Field(
+        "stop", description="When the person hangs up: end the call, or go on with the flow."
+    )
+
+
+class Transfer(Verb):
+    """Rings until a person answers, connects them, and stays out of the way until one of them hangs up."""
+
+    name: ClassVar[str] = "transfer"
+    summary: ClassVar[str] = "Hand the call to a person, or to the next who answers."
+    Fields: ClassVar[type[Fields]] = TransferFields
+    interactive: ClassVar[bool] = True
+    failure: ClassVar[str] = "failed"
+    ways_to_end: ClassVar[Outcomes] = Outcomes(good=("connected",), bad=UNREACHED, any_bad="failed")
+
+    def saves(self, fields: Any) -> dict[str, str]:
+        """Every attempt with its SIP status."""
+        return {"attempts": "array"}
+
+    async def run(self, step: Step, call: Call) -> Outcome:
+        """Ring, connect, wait for the end of the talk."""
+        fields = step.fields
+        assert isinstance(fields, TransferFields)
+        result = await hand_off(call, self._plan(fields, call), step.id or step.path)
+        data = {"attempts": [self._attempt(attempt) for attempt in result.attempts]}
+        if result.leg is None:
+            return Outcome(result.status, data, ", ".join(f"{a.target}: {a.status}" for a in result.attempts))
+        await stay_connected(call, result.leg)
+        if fields.after_callee_hangup == "stop":
+            await call.walker.run_steps(step.outcomes.get("connected", ()))
+            raise Stop(by="target")
+        call.with_person = False
+        return Outcome("connected", data)
+
+    def _plan(self, fields: TransferFields, call: Call) -> Plan:
+        context = call.walker.context()
+        return Plan(
+            rounds=[
+                Round(tuple(self._target(text.render(context), call) for text in rung.targets), rung.ring, rung.timeout)
+                for rung in fields.attempts
+            ],
+            timeout=fields.timeout,
+            caller_hears=fields.caller_hears,
+            headers={name: value.render(context) for name, value in fields.headers.items()},
+            caller_id=None if fields.caller_id is None else fields.caller_id.render(context),
+        )
+
+    @staticmethod
+    def _target(written: str, call: Call) -> str:
+        """A target as the line dials it; a name without a scheme is a destination of `resources.yaml`."""
+        if ":" in written:
+            return written
+        destination = call.library.resources.destinations.get(written)
+        if destination is None:
+            raise StepError(f"there is no destination {written!r} in resources.yaml, and it is no target such as pjsip:NAME")
+        return destination.target
+
+    @staticmethod
+    def _attempt(attempt: Any) -> dict[str, Any]:
+        return {
+            "target": attempt.target, "status": attempt.status, "sip_code": attempt.sip_code, "q850": attempt.q850,
+            "ring_ms": attempt.ring_ms,
+        }  # fmt: skip
