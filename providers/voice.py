@@ -1,8 +1,9 @@
 """The Voice protocol: one AI conversation, audio in and audio out.
 
-A provider is found by entry point (group ``hookflash.voices``): a function ``provider(settings) -> Provider`` that is called
-once, at start, and only when a flow names it. ``Provider.voice(session)`` makes a `Voice` for one conversation. A voice is
-driven by one owner: it connects, then iterates over ``events()`` while it calls the other methods from the same task group.
+A provider is found by entry point (group ``hookflash.voices``): a function ``provider(settings) -> Provider`` that is
+called once, at start, and only when a flow names it. ``Provider.voice(session)`` makes a `Voice` for one
+conversation. A voice is driven by one owner: it connects, then iterates over ``events()`` while it calls the other
+methods from the same task group.
 
 Audio is raw bytes in the session's `AudioFormat`; a millisecond of G.711 is 8 bytes. Times are milliseconds.
 """
@@ -18,7 +19,7 @@ Encoding = Literal["ulaw", "alaw", "pcm16"]
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """How samples are written: G.711 (1 byte a sample) or little-endian linear PCM (2 bytes), and samples per second."""
+    """How samples are written: G.711 (1 byte a sample) or little-endian linear PCM (2 bytes), and the rate in Hz."""
 
     encoding: Encoding
     rate: int = 8000
@@ -131,7 +132,10 @@ class UserText:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Speech to play, in the session's format. ``item`` names the utterance it belongs to; may arrive faster than real time."""
+    """Speech to play, in the session's format.
+
+    ``item`` names the utterance it belongs to; may arrive faster than real time.
+    """
 
     data: bytes
     item: str
@@ -225,7 +229,10 @@ class Voice(Protocol):
     """One conversation. Methods other than ``connect`` do nothing once the voice is closed; ``close`` is idempotent."""
 
     async def connect(self) -> None:
-        """Open the session and configure it; returns when audio may flow. Raises `VoiceError`. Bounded by the caller."""
+        """Open the session and configure it; returns when audio may flow.
+
+        Raises `VoiceError`. Bounded by the caller.
+        """
 
     def events(self) -> AsyncIterator[VoiceEvent]:
         """Everything that happens, in order, until the session ends. Iterate once."""
@@ -276,7 +283,10 @@ class Provider(Protocol):
 
 
 class MakeProvider(Protocol):
-    """The signature behind an entry point: settings by name (``api_key``, ``base_url``, …), see `providers.registry`."""
+    """The signature behind an entry point: settings by name (``api_key``, ``base_url``, …)."""
 
     def __call__(self, settings: Mapping[str, str]) -> Provider:
-        """Make the provider. Raises `VoiceError` naming the missing setting and the environment variable that sets it."""
+        """Make the provider.
+
+        Raises `VoiceError` naming the missing setting and the environment variable that sets it.
+        """
