@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from flows.problems import Problem, Where, did_you_mean, has
 from flows.verb import Fields, Outcomes
 
 if TYPE_CHECKING:
     from engine.call import Call
     from engine.outcome import Outcome
     from flows.flow import Step
-    from flows.problems import Problem
     from flows.scope import Scope
 
 GROUP = "hookflash.verbs"
@@ -51,6 +51,12 @@ class Verb:
     async def run(self, step: Step, call: Call) -> Outcome:
         """Act on the call. May raise `StepError`, or one of the ways out of `engine.outcome`. Cancelled on hang-up."""
         raise NotImplementedError
+
+
+def unknown(scope: Scope, where: Where, kind: str, name: str, known: Iterable[str]) -> Problem:
+    """The problem of a name that does not exist, with the nearest that does."""
+    known = list(known)
+    return scope.problem(where, "E301", f"unknown {kind} '{name}'{did_you_mean(name, known) or has(known)}")
 
 
 def installed() -> dict[str, Verb]:

@@ -157,9 +157,12 @@ class Text:
         """The expressions in order."""
         return tuple(part for part in self.parts if isinstance(part, Expression))
 
-    def render(self, context: Mapping[str, Any]) -> str:
-        """The text with every expression evaluated; a value that is null leaves nothing. Raises `ExpressionError`."""
-        rendered = "".join(part if isinstance(part, str) else in_text(part.evaluate(context)) for part in self.parts)
+    def render(self, context: Mapping[str, Any], escape: Callable[[str], str] = str) -> str:
+        """The text with every expression evaluated; a value that is null leaves nothing. Raises `ExpressionError`.
+
+        ``escape`` is applied to values only, for texts in which characters have a meaning (a URL).
+        """
+        rendered = "".join(part if isinstance(part, str) else escape(in_text(part.evaluate(context))) for part in self.parts)
         if len(rendered) > MAX_RESULT:
             raise ExpressionError(f"the text is longer than {MAX_RESULT:,} characters", self.where)
         return rendered

@@ -14,7 +14,7 @@ from engine.outcome import Outcome
 from engine.playout import Playout
 from engine.toolbox import FINISH, Collect, Exit, Toolbox
 from engine.turn import TurnOptions
-from engine.verb import Verb
+from engine.verb import Verb, unknown
 from engine.verbs.tools import ToolFields, flow_tool
 from flows.fields import Duration, JsonSchema, SchemaFile, Text, TextFile, Value
 from flows.flow import Step
@@ -116,13 +116,13 @@ class Converse(Verb):
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """Names of variables, and what the voice can do."""
         if fields.collect is not None and fields.collect.into not in scope.vars:
-            yield scope.unknown(scope.where("collect", "into"), "variable", fields.collect.into, scope.vars)
+            yield unknown(scope, scope.at("collect", "into"), "variable", fields.collect.into, scope.vars)
         for name, way in fields.exits.items():
-            for required in way.requires:
+            for index, required in enumerate(way.requires):
                 if required not in scope.vars:
-                    yield scope.unknown(scope.where("exits", name, "requires"), "variable", required, scope.vars)
+                    yield unknown(scope, scope.at("exits", name, "requires", index), "variable", required, scope.vars)
         if fields.provider is not None and scope.voices is not None and fields.provider not in scope.voices:
-            yield scope.unknown(scope.where("provider"), "voice", fields.provider, scope.voices)
+            yield unknown(scope, scope.at("provider"), "voice", fields.provider, scope.voices)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Open the audio and the voice side by side, then talk."""

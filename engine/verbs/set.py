@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from engine.call import Call
 from engine.outcome import DONE, Outcome
-from engine.verb import Verb
+from engine.verb import Verb, unknown
 from flows.fields import Value
 from flows.flow import Step
 from flows.problems import Problem
@@ -34,9 +34,9 @@ class Set(Verb):
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """Only declared variables can be set."""
-        for name, value in fields.__pydantic_extra__.items():
+        for name in fields.__pydantic_extra__:
             if name not in scope.vars:
-                yield scope.unknown(value.where, "variable", name, scope.vars)
+                yield unknown(scope, scope.key(name), "variable", name, scope.vars)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Evaluate, then assign."""

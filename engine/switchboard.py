@@ -1,0 +1,126 @@
+"""The switchboard: takes calls as they come, up to the engine's limit, and gives each its flow.
+
+What it does not take (no route, no capacity, draining) goes back to the dialplan's fallback at once: live calls are never muted
+by one call too many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import structlog
+
+from engine.call import Call
+from engine.health import Readiness
+from engine.line import Line
+from engine.record import CallRecord
+from engine.services import Services
+from flows.flow import Flow
+from flows.library import Library
+
+log = structlog.get_logger()
+
+REFUSE_WITHIN = 5.0  # seconds to give a call back
+
+
+class Exchange(Protocol):
+    """Where calls come from (see `asterisk.exchange`)."""
+
+    def lines(self) -> AsyncIterator[Line]:
+        """Every new call."""
+
+
+class Switchboard:
+    """Runs calls. ``library`` is the flows in use: calls that live keep theirs, new calls take the newest."""
+
+    def __init__(self, library: Library, services: Services, readiness: Readiness) -> None:
+        self.library = library
+        self.calls: dict[str, Call] = {}
+        self._services = services
+        self._readiness = readiness
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def run(self, exchange: Exchange) -> None:
+        """Take calls until cancelled or the exchange ends; live calls are then cancelled, so drain first."""
+        async with asyncio.TaskGroup() as group:
+            async for line in exchange.lines():
+                reason, flow = self._decide(line)
+                if flow is None:
+                    group.create_task(self._refuse(line, reason), name=f"refuse {line.facts.id}")
+                else:
+                    group.create_task(self._take(line, flow), name=f"call {line.facts.id}")
+
+    async def drain(self, timeout: float) -> int:
+        """Take no new call and wait for the live ones; how many were still live when the time was over."""
+        self._readiness.draining = True
+        log.info("draining", calls=len(self.calls), seconds=timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._empty.wait()
+        except TimeoutError:
+            log.warning("calls are still live at the end of the drain", calls=len(self.calls))
+        return len(self.calls)
+
+    def _decide(self, line: Line) -> tuple[str, Flow | None]:
+        """The flow of a call, or why it is not taken."""
+        if self._readiness.draining:
+            return "draining", None
+        if len(self.calls) >= self._readiness.capacity:
+            return "capacity", None
+        route = self.library.route(_facts(line), self._services.clock.now())
+        flow = self.library.flows.get(route.flow) if route is not None else None
+        return ("" if flow is not None else "no_route"), flow
+
+    async def _take(self, line: Line, flow: Flow) -> None:
+        call = Call(line, flow, self.library, self._services)
+        self.calls[line.facts.id] = call
+        self._count()
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        self._services.metrics.call_started(flow.name, line.facts.direction)
+        try:
+            await call.run()
+        finally:
+            del self.calls[line.facts.id]
+            self._count()
+            self._services.metrics.call_ended(flow.name, call.record.outcome, clock() - started)
+            log.info("call over", call_id=call.record.id, flow=flow.name, outcome=call.record.outcome, by=call.record.hangup_by)
+
+    async def _refuse(self, line: Line, reason: str) -> None:
+        """Give a call back to the dialplan; when that is not possible, refuse it as congested. It is on record."""
+        facts = line.facts
+        log.warning("call refused", reason=reason, did=facts.did, call_id=facts.id)
+        self._services.metrics.calls_refused.labels(reason).inc()
+        now = self._services.clock.now()
+        await self._services.records.save(
+            CallRecord(
+                id=facts.id, engine=self._services.engine, did=facts.did, caller=facts.caller, trunk=facts.trunk, started=now,
+                ended=now, outcome="refused", hangup_by="engine", error=reason,
+            )
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(REFUSE_WITHIN):
+                if not await line.give_back():
+                    await line.hangup(42)  # Q.850: switching equipment congestion
+        except Exception as error:
+            log.error("a refused call could not be given back", call_id=facts.id, error=f"{type(error).__name__}: {error}")
+        finally:
+            await line.close()
+
+    def _count(self) -> None:
+        self._readiness.active = len(self.calls)
+        if self.calls:
+            self._empty.clear()
+        else:
+            self._empty.set()
+
+
+def _facts(line: Line) -> dict[str, Any]:
+    facts = line.facts
+    return {
+        "did": facts.did, "caller": facts.caller, "trunk": facts.trunk, "headers": dict(facts.headers),
+        "direction": facts.direction,
+    }  # fmt: skip
