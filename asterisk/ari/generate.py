@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asterisk.ari import distil
+from asterisk.sandbox import locate
 
 Spec = dict[str, Any]
 
@@ -362,8 +363,6 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Distil the sandbox's Asterisk and write the three files."""
-    from asterisk.sandbox import locate
-
     installation = locate()
     api = distil.distil(installation.swagger, str(installation.version))
     distil.API_FILE.write_text(distil.dumps(api), "utf-8")
