@@ -51,11 +51,40 @@ REQUIRED = (
     "app_stasis", "chan_pjsip", "chan_websocket", "pbx_config", "res_ari_applications", "res_ari_asterisk",
     "res_ari_bridges", "res_ari_channels", "res_ari_events", "res_ari_playbacks", "res_http_websocket",
     "res_rtp_asterisk", "res_srtp", "res_stasis_answer", "res_stasis_playback", "res_stasis_recording",
-    "res_stasis_snoop", "res_timing_timerfd", "bridge_simple", "bridge_softmix", "codec_ulaw", "codec_alaw",
+    "res_stasis_snoop", "bridge_simple", "bridge_softmix", "codec_ulaw", "codec_alaw",
     "codec_resample", "func_callerid", "func_channel", "func_hangupcause", "res_pjsip_header_funcs",
 )
 # fmt: on
 """Without one of these a call cannot be served as the documentation promises; the doctor asks for each."""
+
+
+RECOMMENDED = {
+    "codec_g722": "wideband phones fall back to narrow band",
+    "res_timing_timerfd": "another source of timing is used, which costs more and may stutter",
+    "app_mixmonitor": "calls cannot be recorded in the dialplan",
+    "res_musiconhold": "callers who wait hear nothing",
+    "func_talkdetect": "speech cannot be detected where there is no AI",
+}
+"""What is lost without each."""
+
+RISKY = frozenset(
+    {
+        "app_externalivr",
+        "app_system",
+        "chan_iax2",
+        "chan_mgcp",
+        "chan_motif",
+        "chan_skinny",
+        "chan_unistim",
+        "func_shell",
+        "pbx_dundi",
+        "res_http_post",
+        "res_phoneprov",
+        "res_pjsip_endpoint_identifier_anonymous",
+        "res_xmpp",
+    }
+)
+"""Modules behind most of Asterisk's security advisories, and those that run programs."""
 
 
 def modules_for(version: Version) -> list[str]:

@@ -129,8 +129,7 @@ def _trunk(trunk: Trunk, sip: Sip) -> Iterator[str]:
 def _teams(teams: Teams, sip: Sip) -> list[str]:
     """`teams` reaches Microsoft's first host and takes all calls in; `teams2` and `teams3` are the next to be tried."""
     found: list[str] = []
-    for number, host in enumerate(teams.hosts, start=1):
-        name = teams.name if number == 1 else f"{teams.name}{number}"
+    for name, host in zip(teams.endpoints, teams.hosts, strict=True):
         found.append(
             section(
                 name,

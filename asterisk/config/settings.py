@@ -32,8 +32,10 @@ def plain(text: str) -> str:
 
 
 def _named(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", text):
-        raise ValueError("a name is letters, digits, '-' and '_', starts with a letter and has at most 40 of them")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", text):
+        raise ValueError("a name is letters, digits, '-' and '_', at most 40, and starts with a letter or a digit")
+    if text in {"general", "global", "globals", "system"} or text.startswith(("hookflash-", "transport-")):
+        raise ValueError(f"{text} is a name that Asterisk's files or their templates use for something else")
     return text
 
 
@@ -193,6 +195,11 @@ class Teams(_Model):
     qualify_s: int = Field(default=60, ge=0)
     context: Name | None = None
 
+    @property
+    def endpoints(self) -> list[str]:
+        """The names for `PJSIP/<number>@<name>`, one for each host: `teams`, `teams2`, `teams3`."""
+        return [self.name if number == 1 else f"{self.name}{number}" for number in range(1, len(self.hosts) + 1)]
+
 
 class Phone(_Model):
     """A SIP phone that registers with this Asterisk."""
@@ -244,7 +251,7 @@ class AsteriskConfig(_Model):
         if self.rtp_end <= self.rtp_start:
             raise ValueError("rtp_end must be above rtp_start")
         names = [item.name for group in (self.trunks, self.phones) for item in group]
-        names += [self.teams.name] if self.teams else []
+        names += self.teams.endpoints if self.teams else []
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"used for more than one endpoint: {', '.join(twice)}")
