@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +19,7 @@ from engine.record import Attempt, CallRecord, Leg, Spoken, StepTrace, Tokens, T
 from engine.records import Records, RecordsError
 from engine.records.database import connect, migrate, sqlite_file
 from engine.records.tables import PARTS, calls, metadata
-
-START = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
-
-
-def full_record(call_id: str = "call-1", **fields: object) -> CallRecord:
-    record = CallRecord(
-        id=call_id, engine="pbx-1", flow="reception", revision="abc", did="+14155550100", caller="+14155550199",
-        trunk="carrier", started=START, answered=START + timedelta(milliseconds=250), outcome="handed_off",
-        ended=START + timedelta(seconds=61), hangup_by="caller", cause=16, result="sold", timings={"setup": 12.5},
-        legs=[Leg(id="c1", kind="caller", party="+14155550199", started=START, cause=16),
-              Leg(id="t1", kind="target", party="pjsip:teams", started=START, sip_code=200)],
-        attempts=[Attempt(step="person", target="pjsip:busy", status="busy", sip_code=486, q850=17, started=START)],
-        steps=[StepTrace(path="steps/0", verb="say", where="a.flow.yaml:3", started=START, ms=900, outcome="done"),
-               StepTrace(id="p", path="steps/1", verb="transfer", where="a.flow.yaml:4", started=START,
-                         data={"target": "pjsip:teams", "deep": [1, None, {"é": 1.5}]})],
-        transcript=[Spoken(role="voice", text="Bonjour, ça va ?", at=START, step="greet", interrupted=True)],
-        tools=[ToolUse(name="price", at=START, ms=40, outcome="ok")],
-        tokens=[Tokens(provider="openai", model="m", turns=2, input_audio=100, cached=3)],
-    )  # fmt: skip
-    return record.model_copy(update=fields)
+from tests.engine.sample_record import START, full_record
 
 
 @pytest.fixture

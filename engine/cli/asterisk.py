@@ -1,0 +1,136 @@
+"""``hookflash doctor`` and ``hookflash asterisk-config``: one's own Asterisk, examined and configured."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.cli.options import config_option, json_option
+from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from asterisk.config import AsteriskConfig
+    from engine.settings import Settings
+
+_COLOURS = {"ok": "green", "warn": "yellow", "error": "red"}
+
+
+@click.command(
+    short_help="Examine your Asterisk.",
+    epilog="""\b
+Exit status: 0 calls can be taken, 1 something is in the way, 2 wrong settings.
+
+\b
+Examples:
+  hookflash doctor
+  HOOKFLASH_ASTERISK_URL=http://pbx:8088 HOOKFLASH_ASTERISK_PASSWORD_FILE=ari.txt hookflash doctor""",
+)
+@config_option
+@json_option
+def doctor(config: Path | None, as_json: bool) -> None:
+    """Examine the Asterisk of the settings: version, modules, user, clock, codecs, exposure; say what to change."""
+    from asterisk.doctor import examine, healthy
+    from engine.settings_sources import load_settings
+
+    pbx = load_settings(config).asterisk
+    findings = asyncio.run(examine(pbx.url, pbx.user, pbx.password.get_secret_value(), application=pbx.app))
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{click.style(f'{finding.level:<5}', fg=_COLOURS[finding.level])}  {finding.what}")
+            if finding.advice:
+                click.echo(f"       {finding.advice}")
+        click.echo("Calls can be taken." if healthy(findings) else "Calls cannot be taken yet: see the errors above.")
+    sys.exit(0 if healthy(findings) else 1)
+
+
+@click.command(
+    "asterisk-config",
+    short_help="Write Asterisk's configuration.",
+    epilog="""\b
+Without --choices: the ARI user and the application of the settings, nothing else. A file of choices adds trunks,
+Teams, phones, TLS and a fallback (docs/asterisk.md):
+  fallback: {endpoint: PJSIP/reception}
+  trunks:
+    - {name: carrier, host: sip.carrier.example, match: [203.0.113.0/24]}
+
+\b
+Example:
+  hookflash asterisk-config build/asterisk --choices choices.yaml""",
+)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--choices", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of choices.")
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@config_option
+def asterisk_config(folder: Path, choices: Path | None, force: bool, config: Path | None) -> None:
+    """Write Asterisk's configuration files for Hookflash into FOLDER, to be looked at and copied to /etc/asterisk."""
+    from asterisk.config import render, warnings
+    from engine.settings_sources import load_settings
+
+    settings = load_settings(config)
+    password = settings.asterisk.password.get_secret_value() or secrets.token_urlsafe(24)
+    chosen = _chosen(settings, password, choices)
+    files = render(chosen)
+    _write(folder, files, force=force)
+    click.echo(f"{len(files)} files in {folder}: {', '.join(sorted(files))}")
+    if not settings.asterisk.password.get_secret_value():
+        click.echo(
+            f"ARI password of {chosen.users[0].name}, made now and shown once (HOOKFLASH_ASTERISK_PASSWORD): {password}"
+        )
+    for warning in warnings(chosen):
+        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+
+
+def _chosen(settings: Settings, password: str, choices: Path | None) -> AsteriskConfig:
+    import yaml
+    from pydantic import ValidationError
+
+    from asterisk.config import AsteriskConfig
+
+    values: Any = {}
+    if choices is not None:
+        try:
+            values = yaml.safe_load(choices.read_text("utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UserError(f"{choices}: {error}") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{choices}: choices are written `name: value`, one to a line")
+    values = {
+        "application": settings.asterisk.app,
+        "users": [{"name": settings.asterisk.user, "password": password}],
+    } | values
+    try:
+        return AsteriskConfig.model_validate(values)
+    except ValidationError as error:
+        where = choices or "settings"
+        raise UserError(
+            "\n".join(
+                f"{where}: {'.'.join(map(str, found['loc']))}: {found['msg'].removeprefix('Value error, ')}"
+                for found in error.errors(include_input=False)
+            )
+        ) from None
+
+
+def _write(folder: Path, files: dict[str, str], *, force: bool) -> None:
+    there = sorted(name for name in files if (folder / name).exists())
+    if there and not force:
+        names = ", ".join(there[:3]) + (", …" if there[3:] else "")
+        raise UserError(f"{folder} already holds {names}: choose another folder, or overwrite with --force")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            # Passwords stand in some: nobody else may read them, from the first byte on.
+            made = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+            with open(made, "w", encoding="utf-8") as file:
+                file.write(text)
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename or folder}: {error.strerror}") from None

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from engine.cli import main
+from engine.record import CallRecord
+from engine.records import Records
+from engine.version import VERSION
+from tests.engine.test_records import full_record
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("HOOKFLASH_") or name == "OPENAI_API_KEY":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def store(*records: CallRecord) -> None:
+    async def save() -> None:
+        async with Records.open("sqlite:///var/hookflash.db") as opened:
+            for record in records:
+                await opened.save(record)
+
+    asyncio.run(save())
+
+
+@pytest.fixture
+def three() -> None:
+    store(
+        full_record("aaa1", started=NOW - timedelta(minutes=5), ended=NOW),
+        full_record("aab2", started=NOW - timedelta(hours=5), ended=NOW, flow="clinic", caller="+442071838750"),
+        full_record("ccc3", started=NOW - timedelta(days=5), ended=None, outcome="lost", attempts=[]),
+    )
+
+
+def test_help_lists_every_command_and_shows_how_to_start() -> None:
+    said = run("--help").output
+    for command in ("serve", "check", "demo", "doctor", "calls", "schema", "asterisk-config", "version"):
+        assert f"\n  {command} " in said
+    assert "hookflash demo" in said
+    assert "..." not in said  # every summary fits
+    assert "HOOKFLASH_ASTERISK_PASSWORD_FILE" in run("serve", "-h").output
+
+
+@pytest.mark.parametrize("command", list(main.commands))
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert command == "version" or "hookflash " in result.output.partition("Options:")[2]
+
+
+def test_help_is_fast_because_nothing_heavy_is_imported() -> None:
+    heavy = "{'sqlalchemy', 'pydantic', 'aiohttp', 'rich', 'yaml', 'structlog', 'alembic'}"
+    code = f"import sys, engine.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_version() -> None:
+    assert run("version").output.startswith(f"hookflash {VERSION}, Python 3.")
+    assert run("--version").output == f"hookflash {VERSION}\n"
+
+
+# ── calls ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_calls_of_nothing_make_no_database() -> None:
+    assert run("calls").output == "No calls recorded yet.\n"
+    assert json.loads(run("calls", "--json").output) == []
+    result = run("calls", "show", "x")
+    assert (result.exit_code, result.output) == (2, "hookflash: no calls recorded yet\n")
+    assert not Path("var").exists()
+
+
+@pytest.mark.usefixtures("three")
+def test_calls_are_listed_newest_first() -> None:
+    lines = run("calls").output.splitlines()
+    assert [line.split()[2] for line in lines] == ["id", "aaa1", "aab2", "ccc3"] or "aaa1" in lines[1]
+    assert "handed_off" in lines[1]
+    assert "300.0 s" in lines[1]
+    assert "lost" in lines[3]
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        (["--flow", "clinic"], ["aab2"]),
+        (["--outcome", "lost"], ["ccc3"]),
+        (["--caller", "7183"], ["aab2"]),
+        (["--since", "2h"], ["aaa1"]),
+        (["--since", (NOW - timedelta(days=1)).isoformat()], ["aaa1", "aab2"]),
+        (["-n", "2"], ["aaa1", "aab2"]),
+        (["--flow", "none"], []),
+    ],
+)
+def test_calls_filtered_as_json(filters: list[str], ids: list[str]) -> None:
+    assert [record["id"] for record in json.loads(run("calls", "--json", *filters).output)] == ids
+
+
+@pytest.mark.parametrize("when", ["yesterday", "5", "99999999d", "-1h", "2026-13-01"])
+def test_a_moment_that_is_none_is_refused(when: str) -> None:
+    result = run("calls", "--since", when)
+    assert result.exit_code == 2
+    assert "such as 2026-03-04" in result.output
+
+
+@pytest.mark.usefixtures("three")
+def test_one_call_is_told_as_a_timeline() -> None:
+    said = run("calls", "show", "aaa").output
+    for part in (
+        "handed_off  by caller, cause 16 normal clearing, after 300.0 s",
+        "+14155550199 to +14155550100",
+        "pjsip:busy → busy (SIP 486, Q.850 17 user busy)",
+        "say → done after 0.90 s  a.flow.yaml:3",
+        "“Bonjour, ça va ?”  (interrupted)",
+        "price → ok after 40 ms",
+        "openai m: 2 turns, 100 audio tokens in, 3 cached",
+        "setup 12 ms",
+    ):
+        assert part in said, said
+    assert json.loads(run("calls", "show", "aaa", "--json").output)["id"] == "aaa1"
+
+
+@pytest.mark.usefixtures("three")
+def test_an_id_that_is_unknown_or_ambiguous_is_one_line() -> None:
+    result = run("calls", "show", "aa")
+    assert result.exit_code == 2
+    assert result.output.startswith("hookflash: several calls begin with 'aa'")
+    assert run("calls", "show", "zz").output.count("\n") == 1
+
+
+def test_a_callers_words_cannot_command_the_terminal() -> None:
+    record = full_record("evil", caller="\x1b]0;owned\x07")
+    record.transcript[0].text = "[bold]not markup[/bold] \x1b[2J\r\n"
+    store(record)
+    for said in (run("calls").output, run("calls", "show", "evil").output):
+        assert "\x1b" not in said
+        assert "\x07" not in said
+    assert "[bold]not markup[/bold]" in run("calls", "show", "evil").output
+
+
+def test_a_database_that_is_none_is_one_line() -> None:
+    Path("var").mkdir()
+    Path("var/hookflash.db").write_bytes(b"this is no database at all" * 50)
+    result = run("calls")
+    assert result.exit_code == 2
+    assert result.output.startswith("hookflash: cannot open the database sqlite")
+    assert result.output.count("\n") == 1
+
+
+# ── settings and faults ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("command", [["serve"], ["doctor"], ["calls"], ["asterisk-config", "out"]])
+def test_wrong_settings_end_every_command_with_their_names(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOKFLASH_HTTP_PORT", "http")
+    monkeypatch.setenv("HOOKFLASH_ASTERISK_URL", "pbx")
+    result = run(*command)
+    assert result.exit_code == 2
+    assert result.output.splitlines() == [
+        "hookflash: asterisk.url = 'pbx' (HOOKFLASH_ASTERISK_URL): must be a URL such as http://127.0.0.1:8088",
+        "hookflash: http.port = 'http' (HOOKFLASH_HTTP_PORT): must be a valid integer",
+    ]
+
+
+def test_a_settings_file_that_is_missing_is_said() -> None:
+    result = run("serve", "-c", "gone.yaml")
+    assert (result.exit_code, result.output) == (
+        2,
+        "hookflash: cannot read the settings file gone.yaml: No such file or directory\n",
+    )
+
+
+def test_flows_that_are_missing_are_said() -> None:
+    for command in ("serve", "check"):
+        result = run(command, "gone.flow.yaml")
+        assert result.exit_code == 2
+        assert "'gone.flow.yaml' does not exist" in result.output
+
+
+def test_doctor_without_an_asterisk_says_what_to_look_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HOOKFLASH_ASTERISK_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+        result = run("doctor")
+        assert result.exit_code == 1
+        assert result.output.startswith("error  Asterisk at 127.0.0.1")
+        assert "cannot be reached" in result.output
+        (finding,) = json.loads(run("doctor", "--json").output)
+        assert finding["level"] == "error"
+
+
+# ── asterisk-config ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_configuration_is_written_once_and_overwritten_only_by_force() -> None:
+    result = run("asterisk-config", "out")
+    assert result.exit_code == 0
+    assert "made now and shown once" in result.output
+    users = Path("out/ari.conf")
+    assert "[hookflash]" in users.read_text()
+    assert users.stat().st_mode & 0o007 == 0  # nobody else reads a password
+    before = users.read_text()
+    refused = run("asterisk-config", "out")
+    assert refused.exit_code == 2
+    assert "overwrite with --force" in refused.output
+    assert users.read_text() == before
+    assert run("asterisk-config", "out", "--force").exit_code == 0
+    assert users.read_text() != before
+
+
+def test_the_password_of_the_settings_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOKFLASH_ASTERISK_PASSWORD", "tulips-in-may")
+    result = run("asterisk-config", "out")
+    assert "tulips" not in result.output
+    assert not any("tulips" in file.read_text() for file in Path("out").iterdir())  # crypt by default
+
+
+def test_choices_are_checked() -> None:
+    Path("choices.yaml").write_text("trunks: [{name: carrier, host: sip.example, match: [203.0.113.0/24]}]\n")
+    assert run("asterisk-config", "out", "--choices", "choices.yaml").exit_code == 0
+    assert "carrier" in Path("out/pjsip.conf").read_text()
+    Path("choices.yaml").write_text("trunks: [{name: 'a;b', host: sip.example}]\nrtp_strat: 5\n")
+    result = run("asterisk-config", "other", "--choices", "choices.yaml")
+    assert result.exit_code == 2
+    assert "hookflash: choices.yaml: trunks.0.name: a name is letters" in result.output
+    assert "hookflash: choices.yaml: rtp_strat: " in result.output
+    assert not Path("other").exists()
+    for text in ("- 1", "a: [", "\ufeff\x00"):
+        Path("choices.yaml").write_text(text)
+        result = run("asterisk-config", "other", "--choices", "choices.yaml")
+        assert (result.exit_code, result.output[:10]) == (2, "hookflash:")
+
+
+def test_a_folder_that_cannot_be_made_is_said() -> None:
+    Path("file").write_text("")
+    result = run("asterisk-config", "file/below")
+    assert result.exit_code == 2
+    assert "Not a directory" in result.output
+
+
+def test_the_installed_command_answers_quickly() -> None:
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", "from engine.cli import main; main()", "--help"], check=True, capture_output=True
+    )
+    assert time.perf_counter() - started < 2.0  # 0.1 s when the machine is idle
