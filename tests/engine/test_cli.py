@@ -17,7 +17,7 @@ from engine.cli import main
 from engine.record import CallRecord
 from engine.records import Records
 from engine.version import VERSION
-from tests.engine.test_records import full_record
+from tests.engine.sample_record import full_record
 
 NOW = datetime.now(UTC)
 
@@ -59,7 +59,7 @@ def test_help_lists_every_command_and_shows_how_to_start() -> None:
     for command in ("serve", "check", "demo", "doctor", "calls", "schema", "asterisk-config", "version"):
         assert f"\n  {command} " in said
     assert "hookflash demo" in said
-    assert "..." not in said  # every summary fits
+    assert "..." not in said.partition("Commands:")[2]  # every summary fits
     assert "HOOKFLASH_ASTERISK_PASSWORD_FILE" in run("serve", "-h").output
 
 
@@ -96,7 +96,7 @@ def test_calls_of_nothing_make_no_database() -> None:
 @pytest.mark.usefixtures("three")
 def test_calls_are_listed_newest_first() -> None:
     lines = run("calls").output.splitlines()
-    assert [line.split()[2] for line in lines] == ["id", "aaa1", "aab2", "ccc3"] or "aaa1" in lines[1]
+    assert [line.split()[2] for line in lines[1:]] == ["aaa1", "aab2", "ccc3"]
     assert "handed_off" in lines[1]
     assert "300.0 s" in lines[1]
     assert "lost" in lines[3]
