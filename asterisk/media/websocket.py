@@ -25,6 +25,15 @@ FLUSH_TIMEOUT = 0.25  # seconds; after it our own count stands
 CLOSE_TIMEOUT = 2.0  # seconds
 
 
+def media_session() -> aiohttp.ClientSession:
+    """The HTTP session for all websocket legs of an engine; one for itself, for two reasons.
+
+    Every leg holds a connection, so there must be no limit. And Asterisk closes a connection after it refused a
+    websocket, without saying so: in a pool that ARI shares, the next ARI request would break on it (measured).
+    """
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+
+
 async def open_websocket(
     http: aiohttp.ClientSession,
     base_url: str,
@@ -36,9 +45,8 @@ async def open_websocket(
 ) -> WebSocketLeg:
     """Connect to ``<base_url>/media/<connection_id>``.
 
-    ``connection_id`` and ``frame_size`` (bytes) are MEDIA_WEBSOCKET_CONNECTION_ID and
-    MEDIA_WEBSOCKET_OPTIMAL_FRAME_SIZE of the POST's ``channelvars``. ``http`` must have a connector without a limit of
-    connections (``limit=0``): every leg holds one. Raises `MediaError`.
+    ``http`` is a `media_session`; ``connection_id`` and ``frame_size`` (bytes) are MEDIA_WEBSOCKET_CONNECTION_ID and
+    MEDIA_WEBSOCKET_OPTIMAL_FRAME_SIZE of the POST's ``channelvars``. Raises `MediaError`.
     """
     url = f"{base_url.rstrip('/')}/media/{connection_id}"
     try:

@@ -1,4 +1,4 @@
-"""chan_websocket's queue as measured on Asterisk 22.10.1, on a clock that the test moves. It proves arithmetic, not telephony.
+"""chan_websocket's queue as measured on Asterisk 22.10.1, on the test's own clock. It proves arithmetic, not telephony.
 
 Frames leave on a fixed 20 ms grid; a mark is answered on the tick that sends the frame behind it; a flush empties the
 queue and its marks but keeps a pause; 1000 frames fit; commands over 128 bytes are dropped.
