@@ -1,0 +1,209 @@
+"""The world around a company's Asterisk, played by a second private one: callers who speak, listen, press keys and
+hang up.
+
+    async with World.open(world) as outside:
+        caller = await outside.call("+12125550100")
+        await caller.hears_something()
+        await caller.says("I would like to talk to a person.")
+        await caller.presses("1")
+        await caller.hangs_up()
+        said, heard = await caller.recording()
+
+Everything is real: SIP and RTP through Asterisk, speech by flite, RFC 4733 digits, recordings by MixMonitor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from asterisk.ari.client import Client
+from asterisk.ari.errors import NotFound
+from asterisk.ari.models import Channel
+from asterisk.ari.stream import EventStream
+from asterisk.instance import Instance
+from asterisk.recording import Track
+
+APP = "world"
+SPOKEN_WITHIN = 30.0  # seconds for one sentence to be played
+WRITTEN_WITHIN = 5.0  # seconds for MixMonitor to close its files
+
+
+class WorldError(RuntimeError):
+    """The call did not go as the script expects; the text says what was awaited."""
+
+
+class Caller:
+    """A telephone of the world in a call to the company."""
+
+    def __init__(self, outside: World, channel: Channel, events: EventStream, name: str) -> None:
+        self.channel = channel
+        self.name = name
+        self.over = asyncio.Event()  # the call is over, whoever hung up
+        self.cause: int | None = None
+        self._outside = outside
+        self._events = events
+        self._heard = asyncio.Event()  # the other side is making sound
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._played: dict[str, asyncio.Event] = {}
+        self._up = asyncio.Event()
+
+    async def _watch(self) -> None:
+        async for event in self._events:
+            match event.type:
+                case "StasisStart":
+                    self._up.set()
+                case "ChannelTalkingStarted":
+                    self._quiet.clear()
+                    self._heard.set()
+                case "ChannelTalkingFinished":
+                    self._heard.clear()
+                    self._quiet.set()
+                case "PlaybackFinished":
+                    self._played.setdefault(getattr(event, "playback").id, asyncio.Event()).set()  # noqa: B009
+                case "ChannelDestroyed":
+                    self.cause = getattr(event, "cause", None)
+                    self.over.set()
+
+    async def answered(self, within: float = 30.0) -> None:
+        """Until the company answers."""
+        await self._until(self._up, within, "the call to be answered")
+
+    async def hears_something(self, within: float = 15.0) -> None:
+        """Until the other side makes sound."""
+        await self._until(self._heard, within, "to hear something")
+
+    async def hears_nothing(self, within: float = 30.0) -> None:
+        """Until the other side has been silent for a moment (0.3 s)."""
+        await self._until(self._quiet, within, "silence")
+
+    async def says(self, text: str, *, wait: bool = True) -> None:
+        """Speak a sentence; returns at its end, or at once when ``wait`` is false."""
+        await self._play(await self._outside.speech(text), wait)
+
+    async def sounds(self, tone: str, seconds: float = 2.0) -> None:
+        """Make a tone for so long, such as ``440`` (Hz)."""
+        playback = await self.channel.play(media=[f"tone:{tone}"])
+        await asyncio.sleep(seconds)
+        await playback.stop()
+
+    async def presses(self, digits: str) -> None:
+        """Press keys (RFC 4733)."""
+        await self.channel.send_dtmf(dtmf=digits, between=100, duration=120)
+
+    async def hangs_up(self) -> None:
+        """Hang up, if the call still is."""
+        try:
+            await self.channel.hangup()
+        except NotFound:
+            self.over.set()
+
+    async def is_over(self, within: float = 30.0) -> None:
+        """Until the call is over."""
+        try:
+            async with asyncio.timeout(within):
+                await self.over.wait()
+        except TimeoutError:
+            raise WorldError(f"{self.name} waited {within:.0f} s for the end of the call") from None
+
+    async def recording(self) -> tuple[Track, Track]:
+        """(what the caller said, what the caller heard), in step; only when the call is over."""
+        folder = self._outside.instance.monitor
+        files = [folder / f"{self.name}-{side}.wav" for side in ("said", "heard")]
+        async with asyncio.timeout(WRITTEN_WITHIN):
+            while not all([await asyncio.to_thread(_closed, file) for file in files]):  # noqa: ASYNC110 - MixMonitor tells nobody
+                await asyncio.sleep(0.05)
+        return Track.read(files[0]), Track.read(files[1])
+
+    async def _play(self, sound: Path, wait: bool) -> None:
+        playback_id = uuid.uuid4().hex
+        done = self._played.setdefault(playback_id, asyncio.Event())
+        await self.channel.play_with_id(playback_id=playback_id, media=[f"sound:{sound.with_suffix('')}"])
+        if wait:
+            await self._until(done, SPOKEN_WITHIN, "its own words to end")
+
+    async def _until(self, event: asyncio.Event, within: float, what: str) -> None:
+        over = asyncio.ensure_future(self.over.wait())
+        wanted = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait([over, wanted], timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            wanted.cancel()
+        if not event.is_set():
+            reason = f"the call ended (cause {self.cause})" if self.over.is_set() else f"nothing within {within:.0f} s"
+            raise WorldError(f"{self.name} waited for {what}: {reason}")
+
+
+class World:
+    """The world, connected to its ARI. Make it with `open`."""
+
+    def __init__(self, instance: Instance, client: Client, tasks: asyncio.TaskGroup) -> None:
+        self.instance = instance
+        self._client = client
+        self._tasks = tasks
+        self._watchers: list[asyncio.Task[None]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, instance: Instance) -> AsyncIterator[World]:
+        """Connect; at the end every caller that is left hangs up."""
+        async with (
+            Client(instance.ari_url, instance.ari_user, instance.ari_password, APP) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
+            outside = cls(instance, client, tasks)
+            try:
+                yield outside
+            finally:
+                for watcher in outside._watchers:
+                    watcher.cancel()
+
+    async def call(
+        self, number: str, *, caller: str = "+12125550199", name: str = "", trunk: str = "pbx", timeout: int = 30
+    ) -> Caller:
+        """Dial the company; returns while it rings. See `Caller.answered`."""
+        record = f"caller-{uuid.uuid4().hex[:8]}"
+        channel_id = f"{record}-channel"
+        events = self._client.events(channel_id=channel_id)
+        await events.__aenter__()
+        channel = await self._client.channels.originate_with_id(
+            channel_id=channel_id, endpoint=f"PJSIP/{number}@{trunk}", context="world-caller", extension="s",
+            priority=1, caller_id=f'"{name}" <{caller}>', timeout=timeout, variables={"RECORD": record}, formats="ulaw",
+        )  # fmt: skip
+        who = Caller(self, channel, events, record)
+        self._watchers.append(self._tasks.create_task(self._follow(who, events), name=record))
+        return who
+
+    async def _follow(self, who: Caller, events: EventStream) -> None:
+        try:
+            await who._watch()
+        finally:
+            events.close()
+            await asyncio.shield(who.hangs_up())
+
+    async def speech(self, text: str, voice: str = "slt") -> Path:
+        """A sentence as a sound file that Asterisk can play."""
+        file = self.instance.sounds / f"said-{uuid.uuid5(uuid.NAMESPACE_OID, voice + text).hex}.wav"
+        if not file.exists():
+            process = await asyncio.create_subprocess_exec(
+                *self.instance.installation.flite("-voice", voice, "-t", text, "-o", str(file)),
+                env=dict(self.instance.installation.env),
+            )
+            async with asyncio.timeout(SPOKEN_WITHIN):
+                if await process.wait() != 0:
+                    raise WorldError(f"flite could not speak {text!r}")
+        return file
+
+
+def _closed(file: Path) -> bool:
+    """Whether a WAV file was finished: MixMonitor writes its length last."""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return False
+    return len(data) > 44 and int.from_bytes(data[40:44], "little") == len(data) - 44
