@@ -1,7 +1,8 @@
 """Conversation: joins a line and a voice, and obeys `turn.py`.
 
-Three things run while it lasts: the ear (the playout's own task hands caller audio to the voice), the mouth (voice events; audio
-goes straight to the line) and the control loop, the only place where turn-taking is decided. Audio never waits for control.
+Three things run while it lasts: the ear (the playout's own task hands caller audio to the voice), the mouth (voice
+events; audio goes straight to the line) and the control loop, the only place where turn-taking is decided. Audio never
+waits for control.
 """
 
 from __future__ import annotations
@@ -21,12 +22,44 @@ from engine.playout import Playout
 from engine.record import Spoken, Tokens
 from engine.toolbox import FINISH, Toolbox
 from engine.turn import (
-    Action, CallerPauses, CallerSpeaks, End, Fill, FinishAsked, Hush, PlayedOut, RanDry, Reprompt, Tick, ToolClosed, ToolOpened,
-    Turn, TurnEvent, TurnOptions, VoiceAsked, VoiceEnded, VoiceSpeaks,
+    Action,
+    CallerPauses,
+    CallerSpeaks,
+    End,
+    Fill,
+    FinishAsked,
+    Hush,
+    PlayedOut,
+    RanDry,
+    Reprompt,
+    Tick,
+    ToolClosed,
+    ToolOpened,
+    Turn,
+    TurnEvent,
+    TurnOptions,
+    VoiceCut,
+    VoiceAsked,
+    VoiceEnded,
+    VoiceSpeaks,
 )  # fmt: skip
 from providers.voice import (
-    Audio, Capabilities, Expiring, Failed, Interrupted, SpeechStarted, SpeechStopped, ToolCall, ToolCancelled, TurnDone, Usage,
-    UserText, Voice, VoiceEvent, VoiceText, Warned,
+    Audio,
+    Capabilities,
+    Expiring,
+    Failed,
+    Interrupted,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCall,
+    ToolCancelled,
+    TurnDone,
+    Usage,
+    UserText,
+    Voice,
+    VoiceEvent,
+    VoiceText,
+    Warned,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -76,7 +109,9 @@ class Conversation:
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> Outcome:
-        """Talk until the model finishes, a limit is reached, the provider fails, or the step is cancelled (the voice is closed)."""
+        """Talk until the model finishes, a limit is reached, the provider fails, or the step is cancelled (the voice
+        is closed).
+        """
         self._metrics.sessions.inc()
         finished = False
         try:
@@ -139,7 +174,7 @@ class Conversation:
                 self._post(CallerPauses())
             case Interrupted():
                 self._cut, self._item = self._latest, None
-                self._post(CallerSpeaks() if self._turn.playing else VoiceEnded(spoke=False))
+                self._post(VoiceCut())
             case VoiceText(text, item, final):
                 self._voice_text(item, text, final)
             case UserText(text, final, _):
@@ -158,8 +193,6 @@ class Conversation:
                 log.warning("the provider warns", provider=self._name, code=code, message=message)
             case Expiring(seconds):
                 log.warning("the provider will end the session", provider=self._name, seconds=seconds)
-            case _:
-                pass
 
     async def _turn_done(self, event: TurnDone) -> None:
         self._count(event.usage)
@@ -168,7 +201,8 @@ class Conversation:
             log.warning("the provider failed to answer", provider=self._name, detail=event.detail)
             self._call.services.metrics.provider_errors.labels(self._name, "turn").inc()
         if item is None or item not in self._open:
-            return self._post(VoiceEnded(spoke=False))
+            self._post(VoiceEnded(spoke=False))
+            return
         self._open.discard(item)
         self._note(item, interrupted=event.status == "interrupted")
         if self._item == item:
@@ -233,7 +267,9 @@ class Conversation:
             case End("exit", exit):
                 return Outcome(exit)
             case End("stalled"):
-                return Outcome("provider_error", detail=f"{self._name}: no audio for {self._turn.options.answer_within:g} s")
+                return Outcome(
+                    "provider_error", detail=f"{self._name}: no audio for {self._turn.options.answer_within:g} s"
+                )
             case End("max_turns"):
                 return Outcome("max_duration", detail=f"{self._turn.turns} turns")
             case End(reason):

@@ -1,7 +1,7 @@
 """Requests to the company's own endpoints, for the verb `http` and for tools.
 
-A flow names an endpoint of `resources.yaml`; it never holds a whole URL, a secret, or a way to another host. What comes back is
-untrusted: bounded in size and parsed as JSON only when it says that it is.
+A flow names an endpoint of `resources.yaml`; it never holds a whole URL, a secret, or a way to another host. What comes
+back is untrusted: bounded in size and parsed as JSON only when it says that it is.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Reply:
     body: Any
 
 
-class HttpFailed(Exception):
-    """No useful answer. ``kind`` is the outcome: ``timeout`` or ``http_error``; ``status`` 0 when there was no answer."""
+class HttpFailedError(Exception):
+    """No useful answer. ``kind`` is the outcome (``timeout``, ``http_error``); ``status`` 0: there was no answer."""
 
     def __init__(self, message: str, *, kind: str = "http_error", status: int = 0) -> None:
         super().__init__(message)
@@ -50,15 +50,15 @@ class HttpFailed(Exception):
 
 
 def secret(name: str) -> str:
-    """A secret by name: the environment variable, or the file that ``NAME_FILE`` points to. Raises `HttpFailed`."""
+    """A secret by name: the environment variable, or the file that ``NAME_FILE`` names. Raises `HttpFailedError`."""
     if (value := os.environ.get(name)) is not None:
         return value
     if (path := os.environ.get(f"{name}_FILE")) is not None:
         try:
             return Path(path).read_text().strip()
         except OSError as error:
-            raise HttpFailed(f"the secret {name} cannot be read from {path}: {error.strerror}") from error
-    raise HttpFailed(f"the secret {name} is not set: set the environment variable {name} or {name}_FILE")
+            raise HttpFailedError(f"the secret {name} cannot be read from {path}: {error.strerror}") from error
+    raise HttpFailedError(f"the secret {name} is not set: set the environment variable {name} or {name}_FILE")
 
 
 def escape(value: str) -> str:
@@ -77,9 +77,10 @@ class Http:
         self, endpoint: Endpoint, method: str, path: str, *, json: Any = None, headers: Mapping[str, str] | None = None,
         timeout: float | None = None, idempotency_key: str | None = None,
     ) -> Reply:  # fmt: skip
-        """One request within ``timeout`` seconds, repeats included. Raises `HttpFailed`.
+        """One request within ``timeout`` seconds, repeats included. Raises `HttpFailedError`.
 
-        Only what may safely be repeated is: GET, HEAD, or a request with an idempotency key, on a refused connection or 502–504.
+        Only what may safely be repeated is: GET, HEAD, or a request with an idempotency key, on a refused connection or
+        502–504.
         """
         limit = endpoint.timeout if timeout is None else timeout
         again = method in ("GET", "HEAD") or idempotency_key is not None
@@ -96,9 +97,9 @@ class Http:
                     with attempt:
                         return await self._once(endpoint.name, method, url, json, sent)
         except TimeoutError:
-            raise HttpFailed(f"{endpoint.name} did not answer within {limit:g} s", kind="timeout") from None
+            raise HttpFailedError(f"{endpoint.name} did not answer within {limit:g} s", kind="timeout") from None
         except aiohttp.ClientError as error:
-            raise HttpFailed(f"{endpoint.name} cannot be reached: {error}") from error
+            raise HttpFailedError(f"{endpoint.name} cannot be reached: {error}") from error
         raise AssertionError("unreachable")
 
     async def _once(self, name: str, method: str, url: str, body: Any, headers: Mapping[str, str]) -> Reply:
@@ -108,9 +109,9 @@ class Http:
             while len(raw) <= MAX_BODY and (more := await answer.content.read(MAX_BODY + 1 - len(raw))):
                 raw += more
             if len(raw) > MAX_BODY:
-                raise HttpFailed(f"{name} answered with more than {MAX_BODY // 1024} kB", status=answer.status)
+                raise HttpFailedError(f"{name} answered with more than {MAX_BODY // 1024} kB", status=answer.status)
             if answer.status >= 300:
-                raise HttpFailed(f"{name} answered {answer.status} to {method}", status=answer.status)
+                raise HttpFailedError(f"{name} answered {answer.status} to {method}", status=answer.status)
             return Reply(answer.status, _parse(raw, answer.content_type, name))
 
     def _open(self) -> aiohttp.ClientSession:
@@ -126,7 +127,7 @@ class Http:
         if path and not path.startswith("/"):
             path = "/" + path
         if path.startswith("//") or "/../" in f"{path.split('?')[0]}/" or "\\" in path:
-            raise HttpFailed(f"the path {path!r} would leave the endpoint {endpoint.name}")
+            raise HttpFailedError(f"the path {path!r} would leave the endpoint {endpoint.name}")
         return endpoint.base_url.rstrip("/") + path
 
     async def close(self) -> None:
@@ -137,7 +138,7 @@ class Http:
 
 
 def _transient(error: BaseException) -> bool:
-    if isinstance(error, HttpFailed):
+    if isinstance(error, HttpFailedError):
         return error.status in TRANSIENT
     return isinstance(error, aiohttp.ClientConnectionError)
 
@@ -147,5 +148,5 @@ def _parse(raw: bytes, content_type: str, name: str) -> Any:
         try:
             return json.loads(raw)
         except ValueError as error:
-            raise HttpFailed(f"{name} answered with broken JSON: {error}") from error
+            raise HttpFailedError(f"{name} answered with broken JSON: {error}") from error
     return raw.decode(errors="replace")

@@ -1,7 +1,7 @@
 """The record of a call: what happened, step by step, as it is kept and shown.
 
-A record is filled in while the call lives and stored at its start, at every step boundary and at its end, so that a crash
-loses no more than the step it interrupts. Times are UTC; durations are milliseconds. Values of variables declared
+A record is filled in while the call lives and stored at its start, at every step boundary and at its end, so that a
+crash loses no more than the step it interrupts. Times are UTC; durations are milliseconds. Values of variables declared
 ``sensitive`` never get here.
 """
 

@@ -21,7 +21,9 @@ class Speech:
         """The prompt as G.711 in the line's law. Raises `VoiceError`."""
         speaker = self._voices.get(self._provider).speaker()
         if speaker is None:
-            raise VoiceError(f"the provider {self._provider!r} cannot speak prompts: set speech.provider to one that can")
+            raise VoiceError(
+                f"the provider {self._provider!r} cannot speak prompts: set speech.provider to one that can"
+            )
         format = ALAW if law == "alaw" else ULAW
         try:
             async with asyncio.timeout(SPEAK_WITHIN):

@@ -1,7 +1,7 @@
 """The switchboard: takes calls as they come, up to the engine's limit, and gives each its flow.
 
-What it does not take (no route, no capacity, draining) goes back to the dialplan's fallback at once: live calls are never muted
-by one call too many.
+What it does not take (no route, no capacity, draining) goes back to the dialplan's fallback at once: live calls are
+never muted by one call too many.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import structlog
+from flows.library import Library
 
 from engine.call import Call
 from engine.health import Readiness
@@ -18,7 +19,6 @@ from engine.line import Line
 from engine.record import CallRecord
 from engine.services import Services
 from flows.flow import Flow
-from flows.library import Library
 
 log = structlog.get_logger()
 
@@ -87,7 +87,13 @@ class Switchboard:
             del self.calls[line.facts.id]
             self._count()
             self._services.metrics.call_ended(flow.name, call.record.outcome, clock() - started)
-            log.info("call over", call_id=call.record.id, flow=flow.name, outcome=call.record.outcome, by=call.record.hangup_by)
+            log.info(
+                "call over",
+                call_id=call.record.id,
+                flow=flow.name,
+                outcome=call.record.outcome,
+                by=call.record.hangup_by,
+            )
 
     async def _refuse(self, line: Line, reason: str) -> None:
         """Give a call back to the dialplan; when that is not possible, refuse it as congested. It is on record."""
@@ -97,8 +103,8 @@ class Switchboard:
         now = self._services.clock.now()
         await self._services.records.save(
             CallRecord(
-                id=facts.id, engine=self._services.engine, did=facts.did, caller=facts.caller, trunk=facts.trunk, started=now,
-                ended=now, outcome="refused", hangup_by="engine", error=reason,
+                id=facts.id, engine=self._services.engine, did=facts.did, caller=facts.caller, trunk=facts.trunk,
+                started=now, ended=now, outcome="refused", hangup_by="engine", error=reason,
             )
         )  # fmt: skip
         try:
@@ -106,7 +112,9 @@ class Switchboard:
                 if not await line.give_back():
                     await line.hangup(42)  # Q.850: switching equipment congestion
         except Exception as error:
-            log.error("a refused call could not be given back", call_id=facts.id, error=f"{type(error).__name__}: {error}")
+            log.error(
+                "a refused call could not be given back", call_id=facts.id, error=f"{type(error).__name__}: {error}"
+            )
         finally:
             await line.close()
 

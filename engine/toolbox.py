@@ -1,7 +1,7 @@
 """The tools of one conversation: those that the flow declares, and `finish`, by which the model leaves the step.
 
-Arguments come from a model: they are checked against the declared schema before anything is done with them, and what a tool
-answers goes back to the model as JSON text. A tool never raises: what went wrong is told to the model in words.
+Arguments come from a model: they are checked against the declared schema before anything is done with them, and what a
+tool answers goes back to the model as JSON text. A tool never raises: what went wrong is told to the model in words.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from engine.http import HttpFailed
+from engine.http import HttpFailedError
 from engine.outcome import StepError
 from engine.record import ToolUse
 from flows.expressions import ExpressionError
@@ -74,7 +74,9 @@ class Toolbox:
 
     def offered(self) -> tuple[Tool, ...]:
         """The tools as the voice is told of them."""
-        flow = tuple(Tool(tool.name, tool.description, tool.parameters.schema) for tool in self.tools.values() if tool.allowed())
+        flow = tuple(
+            Tool(tool.name, tool.description, tool.parameters.schema) for tool in self.tools.values() if tool.allowed()
+        )
         return (*flow, self._finish_tool()) if self.exits else flow
 
     def _finish_tool(self) -> Tool:
@@ -105,11 +107,14 @@ class Toolbox:
                 return None, f"The data is not right: {error}"
         missing = [name for name in way.requires if walker.vars.get(name) in (None, "", {}, [])]
         if missing:
-            return None, f"The exit {way.name} needs {', '.join(missing)} first. Ask the caller, then give it in `data`."
+            return (
+                None,
+                f"The exit {way.name} needs {', '.join(missing)} first. Ask the caller, then give it in `data`.",
+            )
         return way.name, ""
 
     async def use(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Run a tool of the flow within its time; its answer as JSON text, or what went wrong. Notes it in the record."""
+        """Run a tool of the flow within its time; its answer as JSON text, or what went wrong. Goes on record."""
         clock = asyncio.get_running_loop().time
         started = clock()
         use = ToolUse(name=name[:64], at=self.call.services.clock.now(), step=self.call.record.steps[-1].path)
@@ -140,7 +145,7 @@ class Toolbox:
                 answer = await tool.act(arguments)
         except TimeoutError:
             return "timeout", _problem(f"{name} did not answer within {tool.timeout:g} s")
-        except HttpFailed as error:
+        except HttpFailedError as error:
             return "timeout" if error.kind == "timeout" else "error", _problem(str(error))
         except (StepError, ExpressionError) as error:
             return "error", _problem(str(error))

@@ -22,7 +22,9 @@ class TurnOptions:
     max_turns: int | None = None
     allow_interruptions: bool = True
     farewell: float = 4.0  # how long a running utterance may go on once the model asked to finish
-    longest_speech: float = 60.0  # the caller "speaks" for so long: noise, or a lost end of speech; the caller's turn is over
+    longest_speech: float = (
+        60.0  # the caller "speaks" for so long: noise, or a lost end of speech; the caller's turn is over
+    )
 
 
 # ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -53,6 +55,11 @@ class VoiceSpeaks:
 @dataclass(frozen=True, slots=True)
 class RanDry:
     """All audio so far was played but the voice has not ended its utterance: it owes the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceCut:
+    """The voice stopped its own answer; what of it is not played yet must not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,7 @@ class Tick:
 
 
 TurnEvent = (
-    VoiceAsked | CallerSpeaks | CallerPauses | VoiceSpeaks | RanDry | VoiceEnded | PlayedOut | ToolOpened | ToolClosed
+    VoiceAsked | CallerSpeaks | CallerPauses | VoiceSpeaks | RanDry | VoiceCut | VoiceEnded | PlayedOut | ToolOpened | ToolClosed
     | FinishAsked | Tick
 )  # fmt: skip
 
@@ -195,6 +202,9 @@ class Turn:
             case RanDry():
                 if self.playing is not None and self.owed_since is None:
                     self.owed_since = now
+            case VoiceCut():
+                was_playing, self.playing, self.owed_since = self.playing, None, None
+                return [Hush()] if was_playing is not None else []
             case VoiceEnded(spoke):
                 return self._voice_ended(spoke)
             case PlayedOut(item):

@@ -20,7 +20,9 @@ class Voices:
         self._loaded[name] = provider
 
     def get(self, name: str) -> Provider:
-        """The provider; imported and made when first asked for, so do that at start. Raises `providers.voice.VoiceError`."""
+        """The provider; imported and made when first asked for, so do that at start. Raises
+        `providers.voice.VoiceError`.
+        """
         provider = self._loaded.get(name)
         if provider is None:
             provider = self._loaded[name] = load(name, self._settings.get(name, {}))

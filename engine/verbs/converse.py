@@ -60,7 +60,9 @@ class SilenceFields(Fields):
     """What happens when nobody speaks."""
 
     after: Duration = Field(8.0, description="How long nobody speaks before the caller is asked.")
-    reprompts: int = Field(2, ge=0, le=9, description="How often the caller is asked before the step ends with silence.")
+    reprompts: int = Field(
+        2, ge=0, le=9, description="How often the caller is asked before the step ends with silence."
+    )
     say: Text = Field(Text("Are you still there?"), description="What the caller is asked.")
 
 
@@ -133,7 +135,9 @@ class Converse(Verb):
         name = fields.provider or call.services.default_voice
         try:
             provider = call.services.voices.get(name)
-            playout, voice = await self._connect(call, provider, self._session(fields, name, context, toolbox, call), fields)
+            playout, voice = await self._connect(
+                call, provider, self._session(fields, name, context, toolbox, call), fields
+            )
         except VoiceError as error:
             call.services.metrics.provider_errors.labels(name, error.code or "connect").inc()
             return Outcome("provider_error", detail=f"{name}: {error}")

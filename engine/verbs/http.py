@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from engine.call import Call
-from engine.http import HttpFailed, escape
+from engine.http import HttpFailedError, escape
 from engine.outcome import Outcome
 from engine.values import fit
 from engine.verb import Verb
@@ -57,7 +57,7 @@ class Http(Verb):
                 headers={name: value.render(context) for name, value in fields.headers.items()},
                 timeout=step.timeout, idempotency_key=None if key is None else key.render(context),
             )  # fmt: skip
-        except HttpFailed as error:
+        except HttpFailedError as error:
             return Outcome(error.kind, {"status": error.status}, str(error))
         body = reply.body if isinstance(reply.body, Mapping) else {}
         missing = [name for name in step.save if name not in body]

@@ -23,7 +23,8 @@ class AttemptFields(Fields):
 
     ring: Literal["simultaneous", "serial"] = Field("simultaneous", description="All at once, or one by one.")
     targets: tuple[Text, ...] = Field(
-        min_length=1, description="pjsip:NAME, pjsip:NUMBER@TRUNK, tel:+NUMBER, teams:USER@DOMAIN, or a destination's name."
+        min_length=1,
+        description="pjsip:NAME, pjsip:NUMBER@TRUNK, tel:+NUMBER, teams:USER@DOMAIN, or a destination's name.",
     )
     timeout: Duration = Field(30.0, description="How long to ring: all together, or each one when serial.")
 
@@ -35,7 +36,9 @@ class TransferFields(Fields):
     attempts: tuple[AttemptFields, ...] = Field(min_length=1, description="Tried in order until somebody answers.")
     timeout: Duration | None = Field(None, description="How long all attempts may take together.")
     caller_hears: Comfort = Field("ringback", description="What the caller hears while it rings: ringback or music.")
-    headers: dict[str, Text] = Field(default_factory=dict, description="SIP headers for the target, such as User-to-User.")
+    headers: dict[str, Text] = Field(
+        default_factory=dict, description="SIP headers for the target, such as User-to-User."
+    )
     caller_id: Text | None = Field(None, description="The number that the target sees; the caller's own when absent.")
     after_callee_hangup: Literal["stop", "continue"] = Field(
         "stop", description="When the person hangs up: end the call, or go on with the flow."
@@ -91,7 +94,9 @@ class Transfer(Verb):
             return written
         destination = call.library.resources.destinations.get(written)
         if destination is None:
-            raise StepError(f"there is no destination {written!r} in resources.yaml, and it is no target such as pjsip:NAME")
+            raise StepError(
+                f"there is no destination {written!r} in resources.yaml, and it is no target such as pjsip:NAME"
+            )
         return destination.target
 
     @staticmethod
