@@ -272,7 +272,9 @@ class Records:
 def _is_refusal(error: BaseException) -> bool:
     """Whether the database works and only this record is at fault."""
     if isinstance(error, DBAPIError):
-        return isinstance(error, DataError | IntegrityError)
+        # asyncpg's errors come unsorted, but with their SQLSTATE: class 22 is data, 23 integrity.
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        return isinstance(error, DataError | IntegrityError) or state.startswith(("22", "23"))
     return isinstance(error, StatementError | ValueError | TypeError | ArithmeticError)
 
 
