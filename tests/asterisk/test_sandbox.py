@@ -296,7 +296,7 @@ class TestCalls:
         await world.cli("channel originate PJSIP/+18005550199@pbx application Wait 5")
         await no_channels(pbx, world)
         log = told.read_text()[already:]
-        assert "no engine has +18005550199: FAILED" in log
+        assert "+18005550199 goes to the fallback: STASISSTATUS is FAILED" in log
         assert "PJSIP/carrier-" in log
 
     @pytest.mark.parametrize(
@@ -333,6 +333,38 @@ class TestCalls:
         channel = next(line.split()[0] for line in shown.splitlines() if line.startswith("PJSIP/carrier"))
         await pbx.cli(f"channel request hangup {channel}")
         await no_channels(pbx, world)
+
+    @pytest.mark.parametrize(("way", "context"), [("pbx", "from-carrier"), ("pbx-tls", "from-teams")])
+    async def test_a_call_reaches_the_engine_with_number_and_trunk(
+        self, pbx: Instance, world: Instance, way: str, context: str
+    ) -> None:
+        """And when the engine gives it back, the fallback takes it."""
+        async with (
+            aiohttp.ClientSession(pbx.ari_url + "/", headers=pbx.authorization) as http,
+            asyncio.timeout(10),
+            http.ws_connect("events", params={"app": pbx.application}) as events,
+        ):
+            await world.cli(f"channel originate PJSIP/+18005550199@{way} application Wait 5")
+            while (event := await events.receive_json())["type"] != "StasisStart":
+                pass
+            assert event["args"] == ["+18005550199", context]
+            assert event["channel"]["dialplan"]["exten"] == "+18005550199"
+            async with http.post(f"channels/{event['channel']['id']}/continue") as answer:
+                assert answer.status == 204
+            while (event := await events.receive_json())["type"] != "StasisEnd":
+                pass
+        await no_channels(pbx, world)
+        assert "+18005550199 goes to the fallback: STASISSTATUS is SUCCESS" in (pbx.log / "full.log").read_text()
+
+    async def test_a_stop_in_mid_call_is_quick_and_whole(self, own_pair: tuple[Instance, Instance]) -> None:
+        pbx, world = own_pair
+        await pbx.cli(f"channel originate PJSIP/{TONE}@carrier application Wait 60")
+        await until(lambda: any(world.monitor.iterdir()))
+        began, pid = time.monotonic(), pbx.pid
+        await pbx.stop()
+        assert time.monotonic() - began < 5
+        assert not alive(pid)
+        await world.idle()
 
     async def test_a_stranger_is_refused(self, pbx: Instance) -> None:
         """An INVITE from an address that is no trunk's gets 401, and no channel."""
