@@ -19,7 +19,7 @@ Span = tuple[int, int]
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HORIZON = 400  # days that `next_open` looks ahead: every weekly plan and yearly holiday has come round by then
 _NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = "January February March April May June July August September October November December".split()
+_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ class Program:
             empty = [name for name, value in data.items() if value is None]
             if empty:
                 return f"'{empty[0]}' has no value yet (default({empty[0]}, …) gives it one)"
-        if key := re.search(r'Key not found in map : (.*)', message):
+        if key := re.search(r"Key not found in map : (.*)", message):
             return f"there is no key {key.group(1)} (write .?name.orValue(…) where it may be missing)"
         return _readable(message)
 
@@ -196,7 +196,9 @@ class Names:
     def compile(self, source: str) -> Program:
         """Check and compile. Raises `FaultsError` with everything that is wrong in the expression."""
         if len(source) > MAX_SOURCE:
-            raise FaultsError([Fault(0, "E304", f"the expression has {len(source)} characters; the limit is {MAX_SOURCE}")])
+            raise FaultsError(
+                [Fault(0, "E304", f"the expression has {len(source)} characters; the limit is {MAX_SOURCE}")]
+            )
         if scan.macro_depth(source) > MAX_MACROS:
             raise FaultsError([Fault(0, "E304", f"map, filter, all and exists may be nested {MAX_MACROS} deep")])
         found = list(scan.chains(source))
@@ -258,7 +260,11 @@ class Names:
         if undeclared := re.match(r"undeclared reference to '(.*?)'", message):
             return self._unknown(undeclared.group(1), offset, chain)
         if message.startswith("Syntax error") or "token recognition" in message:
-            return Fault(offset, "E304", "not an expression: " + re.sub(r" expecting \{.*", "", message.removeprefix("Syntax error: ")))
+            return Fault(
+                offset,
+                "E304",
+                "not an expression: " + re.sub(r" expecting \{.*", "", message.removeprefix("Syntax error: ")),
+            )
         if "for '_" not in message and chain is not None and chain.called:
             offset = chain.start
         return Fault(offset, "E301", _readable(message) + _type_hint(message))

@@ -76,7 +76,9 @@ class JsonSchema:
         if isinstance(value, JsonSchema):
             return value
         if not isinstance(value, Mapping):
-            raise MistakeError(where_of(value), "E305", "this must be a JSON Schema or properties, such as {dish: {type: string}}")
+            raise MistakeError(
+                where_of(value), "E305", "this must be a JSON Schema or properties, such as {dish: {type: string}}"
+            )
         schema = plain(value) if is_schema(value) else _object_of(value)
         _refuse_remote(value)
         try:
@@ -146,7 +148,9 @@ def _refuse_remote(value: Any) -> None:
     if isinstance(value, Mapping):
         for key, item in value.items():
             if key in ("$ref", "$dynamicRef") and isinstance(item, str) and not item.startswith("#"):
-                raise MistakeError(where_of(item), "E305", f"'{item}' lies outside of this schema; write it out under $defs")
+                raise MistakeError(
+                    where_of(item), "E305", f"'{item}' lies outside of this schema; write it out under $defs"
+                )
             _refuse_remote(item)
     elif isinstance(value, list):
         for item in value:
@@ -157,9 +161,7 @@ def _place(value: Any, path: list[Any]) -> Where:
     """The place of what a path in the tree leads to, as far as it leads."""
     where = where_of(value)
     for part in path:
-        if isinstance(value, Map) and part in value:
-            where, value = value.value_at[part], value[part]
-        elif isinstance(value, Seq) and isinstance(part, int) and part < len(value):
+        if (isinstance(value, Map) and part in value) or (isinstance(value, Seq) and isinstance(part, int) and part < len(value)):
             where, value = value.value_at[part], value[part]
         else:
             break

@@ -23,7 +23,7 @@ MAX_VALUES = 100_000
 MAX_ALIASES = 100
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_YAML_1_1_BOOLEANS = frozenset("yes Yes YES no No NO on On ON off Off OFF y Y n N".split())
+_YAML_1_1_BOOLEANS = frozenset(["yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N"])
 _CONSTANTS = {"": None, "null": None, "~": None, "true": True, "false": False}
 
 
@@ -278,7 +278,7 @@ def _syntax_problem(document: Document, error: yaml.YAMLError) -> Problem:
     elif "${" in line and re.search(r"[\[{].*\$\{", line):
         message += "; inside {…} and […] put quotes around text that holds '${…}', commas or colons"
     elif "{{" in line:
-        message += "; expressions are written \"${…}\", not {{…}}"
+        message += '; expressions are written "${…}", not {{…}}'
     return Problem.at(where, "E102", f"not valid YAML: {message}")
 
 

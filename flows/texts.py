@@ -162,7 +162,9 @@ class Text:
 
         ``escape`` is applied to values only, for texts in which characters have a meaning (a URL).
         """
-        rendered = "".join(part if isinstance(part, str) else escape(in_text(part.evaluate(context))) for part in self.parts)
+        rendered = "".join(
+            part if isinstance(part, str) else escape(in_text(part.evaluate(context))) for part in self.parts
+        )
         if len(rendered) > MAX_RESULT:
             raise ExpressionError(f"the text is longer than {MAX_RESULT:,} characters", self.where)
         return rendered
@@ -281,4 +283,3 @@ def _evaluator(source: Any, draft: Draft | None, found: list[Expression]) -> Cal
         items = [_evaluator(value, draft, found) for value in source]
         return lambda context: [evaluate(context) for evaluate in items]
     return lambda context: source
-

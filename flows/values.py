@@ -13,10 +13,10 @@ from flows.reader import Seq, Str, where_of
 if TYPE_CHECKING:
     from flows.flow import Step
 
-RESERVED = frozenset("on off yes no y n true false null".split())
+RESERVED = frozenset(["on", "off", "yes", "no", "y", "n", "true", "false", "null"])
 """YAML 1.1 booleans and constants: no name may be one, since other tools rewrite them."""
 _CEL_RESERVED = frozenset(
-    "as break const continue else for function if import in let loop namespace package return var void while".split()
+    ["as", "break", "const", "continue", "else", "for", "function", "if", "import", "in", "let", "loop", "namespace", "package", "return", "var", "void", "while"]
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
@@ -31,7 +31,9 @@ def read_duration(value: Any, draft: Draft | None = None) -> float:
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) and value.strip() else None
     if not match:
         shown = f"{value}s" if isinstance(value, int | float) and not isinstance(value, bool) else "30s"
-        raise MistakeError(where_of(value), "E203", f"{value!r} is not a duration; give it a unit, such as {shown} or 2m")
+        raise MistakeError(
+            where_of(value), "E203", f"{value!r} is not a duration; give it a unit, such as {shown} or 2m"
+        )
     hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
 
@@ -55,7 +57,7 @@ def _read_digits(value: Any, draft: Draft | None) -> str:
 
 def _read_phone(value: Any, draft: Draft | None) -> str:
     if not isinstance(value, str) or not _PHONE.fullmatch(value):
-        message = f"{value!r} is not a telephone number in E.164, such as \"+14155550100\""
+        message = f'{value!r} is not a telephone number in E.164, such as "+14155550100"'
         raise MistakeError(where_of(value), "E203", message)
     return value
 

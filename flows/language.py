@@ -1,0 +1,166 @@
+"""The language as its users see it: give it the verbs that are installed, then load files or describe them to an editor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows import reader, schema
+from flows.checks import Surroundings, check
+from flows.compiler import FlowReader
+from flows.draft import Draft
+from flows.flow import Flow
+from flows.library import Library
+from flows.problems import Problem, Where, did_you_mean, has
+from flows.reader import Map, Seq
+from flows.resources import Resources, read_resources
+from flows.routes import Route, read_routes
+from flows.scope import VoiceFacts
+from flows.verb import Verb
+
+MAX_FILES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of loading: a library when nothing is wrong but warnings, and every problem of every file."""
+
+    library: Library | None
+    problems: list[Problem]
+
+
+@dataclass(slots=True)
+class _Files:
+    """The files of one load, read into trees."""
+
+    flows: list[FlowReader]
+    resources: Resources
+    routes: tuple[Route, ...]
+    drafts: list[Draft]
+    problems: list[Problem]
+    revision: Any
+
+
+class Language:
+    """The flow language with these verbs (by name), and the voices whose capabilities are known, if any are."""
+
+    def __init__(self, verbs: Mapping[str, Verb], voices: Mapping[str, VoiceFacts] | None = None) -> None:
+        self.verbs = dict(verbs)
+        self.voices = voices
+
+    def schema(self) -> dict[str, Any]:
+        """A JSON Schema (draft 2020-12) of flow files, for editors."""
+        return schema.flow_schema(self.verbs)
+
+    def load(self, paths: Iterable[Path | str]) -> Loaded:
+        """Read files and folders (``*.flow.yaml``, ``routes.yaml``, ``resources.yaml``) and report every problem in them.
+
+        A folder given here is the root that the files named by its flows may not leave; for a single file it is the
+        file's own folder. Never raises for what the files hold.
+        """
+        files = self._read(paths)
+        problems = files.problems
+        flows = self._flows(files)
+        around = Surroundings(frozenset(flows), files.resources, self.voices)
+        for flow_reader in files.flows:
+            flow_reader.compile_expressions(files.resources.calendars)
+            problems += flow_reader.reader.draft.problems + flow_reader.problems + list(check(flow_reader, around))
+        for draft in files.drafts:
+            problems += draft.problems + list(_references(draft, around))
+        problems = sorted(set(problems))
+        if any(problem.severity == "error" for problem in problems):
+            return Loaded(None, problems)
+        return Loaded(Library(flows, files.routes, files.resources, files.revision.hexdigest()[:16]), problems)
+
+    def _read(self, paths: Iterable[Path | str]) -> _Files:
+        files = _Files([], Resources(), (), [], [], hashlib.sha256())
+        for path, root in _found(paths, files.problems):
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                files.problems.append(Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}"))
+                continue
+            files.revision.update(str(path).encode() + b"\0" + hashlib.sha256(content).digest())
+            tree, problems = reader.read(str(path), content)
+            files.problems += problems
+            if tree is None and problems:
+                continue
+            self._take(files, path, root, content, tree)
+        return files
+
+    def _take(self, files: _Files, path: Path, root: Path, content: bytes, tree: Any) -> None:
+        if path.name in ("resources.yaml", "routes.yaml"):
+            draft = Draft(path, root, _no_steps)
+            files.drafts.append(draft)
+            if path.name == "routes.yaml":
+                files.routes += read_routes(tree, draft)
+            else:
+                files.resources = _joined(files.resources, read_resources(tree, draft), draft)
+        elif isinstance(tree, Map):
+            files.flows.append(FlowReader.of(tree, path, content, root, self.verbs))
+        else:
+            message = "a flow is a mapping that begins with 'flow: NAME'"
+            files.problems.append(Problem.at(Where(str(path), 1, 1), "E203", message))
+
+    def _flows(self, files: _Files) -> dict[str, Flow]:
+        flows: dict[str, Flow] = {}
+        for flow_reader in files.flows:
+            flow = flow_reader.read()
+            flow_reader.flow = flow
+            for name, content in flow_reader.reader.draft.files.items():
+                files.revision.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+            if flow.name in flows:
+                message = f"flow '{flow.name}' is in {flows[flow.name].file} already"
+                where = flow_reader.tree.value_at.get("flow", flow_reader.tree.where)
+                files.problems.append(Problem.at(where, "E307", message))
+            flows.setdefault(flow.name, flow)
+        return flows
+
+
+def _found(paths: Iterable[Path | str], problems: list[Problem]) -> Iterable[tuple[Path, Path]]:
+    """The files to read, each with the root that it may not leave; in a stable order, none twice."""
+    found: dict[Path, Path] = {}
+    for given in map(Path, paths):
+        if given.is_dir():
+            names = [*given.rglob("*.flow.yaml"), *given.rglob("resources.yaml"), *given.rglob("routes.yaml")]
+            if not names:
+                problems.append(Problem.at(Where(str(given), 1, 1), "E101", "the folder holds no *.flow.yaml"))
+            for path in sorted(names)[:MAX_FILES]:
+                found.setdefault(path, given)
+        elif given.is_file():
+            found.setdefault(given, given.parent)
+        else:
+            problems.append(Problem.at(Where(str(given), 1, 1), "E101", "there is no such file or folder"))
+    return found.items()
+
+
+def _references(draft: Draft, around: Surroundings) -> Iterable[Problem]:
+    for reference in draft.references:
+        known = around.flows if reference.kind == "flow" else around.resources.calendars
+        if reference.name not in known:
+            near = did_you_mean(reference.name, known) or has(known)
+            yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
+
+
+def _joined(first: Resources, second: Resources, draft: Draft) -> Resources:
+    """Several resources.yaml make one set; a name that stands in two of them is a mistake."""
+    kinds = ("calendars", "endpoints", "destinations", "prompts")
+    both: dict[str, Any] = {}
+    for kind in kinds:
+        known, added = getattr(first, kind), getattr(second, kind)
+        for name in set(known) & set(added):
+            draft.report(
+                Where(str(draft.file), 1, 1), "E307", f"'{name}' is in the {kind} of another resources.yaml already"
+            )
+        both[kind] = {**known, **added}
+    return Resources(**both)
+
+
+def _no_steps(value: Seq) -> tuple[()]:
+    return ()
+
+
+__all__ = ["Language", "Library", "Loaded"]

@@ -1,0 +1,127 @@
+"""What pydantic says about a verb's fields, in the words of flow authors and at the places where they wrote it."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from flows.problems import NOWHERE, MistakeError, Problem, Where, did_you_mean
+from flows.reader import Map, Seq
+
+_WORDS = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text; put it in quotes",
+    "dict_type": "must be a mapping (key: value)",
+    "mapping_type": "must be a mapping (key: value)",
+    "model_type": "must be a mapping (key: value)",
+    "model_attributes_type": "must be a mapping (key: value)",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+}
+
+
+def problems_of(
+    error: ValidationError, model: type[BaseModel], given: Map, owner: str, otherwise: Where
+) -> list[Problem]:
+    """One problem for each place at which something is wrong. ``owner`` is the verb or key that the fields belong to."""
+    found: dict[Where, Problem] = {}
+    for detail in error.errors(include_url=False):
+        problem = _problem(detail, model, given, owner, otherwise)
+        found.setdefault(problem.where, problem)
+    return list(found.values())
+
+
+def _problem(detail: Any, model: type[BaseModel], given: Map, owner: str, otherwise: Where) -> Problem:
+    path = detail["loc"]
+    kind = detail["type"]
+    mistake = detail.get("ctx", {}).get("error")
+    value_at, key_at, holder = _places(given, path, otherwise)
+    if isinstance(mistake, MistakeError):
+        where = mistake.where if mistake.where is not NOWHERE else value_at
+        return Problem.at(where, mistake.code, mistake.message)
+    if kind == "extra_forbidden":
+        key = str(path[-1])
+        known = _known_keys(model, path[:-1])
+        return Problem.at(key_at, "E201", f"unknown key '{key}'{did_you_mean(key, known) or _instead(known)}")
+    if kind == "missing":
+        inside = ".".join(str(part) for part in path[:-1])
+        name = f"{owner}.{inside}" if inside else owner
+        return Problem.at(holder, "E202", f"{name} needs '{path[-1]}'")
+    if kind == "literal_error":
+        expected = detail["ctx"]["expected"]
+        words = [word.strip("' ") for word in expected.replace(" or ", ", ").split(",")]
+        given_word = str(detail["input"])
+        return Problem.at(value_at, "E203", f"'{given_word}' is not one of {expected}{did_you_mean(given_word, words)}")
+    named = next((str(part) for part in reversed(path) if isinstance(part, str) and "[" not in part), owner)
+    if kind in _WORDS:
+        return Problem.at(value_at, "E203", f"'{named}' {_WORDS[kind]}")
+    message = str(mistake) if mistake is not None else detail["msg"][:1].lower() + detail["msg"][1:]
+    return Problem.at(value_at, "E203", f"'{named}': {message}")
+
+
+def _instead(known: Iterable[str]) -> str:
+    words = ", ".join(sorted(known))
+    return f" (has: {words})" if words else " (it takes no keys)"
+
+
+def _places(given: Map, path: Iterable[str | int], otherwise: Where) -> tuple[Where, Where, Where]:
+    """The places of the value at the end of the path, of its key, and of the mapping or list that holds it."""
+    value: Any = given
+    where = key_at = holder = otherwise
+    for part in path:
+        if isinstance(value, Map) and isinstance(part, str) and part in value:
+            holder, where, key_at, value = where, value.value_at[part], value.key_at[part], value[part]
+        elif isinstance(value, Seq) and isinstance(part, int) and part < len(value):
+            holder, where, key_at, value = where, value.value_at[part], value.value_at[part], value[part]
+        else:  # a missing key, or pydantic's name for a branch of a union
+            holder = where
+    return where, key_at, holder
+
+
+def _known_keys(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
+    """The keys that the model at the end of the path has."""
+    models = [model]
+    for part in path:
+        if not isinstance(part, str):
+            continue
+        inner = [
+            found
+            for candidate in models
+            for name, info in candidate.model_fields.items()
+            if part in (name, info.alias)
+            for found in _models_in(info.annotation)
+        ]
+        models = inner or models
+    return [info.alias or name for candidate in models for name, info in candidate.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if (
+        isinstance(annotation, type)
+        and not isinstance(annotation, types.GenericAlias)
+        and issubclass(annotation, BaseModel)
+    ):
+        return [annotation]
+    if get_origin(annotation) is None:
+        return []
+    return [found for argument in get_args(annotation) for found in _models_in(argument)]
+
+
+def merged(defaults: Mapping[str, Any] | None, given: Map) -> Map:
+    """A step's fields over the flow's defaults for its verb; every key keeps the place where it was written."""
+    if not isinstance(defaults, Map):
+        return given
+    both = Map(given.where, given.path)
+    for source in (defaults, given):
+        for key, value in source.items():
+            both.put(key, value, source.key_at[key], source.value_at[key])
+    return both

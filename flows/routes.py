@@ -1,0 +1,154 @@
+"""routes.yaml: which flow answers which call. The first route whose every condition holds wins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from flows.calendars import Calendar
+from flows.draft import Draft
+from flows.hours import known_keys
+from flows.problems import NOWHERE, Where, did_you_mean
+from flows.reader import Map, Seq
+
+MATCH_KEYS = ("did", "caller", "trunk", "direction", "tenant", "attestation", "header", "calendar")
+"""What a route can ask for. ``header`` and ``calendar`` are mappings, from header to value and from calendar to state."""
+
+_PATTERN = re.compile(r"\+?[0-9A-Za-z_.#-]*\*?")
+_NUMBER = re.compile(r"\+?[0-9]*\*?")
+_STATES = ("open", "closed", "holiday")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry. ``match`` holds the accepted values of each fact; a value that ends with ``*`` accepts every continuation."""
+
+    flow: str
+    match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    calendars: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fallback: str | None = None
+    where: Where = NOWHERE
+
+    def fits(self, facts: Mapping[str, Any], calendars: Mapping[str, Calendar], now: datetime) -> bool:
+        """Whether a call with these facts (``did``, ``caller``, ``trunk``, ``headers``, …) is meant."""
+        if not all(_accepts(accepted, facts.get(name)) for name, accepted in self.match.items()):
+            return False
+        headers = {str(name).lower(): value for name, value in (facts.get("headers") or {}).items()}
+        if not all(_accepts(accepted, headers.get(name)) for name, accepted in self.headers.items()):
+            return False
+        return all(calendars[name].state(now) in states for name, states in self.calendars.items())
+
+
+def find_route(
+    routes: Sequence[Route], facts: Mapping[str, Any], calendars: Mapping[str, Calendar], now: datetime
+) -> Route | None:
+    """The first route that fits, or None."""
+    return next((route for route in routes if route.fits(facts, calendars, now)), None)
+
+
+def _accepts(accepted: tuple[str, ...], value: Any) -> bool:
+    text = "" if value is None else str(value)
+    return any(
+        text.startswith(pattern[:-1]) and value is not None if pattern.endswith("*") else text == pattern
+        for pattern in accepted
+    )
+
+
+def read_routes(tree: Any, draft: Draft) -> tuple[Route, ...]:
+    """The routes of one file; what is wrong is in the draft, and a route that cannot be used is left out."""
+    if tree is None:
+        return ()
+    entries = tree.get("routes") if isinstance(tree, Map) else None
+    if not isinstance(tree, Map) or not isinstance(entries, Seq):
+        draft.report(Where(str(draft.file), 1, 1), "E202", "routes.yaml needs a list under 'routes:'")
+        return ()
+    known_keys(tree, ("routes", "note"), draft)
+    found = (_route(entry, entries.value_at[index], draft) for index, entry in enumerate(entries))
+    routes = tuple(route for route in found if route is not None)
+    for route, following in zip(routes, routes[1:], strict=False):
+        if not (route.match or route.headers or route.calendars):
+            message = f"this route is never reached: the one in line {route.where.line} takes every call"
+            draft.report(following.where, "W402", message)
+            break
+    return routes
+
+
+def _route(given: Any, where: Where, draft: Draft) -> Route | None:
+    if not isinstance(given, Map):
+        draft.report(where, "E203", 'a route is a mapping, such as {match: {did: "+14155550100"}, flow: reception}')
+        return None
+    known_keys(given, ("match", "flow", "fallback", "note"), draft)
+    flow = given.get("flow")
+    if not isinstance(flow, str) or not flow:
+        draft.report(given.value_at.get("flow", where), "E202", "a route needs a 'flow'")
+        return None
+    draft.refer("flow", str(flow), given.value_at["flow"])
+    match = given.get("match", {})
+    if match is None or (isinstance(match, dict) and not isinstance(match, Map)):
+        match = Map(where)
+    if not isinstance(match, Map):
+        draft.report(given.value_at["match"], "E203", "'match' must be a mapping, such as {did: \"+14155550100\"}")
+        return None
+    known_keys(match, MATCH_KEYS, draft)
+    fallback = given.get("fallback")
+    plain = {
+        key: _accepted(match, key, draft) for key in match if key in MATCH_KEYS and key not in ("header", "calendar")
+    }
+    return Route(
+        flow=str(flow),
+        match=plain,
+        headers={name.lower(): values for name, values in _nested(match, "header", draft).items()},
+        calendars=_calendars(match, draft),
+        fallback=None if fallback is None else str(fallback),
+        where=where,
+    )
+
+
+def _accepted(given: Map, key: str, draft: Draft) -> tuple[str, ...]:
+    """One value or a list of them, each exact or with ``*`` at its end."""
+    value = given[key]
+    many = isinstance(value, Seq)
+    values: list[Any] = value if many else [value]
+    accepted = []
+    for index, item in enumerate(values):
+        where = value.value_at[index] if many else given.value_at[key]
+        if not isinstance(item, str):
+            draft.report(where, "E203", f"{item!r}: put it in quotes, so that it stays as it is written")
+        elif key in ("did", "caller") and not _NUMBER.fullmatch(item):
+            draft.report(
+                where, "E203", f"'{item}' is not a number or the beginning of one with '*', such as \"+1415*\""
+            )
+        elif "*" in item[:-1]:
+            draft.report(where, "E203", f"'{item}': '*' may stand at the end only")
+        else:
+            accepted.append(str(item))
+    return tuple(accepted)
+
+
+def _nested(match: Map, key: str, draft: Draft) -> dict[str, tuple[str, ...]]:
+    given = match.get(key)
+    if given is None:
+        return {}
+    if not isinstance(given, Map):
+        draft.report(match.value_at[key], "E203", f"'{key}' must be a mapping from name to value")
+        return {}
+    return {name: _accepted(given, name, draft) for name in given}
+
+
+def _calendars(match: Map, draft: Draft) -> dict[str, tuple[str, ...]]:
+    states = _nested(match, "calendar", draft)
+    for name, accepted in states.items():
+        given = match["calendar"]
+        draft.refer("calendar", name, given.key_at[name])
+        for state in accepted:
+            if state not in _STATES:
+                draft.report(
+                    given.value_at[name],
+                    "E203",
+                    f"'{state}' is not open, closed or holiday{did_you_mean(state, _STATES)}",
+                )
+    return states

@@ -1,0 +1,254 @@
+"""Reading steps: from located YAML to `Step` objects whose fields are validated and whose expressions wait to be compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from flows.draft import Draft
+from flows.expressions import TYPES
+from flows.flow import Retry, Step
+from flows.mistakes import merged, problems_of
+from flows.problems import MistakeError, Where, did_you_mean, has
+from flows.reader import Map, Seq
+from flows.texts import Condition
+from flows.values import read_duration, read_identifier
+from flows.verb import Fields, Outcomes, Verb
+
+COMMON_KEYS = ("id", "when", "outcomes", "save", "timeout", "retry", "catch", "note", "disabled")
+"""The keys that every step may have beside its verb."""
+
+
+@dataclass(slots=True)
+class StepReader:
+    """Reads the steps of one flow and notes what it learns on the way: ids, the types that steps save, fields as written."""
+
+    file: Path
+    root: Path
+    verbs: Mapping[str, Verb]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    draft: Draft = field(init=False)
+    ids: dict[str, Where] = field(default_factory=dict)
+    saved: dict[str, str] = field(default_factory=dict)  # dotted name -> type
+    given: dict[str, Map] = field(default_factory=dict)  # path of a step -> its verb's fields as written
+    broken: bool = False  # a step could not be read: what follows from the whole would mislead
+    _nested: list[list[tuple[Step, ...]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.draft = Draft(self.file, self.root, self._read_nested)
+
+    def read(self, value: Any, where: Where) -> tuple[Step, ...]:
+        """A list of steps."""
+        if not isinstance(value, Seq):
+            self.draft.report(where, "E203", "this must be a list of steps, each starting with '- '")
+            self.broken = True
+            return ()
+        steps = (self._step(item, value.value_at[index]) for index, item in enumerate(value))
+        return tuple(step for step in steps if step is not None)
+
+    def _read_nested(self, value: Seq) -> tuple[Step, ...]:
+        steps = self.read(value, value.where)
+        if self._nested:
+            self._nested[-1].append(steps)
+        return steps
+
+    def _step(self, item: Any, where: Where) -> Step | None:
+        name = self._verb_name(item, where)
+        if name is None:
+            self.broken = True
+            self._note_id(item)
+            return None
+        verb, at = self.verbs[name], item.key_at[name]
+        id_ = self._note_id(item)
+        self._nested.append([])
+        fields = self._fields(verb, item, name)
+        nested = tuple(self._nested.pop())
+        if fields is None:
+            self.broken = True
+            for key in ("outcomes", "catch"):  # their mistakes are reported, too
+                self._lists(item, key)
+            if id_:
+                self.saved[f"steps.{id_}"] = "any"
+            return None
+        possible = verb.outcomes(fields)
+        step = Step(
+            id=id_,
+            path=item.path,
+            verb=verb,
+            fields=fields,
+            possible=possible,
+            outcomes=self._outcomes(item, verb, possible),
+            when=self._when(item),
+            save=self._save(item, id_),
+            timeout=self._duration(item, "timeout"),
+            retry=self._retry(item),
+            catch=self.read(item["catch"], item.value_at["catch"]) if "catch" in item else None,
+            disabled=self._flag(item, "disabled"),
+            nested=nested,
+            where=at,
+        )
+        if id_:
+            types = {"outcome": "string", **verb.saves(fields), **step.save}
+            self.saved.update({f"steps.{id_}.{saved}": kind for saved, kind in types.items()})
+        return step
+
+    def _verb_name(self, item: Any, where: Where) -> str | None:
+        """The one verb of a step, after reporting every key that is neither a verb nor common."""
+        if not isinstance(item, Map):
+            hint = f"; write '{item}: {{}}'" if isinstance(item, str) and item in self.verbs else ""
+            self.draft.report(where, "E204", f"a step is a mapping with one verb{hint}")
+            return None
+        names = [key for key in item if key in self.verbs]
+        unknown = [key for key in item if key not in self.verbs and key not in COMMON_KEYS]
+        if not names:
+            if not unknown:
+                self.draft.report(where, "E204", "this step has no verb")
+            for key in unknown:
+                near = did_you_mean(key, [*self.verbs, *COMMON_KEYS])
+                self.draft.report(item.key_at[key], "E205", f"unknown verb '{key}'{near}")
+            return None
+        for key in unknown:
+            inside = [name for name in names if key in self.verbs[name].Fields.model_fields]
+            near = did_you_mean(key, COMMON_KEYS) or did_you_mean(key, self.verbs)
+            hint = f" beside '{inside[0]}'; it belongs inside of '{inside[0]}'" if inside else near
+            self.draft.report(item.key_at[key], "E201", f"unknown key '{key}'{hint}")
+        for second in names[1:]:
+            message = f"a step has one verb, and this one has '{names[0]}' already; start a new step with '- '"
+            self.draft.report(item.key_at[second], "E204", message)
+        return names[0]
+
+    def _fields(self, verb: Verb, item: Map, name: str) -> Fields | None:
+        value, where = item[name], item.value_at[name]
+        given: Map
+        if isinstance(value, Map):
+            given = value
+        else:
+            given = Map(where, f"{item.path}/{name}")
+            if verb.shorthand is not None and value is not None:
+                given.put(verb.shorthand, value, item.key_at[name], where)
+            elif value is not None:
+                self.draft.report(where, "E203", f"'{name}' takes a mapping of fields; write '{name}: {{…}}'")
+                return None
+        given = merged(self.defaults.get(name), given)
+        self.given[item.path] = given
+        try:
+            return verb.Fields.model_validate(given, context=self.draft)
+        except ValidationError as error:
+            self.draft.problems += problems_of(error, verb.Fields, given, name, item.key_at[name])
+            return None
+
+    def _outcomes(self, item: Map, verb: Verb, possible: Outcomes) -> dict[str, tuple[Step, ...]]:
+        known = {*possible.names, *([possible.any_bad] if possible.any_bad else [])}
+        word = getattr(verb, "outcome_word", "outcome")
+        given = item.get("outcomes")
+        if isinstance(given, Map):
+            for name in given:
+                if name == "done":
+                    message = f"'done' is not handled: {verb.name} goes on with the next step"
+                    self.draft.report(given.key_at[name], "E303", message)
+                elif name not in known:
+                    message = f"{verb.name} has no {word} '{name}'{has(known)}"
+                    self.draft.report(given.key_at[name], "E303", message)
+        return self._lists(item, "outcomes")
+
+    def _lists(self, item: Map, key: str) -> dict[str, tuple[Step, ...]]:
+        """The step lists under ``outcomes`` (or ``catch``, as one list)."""
+        value = item.get(key)
+        if value is None:
+            if key in item:
+                self.draft.report(item.key_at[key], "E203", f"'{key}' is empty")
+            return {}
+        if key == "catch":
+            return {"catch": self.read(value, item.value_at[key])}
+        if not isinstance(value, Map):
+            self.draft.report(item.value_at[key], "E203", "outcomes are a mapping from outcome to steps")
+            return {}
+        return {name: self.read(steps, value.value_at[name]) for name, steps in value.items()}
+
+    def _note_id(self, item: Any) -> str | None:
+        if not isinstance(item, Map) or "id" not in item:
+            return None
+        try:
+            name = read_identifier(item["id"], "an id")
+        except MistakeError as mistake:
+            self.draft.report(item.value_at["id"], mistake.code, mistake.message)
+            return None
+        if name in self.ids:
+            message = f"id '{name}' is taken already (line {self.ids[name].line})"
+            self.draft.report(item.value_at["id"], "E307", message)
+        self.ids.setdefault(name, item.value_at["id"])
+        self.saved.setdefault(f"steps.{name}.outcome", "string")
+        return name
+
+    def _when(self, item: Map) -> Condition | None:
+        if "when" not in item:
+            return None
+        try:
+            return Condition.read(item["when"], self.draft)
+        except MistakeError as mistake:
+            self._report(mistake, item.value_at["when"])
+            return None
+
+    def _save(self, item: Map, id_: str | None) -> dict[str, str]:
+        given = item.get("save", {})
+        if not isinstance(given, Map):
+            if "save" in item:
+                self.draft.report(
+                    item.value_at["save"], "E203", "save is a mapping from name to type, such as {ref: string}"
+                )
+            return {}
+        if id_ is None:
+            self.draft.report(
+                item.key_at["save"], "E202", "'save' needs an 'id', so that steps.<id>.… can name what is saved"
+            )
+        saved: dict[str, str] = {}
+        for name, kind in given.items():
+            if not isinstance(kind, str) or kind not in TYPES:
+                message = f"{kind!r} is not a type{did_you_mean(str(kind), TYPES) or has(TYPES)}"
+                self.draft.report(given.value_at[name], "E203", message)
+                kind = "any"
+            saved[name] = kind
+        return saved
+
+    def _retry(self, item: Map) -> Retry | None:
+        if "retry" not in item:
+            return None
+        given = item["retry"]
+        if not isinstance(given, Map) or not isinstance(given.get("max"), int) or given["max"] < 0:
+            self.draft.report(item.value_at["retry"], "E203", "retry needs a count, such as {max: 2, delay: 500ms}")
+            return None
+        for key in given:
+            if key not in ("max", "delay", "backoff"):
+                near = did_you_mean(key, ("max", "delay", "backoff"))
+                self.draft.report(
+                    given.key_at[key], "E201", f"unknown key '{key}'{near or has(('max', 'delay', 'backoff'))}"
+                )
+        backoff = given.get("backoff", 1)
+        if not isinstance(backoff, int | float) or isinstance(backoff, bool) or not 1 <= backoff <= 10:
+            self.draft.report(given.value_at["backoff"], "E203", "backoff is a factor from 1 to 10")
+            backoff = 1
+        return Retry(given["max"], self._duration(given, "delay") or 0.0, float(backoff))
+
+    def _duration(self, item: Map, key: str) -> float | None:
+        if key not in item:
+            return None
+        try:
+            return read_duration(item[key], self.draft)
+        except MistakeError as mistake:
+            self._report(mistake, item.value_at[key])
+            return None
+
+    def _flag(self, item: Map, key: str) -> bool:
+        value = item.get(key, False)
+        if not isinstance(value, bool):
+            self.draft.report(item.value_at[key], "E203", f"'{key}' must be true or false")
+            return False
+        return value
+
+    def _report(self, mistake: MistakeError, where: Where) -> None:
+        known = mistake.where.file != "<flow>"
+        self.draft.report(mistake.where if known else where, mistake.code, mistake.message)
