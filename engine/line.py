@@ -1,7 +1,8 @@
 """The Line protocol: everything that a verb can do to a phone call.
 
 Two implementations satisfy it by shape: `asterisk.line.AsteriskLine` (channels, bridges, media legs) and
-`engine.virtual.VirtualLine` (no telephony; flow tests on a virtual clock).
+`engine.virtual.VirtualLine` (no telephony; flow tests on a virtual clock). The words that they share (`Facts`,
+`Ending`, `DialResult`, the errors) come from `asterisk.facts`.
 """
 
 from __future__ import annotations
@@ -11,66 +12,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from asterisk.facts import DialResult, DialStatus, Ending, Facts, LineError, LineGone
 
-class LineError(Exception):
-    """The line could not do what was asked; the text says what and why."""
-
-
-class LineGone(LineError):
-    """The caller's side of the call has ended."""
-
-
-DialStatus = Literal["answered", "no_answer", "busy", "declined", "unavailable", "failed", "cancelled"]
-
-
-class Ending(Protocol):
-    """How a leg ended."""
-
-    @property
-    def cause(self) -> int:
-        """Q.850 cause (16: normal clearing)."""
-
-    @property
-    def sip_code(self) -> int | None:
-        """SIP status, when the far side gave one."""
-
-    @property
-    def text(self) -> str:
-        """In words."""
-
-
-class DialResult(Protocol):
-    """How dialling a target ended."""
-
-    @property
-    def status(self) -> DialStatus:
-        """The typed outcome."""
-
-    @property
-    def sip_code(self) -> int | None:
-        """SIP status of the refusal, 200 when answered."""
-
-    @property
-    def q850(self) -> int | None:
-        """Q.850 cause, when known."""
-
-    @property
-    def ring_ms(self) -> int:
-        """From dialling to the outcome."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of a call when it arrives. Numbers are E.164 where the carrier gave them so."""
-
-    id: str
-    did: str  # the number that was called
-    caller: str  # the number that calls, "" when withheld
-    caller_name: str = ""
-    direction: Literal["inbound", "outbound"] = "inbound"
-    trunk: str = ""  # the PJSIP endpoint the call came in by
-    headers: Mapping[str, str] = field(default_factory=dict)
-    channel: str = ""  # the telephone system's own id
+__all__ = [
+    "DialOptions", "DialResult", "DialStatus", "Ending", "Facts", "Leg", "Line", "LineError", "LineGone", "Media",
+]  # fmt: skip
 
 
 class Media(Protocol):
@@ -175,7 +121,7 @@ class Line(Protocol):
         """Send DTMF to the caller."""
 
     async def open_media(self) -> Media:
-        """Audio between the caller and the engine; the same leg while it lives, a new one after `connect` took it away."""
+        """Audio between the caller and the engine; the same leg while it lives, a new one after `connect`."""
 
     async def dial(self, target: str, options: DialOptions) -> Leg:
         """Create a leg and start dialling. The target is ``pjsip:…``, ``tel:…`` or ``teams:…``. Raises `LineError`."""
