@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -83,7 +84,7 @@ def _verbs(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Pro
 
 def _unhandled(flow: Flow) -> Iterator[Problem]:
     """Bad outcomes that neither the step, nor a `catch` around it, nor a handler answers for."""
-    events = {handler.event for handler in flow.handlers}
+    events: set[str] = {handler.event for handler in flow.handlers}
     for steps in (flow.steps, *flow.sections.values(), *(handler.steps or () for handler in flow.handlers)):
         yield from _unhandled_in(steps, events, caught=False)
 
@@ -124,7 +125,7 @@ def _ends(step: Step) -> bool:
 
 def _unreachable(reader: FlowReader, flow: Flow) -> Iterator[Problem]:
     for steps in _lists(flow):
-        for step, following in zip(steps, steps[1:], strict=False):
+        for step, following in itertools.pairwise(steps):
             if _ends(step):
                 message = f"this step is never reached: '{step.verb.name}' in line {step.where.line} does not go on"
                 yield Problem.at(following.where, "W402", message)

@@ -83,7 +83,7 @@ class Draft:
         return path, content
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ReadBy:
     """A pydantic annotation for types that read themselves from a flow's value and describe themselves to editors.
 

@@ -11,6 +11,7 @@ integral JSON numbers become integers at the boundary, and names declared ``numb
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cel_expr_python import cel
-from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+from cel_expr_python import cel  # type: ignore[import-untyped]
+from cel_expr_python.ext import ext_math, ext_optional, ext_strings  # type: ignore[import-untyped]
 
 from flows import scan
 from flows.calendars import Calendar
@@ -293,10 +294,9 @@ class Names:
 
 def _has_faults(source: str, found: list[scan.Chain], declared: Mapping[str, str]) -> list[Fault]:
     """``has(vars.x)`` of a declared name would give its value, not a boolean (cel-expr-python 0.1.3)."""
-    pairs = zip(found, found[1:], strict=False)
     return [
         Fault(has_.start, "E301", f"has() is for keys of an object; write '{'.'.join(name.parts)} != null'")
-        for has_, name in pairs
+        for has_, name in itertools.pairwise(found)
         if has_.parts == ("has",) and has_.called and ".".join(name.parts) in declared
     ]
 

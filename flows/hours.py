@@ -35,9 +35,9 @@ def read_calendar(name: str, given: Any, where: Where, draft: Draft) -> Calendar
             week[day] = _spans(spans, hours.value_at[days], draft)
     exceptions: dict[date, tuple[Span, ...]] = {}
     special = _mapping(given, "exceptions", draft)
-    for day, spans in special.items():
-        if (parsed := _date(day, special.key_at[day], draft)) is not None:
-            exceptions[parsed] = _spans(spans, special.value_at[day], draft)
+    for written, spans in special.items():
+        if (parsed := _date(written, special.key_at[written], draft)) is not None:
+            exceptions[parsed] = _spans(spans, special.value_at[written], draft)
     holidays = _holidays(given, draft)
     return None if zone is None else Calendar(name, zone, week, holidays, exceptions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ from flows.reader import Map, Seq
 MATCH_KEYS = ("did", "caller", "trunk", "direction", "tenant", "attestation", "header", "calendar")
 """What a route can ask for. ``header`` and ``calendar`` are mappings, from header to value and from calendar to state."""
 
-_PATTERN = re.compile(r"\+?[0-9A-Za-z_.#-]*\*?")
 _NUMBER = re.compile(r"\+?[0-9]*\*?")
 _STATES = ("open", "closed", "holiday")
 
@@ -69,7 +69,7 @@ def read_routes(tree: Any, draft: Draft) -> tuple[Route, ...]:
     known_keys(tree, ("routes", "note"), draft)
     found = (_route(entry, entries.value_at[index], draft) for index, entry in enumerate(entries))
     routes = tuple(route for route in found if route is not None)
-    for route, following in zip(routes, routes[1:], strict=False):
+    for route, following in itertools.pairwise(routes):
         if not (route.match or route.headers or route.calendars):
             message = f"this route is never reached: the one in line {route.where.line} takes every call"
             draft.report(following.where, "W402", message)

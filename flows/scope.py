@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flows.problems import NOWHERE, Problem, Where
 from flows.reader import Map, Seq
@@ -39,7 +39,6 @@ class Scope:
     flows: frozenset[str]
     resources: Resources
     voices: Mapping[str, VoiceFacts] | None = None
-    file: str = field(default="")
 
     def problem(self, where: Where, code: str, message: str) -> Problem:
         """A problem to report. Codes that start with ``W`` are warnings."""
@@ -47,22 +46,22 @@ class Scope:
 
     def at(self, *path: str | int) -> Where:
         """The place of what stands under this path in the step's fields as written (``at("exits", "person")``)."""
-        where = self.step.where
-        value: object = self.given
-        for part in path:
-            if (isinstance(value, Map) and isinstance(part, str) and part in value) or (isinstance(value, Seq) and isinstance(part, int) and part < len(value)):
-                where, value = value.value_at[part], value[part]
-            else:
-                break
+        where, _ = self._follow(path)
         return where
 
     def key(self, *path: str | int) -> Where:
         """The place of the last key of the path."""
-        value: object = self.given
-        for part in path[:-1]:
-            if isinstance(value, Map) and isinstance(part, str):
-                value = value.get(part)
-            elif isinstance(value, Seq) and isinstance(part, int) and part < len(value):
-                value = value[part]
+        _, holder = self._follow(path[:-1])
         last = path[-1] if path else None
-        return value.key_at.get(str(last), self.at(*path)) if isinstance(value, Map) else self.at(*path)
+        return holder.key_at.get(str(last), self.at(*path)) if isinstance(holder, Map) else self.at(*path)
+
+    def _follow(self, path: tuple[str | int, ...]) -> tuple[Where, Any]:
+        """As far as the path leads: the place and the value."""
+        where: Where = self.step.where
+        value: Any = self.given
+        for part in path:
+            known = range(len(value)) if isinstance(value, Seq) else value if isinstance(value, Map) else ()
+            if part not in known:
+                break
+            where, value = value.value_at[part], value[part]
+        return where, value

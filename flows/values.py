@@ -105,5 +105,8 @@ DestinationName = Annotated[str, _names("destination")]
 """A destination of resources.yaml."""
 PromptName = Annotated[str, _names("prompt")]
 """A prompt of resources.yaml."""
-Steps = Annotated[tuple["Step", ...], ReadBy(_read_steps, {"$ref": "#/$defs/steps"})]
+if TYPE_CHECKING:
+    Steps = tuple[Step, ...]
+else:  # the data model of flows is built on these types, so it cannot be named here at run time
+    Steps = Annotated[tuple[Any, ...], ReadBy(_read_steps, {"$ref": "#/$defs/steps"})]
 """A list of steps inside a verb's own fields."""
