@@ -1,0 +1,290 @@
+"""A voice over a realtime websocket: the I/O around `providers.realtime.Realtime`, shared by vendors of that dialect.
+
+One task of the owner reads (``events``); its other tasks write. There is no queue and no task in between, so an idle
+conversation costs nothing and a frame costs one JSON text and one system call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from binascii import b2a_base64
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from aiohttp import (
+    ClientConnectionError,
+    ClientError,
+    ClientSession,
+    ClientWebSocketResponse,
+    ClientWSTimeout,
+    TCPConnector,
+    WSMessage,
+    WSMsgType,
+    WSServerHandshakeError,
+)
+
+from providers.realtime import Events, Realtime
+from providers.voice import Expiring, Failed, Tool, VoiceError, VoiceEvent, Warned
+
+HEARTBEAT = 20.0  # seconds between pings of an idle socket
+MAX_FRAME = 16 * 2**20  # bytes
+CONNECT_TIMEOUT = 15.0  # seconds, for the upgrade and the first exchange together
+SEND_TIMEOUT = 5.0  # seconds that the provider may refuse to read
+CLOSE_TIMEOUT = 1.0
+STUCK = 48 * 1024  # bytes of caller audio (4 s) waiting for a provider that does not read; then audio is dropped
+EXPIRY_NOTICE = 120.0  # seconds
+EXPIRES_AFTER = 3600.0  # seconds, when the provider does not tell
+
+# Codes (RFC 6455 7.4) after which a new session may succeed; the others say that we or our account did something wrong.
+RECOVERABLE_CLOSES = frozenset({1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015})
+ADVICE = {
+    400: "the request was refused: check the model and the base URL",
+    401: "the API key is wrong or missing",
+    403: "the API key may not use this model",
+    404: "there is no such model or the base URL is wrong",
+    429: "too many requests or the quota is used up",
+}
+
+_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
+_END = b'"}'
+
+
+class RealtimeSocket(ClientWebSocketResponse):
+    """A websocket that knows how much of what was written still waits for the network."""
+
+    def __init__(self, reader: Any, writer: Any, *args: Any, **options: Any) -> None:
+        super().__init__(reader, writer, *args, **options)
+        self.transport: asyncio.WriteTransport = writer.transport
+
+
+def open_http() -> ClientSession:
+    """The HTTP session that all conversations of a provider share. Call it inside a running loop."""
+    return ClientSession(connector=TCPConnector(limit=0), ws_response_class=RealtimeSocket)
+
+
+class RealtimeVoice:
+    """One conversation. See `providers.voice.Voice` for what the methods promise.
+
+    ``batch_ms`` gathers caller audio into larger frames (0: every frame goes out at once); ``answer_timeout`` is how
+    long an answer may take to begin before a `Failed` (recoverable, code ``stalled``) says so.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        http: Callable[[], ClientSession],
+        url: str,
+        headers: Mapping[str, str],
+        realtime: Realtime,
+        *,
+        batch: int = 0,
+        answer_timeout: float = 15.0,
+    ) -> None:
+        self._name = name
+        self._http = http
+        self._url = url
+        self._headers = headers
+        self._realtime = realtime
+        self._batch = batch  # bytes
+        self._gathered = b""
+        self._answer_timeout = answer_timeout
+        self._socket: RealtimeSocket | None = None
+        self._writing = asyncio.Lock()
+        self._early: list[VoiceEvent] = []
+        self._dropped = 0
+        self._failure: Failed | None = None
+        self._notice_at = 0.0  # on the loop's clock
+
+    # ── beginning and end ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def connect(self) -> None:
+        """Open the socket and configure the session. Raises `VoiceError`; nothing is left open when it does."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                self._socket = await self._upgrade()
+                while not self._realtime.ready:
+                    await self._configure(self._socket)
+        except TimeoutError:
+            self._abort()
+            text = f"{self._name} did not answer within {CONNECT_TIMEOUT:.0f} s"
+            raise VoiceError(text, code="timeout", recoverable=True) from None
+        except BaseException:
+            self._abort()
+            raise
+        left = EXPIRES_AFTER if self._realtime.expires_at is None else self._realtime.expires_at - time.time()
+        self._notice_at = asyncio.get_running_loop().time() + left - EXPIRY_NOTICE
+
+    async def _upgrade(self) -> RealtimeSocket:
+        try:
+            socket = await self._http().ws_connect(
+                self._url,
+                headers=self._headers,
+                heartbeat=HEARTBEAT,
+                autoping=False,  # pongs wake the reader of an idle session, which is when it looks at the clock
+                compress=0,
+                max_msg_size=MAX_FRAME,
+                timeout=ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
+            )
+        except WSServerHandshakeError as error:
+            # Not chained: the handshake error holds the request's headers, and with them the key.
+            raise refused(self._name, error.status) from None
+        except (ClientError, OSError) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            text = f"{self._name} cannot be reached: {reason}; check the network and the base URL"
+            raise VoiceError(text, code="unreachable", recoverable=True) from None
+        assert isinstance(socket, RealtimeSocket)
+        return socket
+
+    async def _configure(self, socket: RealtimeSocket) -> None:
+        message = await socket.receive()
+        for event in await self._take(socket, message):
+            if isinstance(event, Failed):
+                text = f"{self._name} refused the session: {event.message}"
+                raise VoiceError(text, code=event.code, recoverable=event.recoverable)
+            self._early.append(event)
+
+    def _abort(self) -> None:
+        if self._socket is not None:
+            self._socket.transport.abort()
+            self._socket = None
+
+    async def close(self) -> None:
+        """Say goodbye and close; a provider that does not answer is left after a second."""
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await socket.close()
+
+    # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def events(self) -> AsyncIterator[VoiceEvent]:
+        """Everything that happens, until the session ends or `close`."""
+        realtime, clock = self._realtime, asyncio.get_running_loop().time
+        for event in self._early:
+            yield event
+        while (socket := self._socket) is not None:
+            if clock() >= self._notice_at:
+                yield self._expiring(clock())
+            try:
+                message = await socket.receive(self._answer_timeout if realtime.expecting else None)
+            except TimeoutError:
+                realtime.give_up_waiting()
+                await self._flush()
+                text = f"{self._name} gave no answer within {self._answer_timeout:g} s"
+                yield Failed(text, code="stalled", recoverable=True)
+                continue
+            events = (
+                realtime.receive(message.data) if message.type is WSMsgType.TEXT else await self._take(socket, message)
+            )
+            if realtime.out:
+                await self._flush()
+            if self._dropped:
+                yield self._lost_audio()
+            for event in events:
+                yield event
+            if realtime.over:
+                await self.close()
+
+    async def _take(self, socket: RealtimeSocket, message: WSMessage) -> Events:
+        """What a frame of any type means."""
+        match message.type:
+            case WSMsgType.TEXT:
+                events = self._realtime.receive(message.data)
+                await self._flush()
+                return events
+            case WSMsgType.PING:
+                await socket.pong(message.data)
+                return ()
+            case WSMsgType.PONG:
+                return ()
+            case WSMsgType.BINARY:
+                return self._realtime.nonsense(f"{len(message.data)} bytes of binary data")
+        self._realtime.over = True
+        if self._socket is None:
+            return ()  # we closed it
+        return (self._failure or self._closed(socket, message),)
+
+    def _closed(self, socket: RealtimeSocket, message: WSMessage) -> Failed:
+        code = socket.close_code or 1006
+        reason = f": {message.extra}" if isinstance(message.extra, str) and message.extra else ""
+        how = "lost the connection" if code == 1006 else f"closed the session with code {code}"
+        return Failed(f"{self._name} {how}{reason}", code=f"close_{code}", recoverable=code in RECOVERABLE_CLOSES)
+
+    def _expiring(self, now: float) -> Expiring:
+        left = self._notice_at + EXPIRY_NOTICE - now
+        self._notice_at = float("inf")
+        return Expiring(max(0.0, left))
+
+    def _lost_audio(self) -> Warned:
+        lost, self._dropped = self._dropped, 0
+        return Warned(f"{self._name} does not keep up: {lost} frames of caller audio were not sent", "backlog")
+
+    # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def send_audio(self, audio: bytes) -> None:
+        """Send caller audio. Never waits for the provider: what it does not take is dropped and warned about."""
+        socket = self._socket
+        if socket is None:
+            return
+        if self._batch:
+            audio = self._gathered = self._gathered + audio
+            if len(audio) < self._batch:
+                return
+            self._gathered = b""
+        if socket.transport.get_write_buffer_size() > STUCK:
+            self._dropped += 1
+            return
+        try:
+            await socket.send_frame(_APPEND + b2a_base64(audio, newline=False) + _END, WSMsgType.TEXT)
+        except (ConnectionError, ClientConnectionError):
+            return  # the reader is told how it ended
+
+    async def say(self, text: str) -> None:
+        """Have this text spoken; the model is told to be exact."""
+        if text.strip():
+            self._realtime.say(text)
+            await self._flush()
+
+    async def interrupt(self) -> None:
+        """Cancel the answer that is being given."""
+        self._realtime.interrupt()
+        await self._flush()
+
+    async def truncate(self, item: str, played_ms: int) -> None:
+        """Tell the model how much of ``item`` was heard; more than was received is corrected, nothing is not sent."""
+        self._realtime.truncate(item, played_ms)
+        await self._flush()
+
+    async def tool_result(self, call_id: str, output: str, *, respond: bool = True) -> None:
+        """Hand in the result of a tool; the last one of a turn asks for the answer."""
+        self._realtime.tool_result(call_id, output, respond=respond)
+        await self._flush()
+
+    async def update(self, *, instructions: str | None = None, tools: Sequence[Tool] | None = None) -> None:
+        """Change instructions and tools."""
+        self._realtime.update(instructions, tools)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        """Send what the dialect has to say, in its order. A provider that does not read loses the session."""
+        out = self._realtime.out
+        async with self._writing:
+            while out and (socket := self._socket) is not None:
+                try:
+                    async with asyncio.timeout(SEND_TIMEOUT):
+                        await socket.send_str(out.popleft())
+                except TimeoutError:
+                    text = f"{self._name} read nothing for {SEND_TIMEOUT:.0f} s"
+                    self._failure = Failed(text, code="backlog", recoverable=True)
+                    socket.transport.abort()
+                except (ConnectionError, ClientConnectionError):
+                    out.clear()  # the reader is told how it ended
+
+
+def refused(name: str, status: int) -> VoiceError:
+    """The error for an upgrade that was answered with an HTTP status instead."""
+    advice = ADVICE.get(status, "the service has a problem; try again" if status >= 500 else "check the base URL")
+    recoverable = status in (408, 425, 429) or status >= 500
+    return VoiceError(
+        f"{name} refused the connection with HTTP {status}: {advice}", code=f"http_{status}", recoverable=recoverable
+    )
