@@ -1,0 +1,43 @@
+"""What a call needs around it, without a house: no database, no endpoints, a virtual clock and a virtual voice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from engine.http import Http
+from engine.metrics import Metrics
+from engine.record import CallRecord
+from engine.services import Services
+from engine.speech import Speech
+from engine.virtual.clock import virtual_clock
+from engine.virtual.voice import VirtualProvider
+from engine.voices import Voices
+
+
+@dataclass(slots=True)
+class KeptRecords:
+    """Satisfies `engine.services.Keeper`: every record as it was each time it was saved."""
+
+    saved: list[CallRecord] = field(default_factory=list)
+
+    async def save(self, record: CallRecord) -> None:
+        """Keep a copy."""
+        self.saved.append(record.model_copy(deep=True))
+
+
+def virtual_services(provider: VirtualProvider | None = None, **changes: Any) -> Services:
+    """Services for calls on a `VirtualLine` under the virtual clock; ``changes`` are fields of `Services`.
+
+    The provider is found under its name (``virtual``), and it speaks the prompts.
+    """
+    provider = provider or VirtualProvider()
+    voices = Voices()
+    voices.add(provider.name, provider)
+    usual: dict[str, Any] = {
+        "voices": voices, "speech": Speech(voices, provider.name), "http": Http(), "records": KeptRecords(),
+        "metrics": Metrics(CollectorRegistry()), "clock": virtual_clock(), "engine": "virtual",
+    }  # fmt: skip
+    return Services(**{**usual, **changes})
