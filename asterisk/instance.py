@@ -223,7 +223,7 @@ class Instance:
         try:
             await self.start()
         except BaseException:
-            self.ports.release()
+            self._release()
             raise
         return self
 
@@ -233,11 +233,19 @@ class Instance:
         try:
             await self.stop()
         finally:
-            self.ports.release()
+            self._release()
         if error is not None:
             error.add_note(f"Asterisk {self.name}: its logs are in {self.log}")
-        elif not self.keep:
+        else:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove the folder, unless it is to be kept. For an instance that has ended or never started."""
+        if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _release(self) -> None:
+        self.ports.release()
         if self._folders.run.parent != self.folder.resolve():
             shutil.rmtree(self._folders.run, ignore_errors=True)
 

@@ -77,6 +77,7 @@ async def start(
             except PortTakenError:
                 if attempt == _ATTEMPTS:
                     raise
+                instance.discard()
         yield instance
 
 
@@ -106,6 +107,8 @@ async def pair(
             except PortTakenError:
                 if attempt == _ATTEMPTS:
                     raise
+                world.discard()
+                pbx.discard()
                 continue
             yield pbx, world
             return
