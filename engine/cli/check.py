@@ -14,7 +14,7 @@ from engine.cli.options import json_option
 @click.command(
     short_help="Check flow files.",
     epilog="""\b
-Exit status: 0 nothing wrong (perhaps warnings), 1 errors, 2 not readable.
+Exit status: 0 no errors (perhaps warnings), 1 errors, 2 wrong arguments.
 
 \b
 Examples:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from engine.metrics import Metrics
 from engine.settings import described, variable
 from engine.settings_sources import SettingsError, load_settings, unknown_variables
 
@@ -194,3 +197,16 @@ def test_a_misspelt_variable_is_pointed_at_and_kubernetes_own_are_not() -> None:
     assert unknown_variables(environ) == [
         "HOOKFLASH_ASTERISK_PASWORD is no setting (did you mean HOOKFLASH_ASTERISK_PASSWORD?)"
     ]
+
+
+def test_operators_find_every_setting_and_metric_in_their_guide() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    settings = {variable(path) for path, _ in described()}
+    assert {name for name in settings if f"`{name}`" not in guide} == set()
+    metrics = {
+        family.name.removeprefix("hookflash_")
+        for family in Metrics(CollectorRegistry()).registry.collect()
+        if family.name.startswith("hookflash_")
+    }
+    told = set(re.findall(r"`([a-z_]+?)(?:_total)?`", guide)) | {"build"}
+    assert metrics - told == set()
