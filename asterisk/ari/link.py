@@ -34,6 +34,9 @@ STEADY_S = 2.0
 # The upgrade is answered before the application is registered; a filter that comes in between meets 404.
 REGISTRATION_ATTEMPTS = 20
 REGISTRATION_PAUSE_S = 0.05
+# Asterisk may serve an attempt that we gave up long ago, when it was stopped for a while: our own ghost then takes our
+# name for a moment. A replacement so soon after a time-out of ours is not believed once.
+GHOST_S = 30.0
 
 
 class State(enum.StrEnum):
@@ -96,6 +99,7 @@ class Link:
         self._on_state = on_state
         self._patient = patient
         self._ever_connected = False
+        self._ghost_until = 0.0
         self.last_error: AriError | None = None
         self._retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(self._worth_another),
@@ -113,6 +117,10 @@ class Link:
             began = asyncio.get_running_loop().time()
             try:
                 await self._listen(socket)
+            except Replaced:
+                if began > self._ghost_until:
+                    raise
+                self._ghost_until = 0.0
             finally:
                 await socket.close()
             logger.warning("the event socket of %s broke (close code %s)", self._app, socket.close_code)
@@ -132,6 +140,8 @@ class Link:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, AriError):
             self.last_error = error
+        if isinstance(error, Timeout):
+            self._ghost_until = asyncio.get_running_loop().time() + GHOST_S
         pause = state.next_action.sleep if state.next_action else 0.0
         logger.log(
             logging.WARNING if state.attempt_number == 1 else logging.INFO,

@@ -27,7 +27,7 @@ Query = Mapping[str, bool | int | str | Sequence[str] | None]
 KEEP_ALIVE_S = 10
 CONNECTIONS = 32
 REMEMBERED_IDS = 4096
-HEARTBEAT_S = 10.0
+HEARTBEAT_S = 5.0
 
 
 class Rest:

@@ -73,6 +73,7 @@ class FakeAri:
     asked: list[Asked] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     refuse_sockets: int = 0
+    stall_sockets: int = 0
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     refused_twice: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
@@ -113,6 +114,9 @@ class FakeAri:
         return web.json_response(content, status=status)
 
     async def events(self, request: web.Request) -> web.WebSocketResponse:
+        if self.stall_sockets:
+            self.stall_sockets -= 1
+            await asyncio.Event().wait()
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.append(socket)

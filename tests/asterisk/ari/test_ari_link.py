@@ -110,6 +110,18 @@ async def test_replaced_means_lost_and_it_does_not_fight(fake: FakeAri, client: 
     assert (await client.channels.list()) == [], "requests still work"
 
 
+async def test_an_attempt_that_was_given_up_and_served_late_is_not_another_client(fake: FakeAri) -> None:
+    async with ari.Client(fake.url, USER, PASSWORD, APP, timeout=0.2) as client:
+        fake.stall_sockets = 1
+        await fake.sockets[-1].close()
+        await reconnected(client, fake)
+        await fake.send(event("ApplicationReplaced", None))
+        await reconnected(client, fake)
+        await fake.send(event("ApplicationReplaced", None))
+        with pytest.raises(ari.Replaced):
+            await asyncio.wait_for(client.run(), 2)
+
+
 async def test_a_wrong_password_is_said_at_once(fake: FakeAri) -> None:
     fake.refuse_sockets = 401
     with pytest.raises(ari.Unauthorized):
