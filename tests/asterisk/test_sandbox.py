@@ -272,6 +272,22 @@ class TestCalls:
         log = (world.log / "full.log").read_text()
         assert "PJSIP/pbx-tls-" in log
 
+    @pytest.mark.parametrize(("number", "hz"), [("+12125560440", 440), ("+12125570107", 700)])
+    async def test_the_world_answers_with_the_tone_that_is_asked_for(
+        self,
+        pbx: Instance,
+        world: Instance,
+        tmp_path: Path,
+        tone_share: Callable[[Path, float], float],
+        number: str,
+        hz: int,
+    ) -> None:
+        heard = tmp_path / "heard.wav"
+        await pbx.cli(f"channel originate PJSIP/{number}@carrier application Record {heard},0,1,x")
+        await until(heard.exists)
+        await no_channels(pbx, world)
+        assert tone_share(heard, hz) > 0.9
+
     async def test_media_to_teams_is_encrypted(self, pbx: Instance, world: Instance) -> None:
         await pbx.cli("pjsip set logger on")
         try:
