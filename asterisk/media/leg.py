@@ -52,6 +52,10 @@ class MediaLeg(Protocol):
     channel_id: str
     format: Format
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is gone, whoever closed it."""
+
     async def send(self, audio: bytes) -> None:
         """Hand over audio, of any length, to play after what came before. Does not wait; after close does nothing."""
 

@@ -37,6 +37,11 @@ class PacedLeg(ABC):
         self._pacer = pacer
         pacer.join(self._tick)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is gone, whoever closed it."""
+        return self._closed
+
     async def send(self, audio: bytes) -> None:
         """Hand over audio of any length to play after what was handed over before. After close does nothing."""
         if not self._closed:

@@ -90,6 +90,11 @@ class WebSocketLeg:
         self._alarm_at = self._now()
         self._reader = cast(AsyncGeneratorType[MediaEvent, None], self._read())
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is gone, whoever closed it."""
+        return self._closed is not None
+
     async def send(self, audio: bytes) -> None:
         """Hand over audio of any length to play after what was handed over before. After close does nothing."""
         size = len(audio)

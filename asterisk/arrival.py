@@ -1,0 +1,68 @@
+"""What a call tells of itself when it arrives: the facts in its StasisStart, and the SIP headers that matter."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Mapping
+
+from asterisk import ari
+from asterisk.ari.models import StasisStart
+from asterisk.facts import Facts
+
+HEADERS_WITHIN = 0.25  # seconds; it takes 2 ms, and no call waits longer for an Asterisk that is busy
+MOST_HEADERS = 32
+LONGEST_VALUE = 1024  # characters
+
+_WANTED = re.compile(
+    r"x-.*|diversion|history-info|user-to-user|p-asserted-identity|p-attestation-.*|p-origination-id", re.IGNORECASE
+)
+_PJSIP = re.compile(r"PJSIP/(.+)-[0-9a-f]{8}")
+_WITHHELD = frozenset({"", "anonymous", "restricted", "unavailable", "unknown", "private"})
+
+
+def is_dead(event: StasisStart) -> bool:
+    """Whether this is no call: an id is missing, or a careless `_.` in the dialplan sent a finished call (`h`) here."""
+    return not event.channel.id or event.channel.dialplan.exten in ("h", "t", "i", "T") or event.args[:1] == ["h"]
+
+
+def facts_of(event: StasisStart, headers: Mapping[str, str]) -> Facts:
+    """The facts of a call. The first argument of `Stasis` is the number that was called; without it, the extension."""
+    channel = event.channel
+    number = channel.caller.number
+    withheld = number.lower() in _WITHHELD
+    trunk = _PJSIP.fullmatch(channel.name)
+    return Facts(
+        id=secrets.token_hex(8),
+        did=(event.args[0] if event.args and event.args[0] else channel.dialplan.exten),
+        caller="" if withheld else number,
+        caller_name="" if withheld else channel.caller.name,
+        trunk=trunk[1] if trunk else "",
+        headers=headers,
+        channel=channel.id,
+    )
+
+
+async def read_headers(channel: ari.Channel) -> dict[str, str]:
+    """The headers of the INVITE that a flow may want (X-*, Diversion, User-to-User, P-Asserted-Identity, …).
+
+    In two rounds of requests: the names, then all values at once. What does not come in time is left out.
+    """
+    if not _PJSIP.fullmatch(channel.name):
+        return {}
+    found: dict[str, str] = {}
+
+    async def read(name: str) -> None:
+        variable = await channels.get_channel_var(channel_id=channel.id, variable=f"PJSIP_HEADER(read,{name})")
+        found[name] = variable.value[:LONGEST_VALUE]
+
+    channels = channel.client.channels
+    try:
+        async with asyncio.timeout(HEADERS_WITHIN):
+            names = (await channels.get_channel_var(channel_id=channel.id, variable="PJSIP_HEADERS()")).value.split(",")
+            wanted = list(dict.fromkeys(name for name in names if _WANTED.fullmatch(name)))[:MOST_HEADERS]
+            await asyncio.gather(*(read(name) for name in wanted), return_exceptions=True)
+    except (TimeoutError, ari.AriError):
+        pass  # a call without its headers is still a call
+    return found

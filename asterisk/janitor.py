@@ -1,0 +1,151 @@
+"""The janitor: what a dead engine, or a request that never got its answer, left in Asterisk.
+
+Every id that we give begins with a tag, `hf-<place>-<pid>-<random>`, so that a leftover says whose it was. It is
+removed when its engine is surely dead: the process is gone from this place (host, boot and process namespace), or its
+application is ours now. Callers who were left alone go on in the dialplan, to the fallback behind `Stasis`; two people
+who talk to each other are left alone until one of them hangs up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import re
+import secrets
+import socket
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+
+from asterisk import ari
+from asterisk.switch import Switch
+
+logger = logging.getLogger(__name__)
+
+EVERY = 60.0  # seconds between two rounds
+GRACE = 1.0  # seconds that a channel without an owner gets: its StasisStart may be on its way to us
+
+_TAG = re.compile(r"(hf-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{6})-[0-9a-f]{16}")
+_MEDIA = re.compile(r"(WebSocket|AudioSocket|UnicastRTP)/")
+_alive: set[str] = set()  # the tags of this process
+
+
+def _place() -> str:
+    """This host, boot and process namespace: where a process id means something."""
+    facts = [socket.gethostname()]
+    try:
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        facts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    except OSError:
+        facts.append("no /proc")
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:8]
+
+
+def new_tag() -> str:
+    """A tag for one exchange of this process."""
+    tag = f"hf-{_place()}-{os.getpid()}-{secrets.token_hex(3)}"
+    _alive.add(tag)
+    return tag
+
+
+def retire(tag: str) -> None:
+    """The exchange of this tag is gone: what it left may be removed."""
+    _alive.discard(tag)
+
+
+def is_ours(given_id: str) -> bool:
+    """Whether an engine made this id, not Asterisk."""
+    return _TAG.fullmatch(given_id) is not None
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this number is there (it may be another program: then its leftovers wait)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+class Janitor:
+    """Sweeps one Asterisk for one exchange."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._switch = switch
+        self._client = switch.client
+        self._sweeping = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Sweep now and every minute, until cancelled."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(EVERY)
+
+    async def sweep(self) -> None:
+        """One round. Raises nothing: what could not be removed waits for the next."""
+        async with self._sweeping:
+            try:
+                bridges, listed = await asyncio.gather(self._client.bridges.list(), self._client.channels.list())
+                mine = await self._client.applications.get(application_name=self._client.app)
+            except ari.AriError as error:
+                logger.info("the janitor could not look around: %s", error)
+                return
+            channels = {channel.id: channel for channel in listed}
+            talking = await self._sweep_bridges(bridges, channels)
+            for channel in channels.values():
+                if channel.id not in talking and self._is_leftover(channel.id, _app_of(channel)):
+                    logger.warning("hanging up %s (%s), which nobody owns", channel.id, channel.name)
+                    await _quietly(self._client.channels.hangup(channel_id=channel.id))
+            strays = (each for each in mine.channel_ids if each in channels and each not in talking)
+            await self._return_callers([each for each in strays if not _TAG.fullmatch(each)])
+
+    async def _sweep_bridges(self, bridges: list[ari.Bridge], channels: Mapping[str, ari.Channel]) -> set[str]:
+        """Remove leftover bridges, but for those in which two people talk; gives the channels in these."""
+        talking: set[str] = set()
+        for bridge in bridges:
+            if bridge.id in self._switch.bridges or not self._is_leftover(bridge.id, bridge.name):
+                continue
+            people = [each for each in bridge.channels if each in channels and not _MEDIA.match(channels[each].name)]
+            if len(people) > 1:
+                talking.update(bridge.channels)
+                continue
+            logger.warning("removing bridge %s, which a dead engine left", bridge.id)
+            await self._return_callers([each for each in people if not _TAG.fullmatch(each)])
+            await _quietly(self._client.bridges.destroy(bridge_id=bridge.id))
+        return talking
+
+    async def _return_callers(self, callers: list[str]) -> None:
+        """Callers whom no line holds go on in the dialplan: they must not wait in silence."""
+        unknown = [each for each in callers if each not in self._switch.parties]
+        if unknown:
+            await asyncio.sleep(GRACE)
+        for caller in unknown:
+            if caller not in self._switch.parties:
+                logger.warning("giving %s back to the dialplan: its engine is dead", caller)
+                await _quietly(self._client.channels.continue_in_dialplan(channel_id=caller))
+
+    def _is_leftover(self, given_id: str, app: str) -> bool:
+        """Whether an id that this exchange does not know is one of ours, and its engine dead."""
+        found = _TAG.fullmatch(given_id)
+        if found is None or given_id in self._switch.parties:
+            return False
+        tag, place, pid = found.groups()
+        if tag == self._switch.tag or tag in _alive:
+            return tag == self._switch.tag
+        if app == self._client.app:
+            return True  # the application's name is ours now, so its former engine hears nothing any more
+        return place == _place() and (int(pid) == os.getpid() or not is_running(int(pid)))
+
+
+def _app_of(channel: ari.Channel) -> str:
+    return channel.dialplan.app_data.split(",")[0]
+
+
+async def _quietly(request: Awaitable[None]) -> None:
+    try:
+        await request
+    except ari.AriError as error:
+        logger.info("the janitor could not finish: %s", error)

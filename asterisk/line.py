@@ -1,0 +1,183 @@
+"""A line: one call that came in, and everything that can be done to it: the engine's Line protocol, by shape."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+from asterisk import ari
+from asterisk.bridge import CallBridge
+from asterisk.causes import NORMAL_CLEARING
+from asterisk.external_media import ExternalMedia
+from asterisk.facts import DialOptions, Ending, Facts, LineError, LineGone
+from asterisk.leg import AsteriskLeg
+from asterisk.media.leg import MediaLeg
+from asterisk.party import Party
+from asterisk.switch import GONE_WITHIN, Switch
+from asterisk.targets import Targets
+
+_DTMF = re.compile(r"[0-9A-Da-d*#]{1,64}")
+DTMF_MS = 100  # for a key, and between two (RFC 4733 asks for 40 at least; some switches want more)
+
+T = TypeVar("T")
+
+
+class Connectable(Protocol):
+    """A leg, as `AsteriskLine.connect` wants it."""
+
+    @property
+    def channel(self) -> str:
+        """Its channel's id."""
+
+
+class AsteriskLine:
+    """One phone call. The caller may hang up at any moment: then what is under way raises `LineGone`."""
+
+    def __init__(self, switch: Switch, audio: ExternalMedia, targets: Targets, party: Party, facts: Facts) -> None:
+        self._switch = switch
+        self._audio = audio
+        self._targets = targets
+        self._party = party
+        self._facts = facts
+        self._bridge = CallBridge(switch, audio, party)
+        self._changing = asyncio.Lock()  # one change of the bridge at a time
+        self._legs: dict[str, AsteriskLeg] = {}
+        self._given_back = False
+        self._over = asyncio.Event()  # nothing new may be begun: the caller went, or the line is being closed
+        self._closing: asyncio.Task[None] | None = None
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Resolves when everything is released."""
+        party.ended.add_done_callback(lambda _: self._over.set())
+
+    @property
+    def facts(self) -> Facts:
+        """What was known at its start."""
+        return self._facts
+
+    @property
+    def ended(self) -> asyncio.Future[Ending]:
+        """Resolves when the caller's side is gone, whoever hung up."""
+        return self._party.ended
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the call was answered."""
+        return self._party.is_up
+
+    async def ring(self) -> None:
+        """Tell the caller that it rings (180). Does nothing after the answer. Raises `LineGone`."""
+        if not self.is_answered:
+            await self._ask("ringing", self._switch.client.channels.ring(channel_id=self._party.id))
+
+    async def answer(self) -> None:
+        """Answer (200). Idempotent. Raises `LineGone`."""
+        if not self.is_answered:
+            await self._ask("answering", self._switch.client.channels.answer(channel_id=self._party.id))
+            if not self._party.up.done():
+                self._party.up.set_result(None)
+
+    async def hangup(self, cause: int = NORMAL_CLEARING) -> None:
+        """Hang up (or refuse, before the answer) with a Q.850 cause. Idempotent; a call that was given back stays."""
+        if not self._given_back:
+            await self._switch.finish(self._switch.hang_up(self._party, cause), f"hang-up of {self._party.id}")
+
+    async def give_back(self) -> bool:
+        """Return the call to the dialplan behind `Stasis`. False when the call has ended: nothing to return."""
+        if self._given_back or self._over.is_set():
+            return self._given_back
+        return await self._switch.finish(self._return(), f"return of {self._party.id}")
+
+    async def digit(self) -> str:
+        """The caller's next key; keys pressed earlier wait in order. Raises `LineGone`."""
+        return await self._party.key()
+
+    def drop_digits(self) -> None:
+        """Forget keys pressed so far."""
+        self._party.forget_keys()
+
+    async def send_digits(self, digits: str) -> None:
+        """Send keys (0-9, *, #, A-D; 64 at most) to the caller. Raises `LineError`, `LineGone`."""
+        if not _DTMF.fullmatch(digits):
+            raise LineError(f"{digits!r} cannot be sent: 1 to 64 of 0-9, *, # and A-D can")
+        request = self._switch.client.channels.send_dtmf(
+            channel_id=self._party.id, dtmf=digits.upper(), duration=DTMF_MS, between=DTMF_MS
+        )
+        await self._ask("sending keys", request)
+
+    async def open_media(self) -> MediaLeg:
+        """Audio between the caller and the engine; the same leg while it lives. Raises `LineError`, `LineGone`."""
+        async with self._changing:
+            return await self._while_there(self._bridge.open_media())
+
+    async def dial(self, target: str, options: DialOptions) -> AsteriskLeg:
+        """Create a leg and start dialling. Raises `LineError`, `LineGone`; then nothing is left of the leg."""
+        endpoint = self._targets.endpoint(target)
+        self._refuse_when_over()
+        leg = AsteriskLeg(self._switch, self._audio, target)
+        self._legs[leg.channel] = leg
+        await self._while_there(leg.start(endpoint, self._party, self._facts.caller, options))
+        return leg
+
+    async def connect(self, leg: Connectable) -> None:
+        """Let the caller and the leg hear each other, in place of the engine. Raises `LineError`, `LineGone`."""
+        known = self._legs.get(leg.channel)
+        if known is None:
+            raise LineError(f"channel {leg.channel} is no leg of this call")
+        async with self._changing:
+            await self._while_there(self._bridge.connect(known.party))
+        await known.close_media()
+
+    async def close(self) -> None:
+        """Release everything: legs, media, bridge, and the call itself unless it was given back. Idempotent."""
+        if self._closing is None:
+            self._closing = self._switch.start(self._release(), f"end of line {self._facts.id}")
+        await asyncio.shield(self._closing)
+
+    async def _ask(self, what: str, request: Coroutine[Any, Any, None]) -> None:
+        with self._switch.speaking_of(what, self._party):
+            await request
+
+    async def _return(self) -> bool:
+        try:
+            await self._switch.client.channels.continue_in_dialplan(channel_id=self._party.id)
+        except ari.AriError:
+            return False
+        self._given_back = True
+        self._over.set()
+        try:
+            async with asyncio.timeout(GONE_WITHIN):
+                await self._party.left.wait()
+        except TimeoutError:
+            pass  # Asterisk took the request; it will leave
+        return True
+
+    async def _release(self) -> None:
+        self._over.set()
+        async with self._changing:  # what was being changed is cancelled by now and has undone itself
+            await self._bridge.drop_media()
+            await asyncio.gather(*(leg.hangup() for leg in self._legs.values()))
+            await self._bridge.close()
+        if not self._given_back:
+            await self._switch.hang_up(self._party)
+        self._switch.forget(self._party)
+        words = "given back to the dialplan" if self._given_back else "released"
+        self._party.end(Ending(NORMAL_CLEARING, None, words))
+        self.closed.set_result(None)
+
+    def _refuse_when_over(self) -> None:
+        if self._over.is_set():
+            raise LineGone("the call has ended" if self._party.ended.done() else "the line is closed")
+
+    async def _while_there(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something of several steps, but no longer than the caller stays. Raises `LineGone`."""
+        doing, over = asyncio.ensure_future(work), asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait((doing, over), return_when=asyncio.FIRST_COMPLETED)
+            self._refuse_when_over()
+            return doing.result()
+        finally:
+            over.cancel()
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)

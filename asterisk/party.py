@@ -1,0 +1,73 @@
+"""A party: one channel, followed from before it exists until it is gone. Events in, state out; it asks nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from asterisk.ari import Channel
+from asterisk.facts import Ending, LineGone
+
+KEYS = 64  # that wait; a caller who leans on the keypad fills no memory
+
+
+class Party:
+    """What is known of a channel. Made before the POST that makes the channel: its events come before the answer."""
+
+    def __init__(self, channel_id: str) -> None:
+        loop = asyncio.get_running_loop()
+        self.id = channel_id
+        self.making: asyncio.Task[Channel] | None = None
+        """The POST that makes it, for a channel of ours."""
+        self.seen_at: float | None = None
+        """When Asterisk first spoke of the channel (the loop's clock, s); None while it may not exist yet."""
+        self.entered = asyncio.Event()
+        """It is ours to control: its StasisStart came."""
+        self.left = asyncio.Event()
+        """It is ours no longer: its StasisEnd came."""
+        self.rang = False
+        self.up: asyncio.Future[None] = loop.create_future()
+        """Resolves when the channel is answered; cancelled when it ends without."""
+        self.ended: asyncio.Future[Ending] = loop.create_future()
+        self._keys: deque[str] = deque()
+        self._key_came = asyncio.Event()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it was answered (also after its end)."""
+        return self.up.done() and not self.up.cancelled()
+
+    def see(self, channel: Channel) -> None:
+        """Take the channel's state as Asterisk tells it."""
+        if self.seen_at is None:
+            self.seen_at = asyncio.get_running_loop().time()
+        if channel.state == "Ringing":
+            self.rang = True
+        elif channel.state == "Up" and not self.up.done():
+            self.up.set_result(None)
+
+    def press(self, key: str) -> None:
+        """The party pressed a key."""
+        if len(self._keys) < KEYS:
+            self._keys.append(key)
+            self._key_came.set()
+
+    def end(self, ending: Ending) -> None:
+        """The channel is gone. The first ending told is the one that counts."""
+        if not self.ended.done():
+            self.ended.set_result(ending)
+            self.up.cancel()
+            self._key_came.set()
+
+    async def key(self) -> str:
+        """The next key, earlier ones first. Raises `LineGone` when the channel is gone and no key is left."""
+        while not self._keys:
+            if self.ended.done():
+                raise LineGone(f"no more keys: {self.ended.result().text}")
+            self._key_came.clear()
+            await self._key_came.wait()
+        return self._keys.popleft()
+
+    def forget_keys(self) -> None:
+        """Drop the keys that wait."""
+        self._keys.clear()
