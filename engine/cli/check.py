@@ -25,9 +25,8 @@ Examples:
 @json_option
 def check(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check flow files and folders: every mistake at once, as file:line:column."""
+    from engine.verb import installed
     from flows.language import Language
-
-    from engine.verbs import installed
 
     loaded = Language(installed()).load(paths)
     problems = sorted(loaded.problems)
@@ -56,8 +55,7 @@ Example: hookflash schema > flow.schema.json, and at the top of a flow:
 )
 def schema() -> None:
     """Print the JSON Schema of flow files, for editors."""
+    from engine.verb import installed
     from flows.language import Language
-
-    from engine.verbs import installed
 
     click.echo(json.dumps(Language(installed()).schema(), indent=2, ensure_ascii=False))

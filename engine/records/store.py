@@ -61,6 +61,7 @@ class Records:
             except DATABASE_ERRORS as error:
                 raise RecordsError(f"cannot open the database {_name(database)}: {_reason(error)}") from error
             writer = asyncio.create_task(records._write_forever(), name="records")
+            writer.add_done_callback(_say_if_failed)
             try:
                 yield records
             finally:
@@ -267,6 +268,13 @@ class Records:
                 yield connection
         except DATABASE_ERRORS as error:
             raise RecordsError(f"cannot read {_name(self._engine)}: {_reason(error)}") from error
+
+
+def _say_if_failed(writer: asyncio.Task[None]) -> None:
+    """The writer ends only when it is cancelled; a fault of ours must not go unnoticed until the engine stops."""
+    if not writer.cancelled() and (error := writer.exception()) is not None:
+        metrics.records_failing.set(1)
+        log.critical("no call records are stored any more", exc_info=error)
 
 
 def _is_refusal(error: BaseException) -> bool:

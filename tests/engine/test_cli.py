@@ -267,3 +267,41 @@ def test_the_installed_command_answers_quickly() -> None:
         [sys.executable, "-c", "from engine.cli import main; main()", "--help"], check=True, capture_output=True
     )
     assert time.perf_counter() - started < 2.0  # 0.1 s when the machine is idle
+
+
+# ── check and schema ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+GOOD_FLOW = """\
+flow: greeting
+steps:
+  - answer:
+  - say: Hello.
+  - hangup:
+"""
+
+
+def test_check_of_a_good_flow() -> None:
+    Path("good.flow.yaml").write_text(GOOD_FLOW)
+    result = run("check", "good.flow.yaml")
+    assert (result.exit_code, result.output) == (0, "0 errors, 0 warnings; 1 flow can run\n")
+    assert json.loads(run("check", ".", "--json").stdout) == []
+
+
+def test_check_reports_every_mistake_with_its_place() -> None:
+    Path("bad.flow.yaml").write_text(
+        GOOD_FLOW.replace("say: Hello.", "sya: Hello.").replace("answer:", "answer: {x: 1}")
+    )
+    result = run("check", "bad.flow.yaml")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["bad.flow.yaml:3:14:", "bad.flow.yaml:4:5:"]
+    assert "did you mean 'say'?" in lines[1]
+    assert result.stderr == "2 errors, 0 warnings\n"
+    problems = json.loads(run("check", "bad.flow.yaml", "--json").stdout)
+    assert [(problem["line"], problem["severity"]) for problem in problems] == [(3, "error"), (4, "error")]
+
+
+def test_schema_is_of_the_verbs_that_are_installed() -> None:
+    schema = json.loads(run("schema").output)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert "transfer" in json.dumps(schema)

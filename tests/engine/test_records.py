@@ -234,6 +234,19 @@ async def test_a_database_still_down_at_the_end_is_said_and_does_not_hang(
     assert last["calls"] == ["a"]
 
 
+async def test_a_fault_in_the_writer_does_not_go_unnoticed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr(Records, "_write", broken)
+    with structlog.testing.capture_logs() as logs, pytest.raises(LookupError):
+        async with Records.open(url) as records:
+            await records.save(full_record())
+            await _said(logs)
+    assert logs[0]["log_level"] == "critical"
+    metrics.records_failing.set(0)
+
+
 async def test_the_body_of_open_may_raise_and_be_cancelled(url: str) -> None:
     async def fail() -> None:
         async with Records.open(url) as records:
