@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -87,6 +88,37 @@ class TestInstallation:
             [sys.executable, "-m", "asterisk.sandbox"], capture_output=True, text=True, check=True, timeout=60
         )
         assert told.stdout.startswith("Asterisk ")
+
+
+@pytest.mark.asterisk
+class TestHostAsterisk:
+    """A host that has an Asterisk: played by a program on the PATH that runs the unpacked one."""
+
+    @pytest.fixture
+    def host(self, installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        program = tmp_path / "bin/asterisk"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(installation.asterisk())} "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        monkeypatch.setattr("asterisk.installation._HOST_MODULES", (str(installation.modules),))
+        monkeypatch.setattr("asterisk.installation._HOST_DATA", (str(installation.data),))
+        return program
+
+    async def test_it_is_used_where_it_will_do(self, host: Path) -> None:
+        found = sandbox.locate()
+        assert found.asterisk("-V") == [str(host), "-V"]
+        async with sandbox.start(installation=found) as alone:
+            assert "Asterisk 2" in await alone.cli("core show version")
+
+    @pytest.mark.parametrize("banner", ["Asterisk 18.10.0~dfsg+~cs6.10.40431411-2", "Asterisk GIT-22-abcdef0", ""])
+    def test_it_is_passed_over_where_it_is_too_old_or_unknown(self, host: Path, banner: str) -> None:
+        host.write_text(f"#!/bin/sh\necho '{banner}'\n")
+        assert str(host) not in sandbox.locate().asterisk()
+
+    def test_it_is_passed_over_without_chan_websocket(self, host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("asterisk.installation._HOST_MODULES", (str(host.parent),))
+        assert str(host) not in sandbox.locate().asterisk()
 
 
 class TestUnpacking:
