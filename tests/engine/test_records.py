@@ -239,10 +239,14 @@ async def test_a_fault_in_the_writer_does_not_go_unnoticed(url: str, monkeypatch
         raise LookupError("a fault of ours")
 
     monkeypatch.setattr(Records, "_write", broken)
-    with structlog.testing.capture_logs() as logs, pytest.raises(LookupError):
+
+    async def save() -> None:
         async with Records.open(url) as records:
             await records.save(full_record())
             await _said(logs)
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(LookupError):
+        await save()
     assert logs[0]["log_level"] == "critical"
     metrics.records_failing.set(0)
 
