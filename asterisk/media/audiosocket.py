@@ -15,6 +15,7 @@ import asyncio
 import struct
 import uuid as uuids
 from enum import IntEnum
+from typing import cast
 
 from asterisk.media.control import MediaError
 from asterisk.media.leg import Dtmf
@@ -167,8 +168,7 @@ class _Connection(asyncio.Protocol):
         self._identified = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.leg = AudioSocketLeg(self._listener.pacer, transport)
+        self.leg = AudioSocketLeg(self._listener.pacer, cast(asyncio.Transport, transport))
         self._listener.opened(self)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(IDENTIFY_TIMEOUT, self.leg.lost, TimeoutError("it named no uuid"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from typing import cast
 
 from asterisk.media.control import MediaError
 from asterisk.media.leg import Format
@@ -41,8 +42,7 @@ class RtpLeg(PacedLeg, asyncio.DatagramProtocol):
 
     def __init__(self, pacer: Pacer, *, channel_id: str, format: Format, watchdog: float) -> None:
         self._transport: asyncio.DatagramTransport | None = None
-        self._remote: tuple[str, int] | None = None  # where we send to
-        self._source: tuple[str, int] | None = None  # the only one we listen to, once it was heard
+        self._remote: tuple[str, int] | None = None
         self._heard_at: float | None = None
         self._heard = False
         self._watchdog = watchdog
@@ -64,25 +64,20 @@ class RtpLeg(PacedLeg, asyncio.DatagramProtocol):
         return host, port
 
     def connect(self, remote_host: str, remote_port: int) -> None:
-        """Where Asterisk listens; sending starts with the next tick. Only that host is heard."""
+        """Where Asterisk listens; sending starts with the next tick. Nobody else is heard: Asterisk sends from there."""
         self._remote = (remote_host, remote_port)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The port is bound."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """A datagram: taken when it is RTP of our format from the one source."""
-        if self._source is None:
-            if self._remote is None or addr[0] != self._remote[0]:
-                return
-        elif addr != self._source:
+        """A datagram: taken when it is RTP of our format and comes from Asterisk."""
+        if addr[:2] != self._remote:
             return
         packet = RtpPacket.parse(data)
         if packet is None or packet.payload_type != self._payload_type:
             return
-        self._source = addr
         self._heard = True
         for payload in self._order.push(packet):
             self._emit(swap_bytes(payload) if self._swapped else payload)
