@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Literal
 
-from engine.line import DialOptions, DialStatus, Ending, LineError, LineGone
+from engine.line import DialOptions, DialResult, DialStatus, Ending, LineError, LineGone
 from engine.virtual.log import Log
 from engine.virtual.media import VirtualMedia
 from engine.virtual.targets import Target
-
-
-@dataclass(frozen=True, slots=True)
-class VirtualEnding:
-    """How a party's call ended; ``text`` says who hung up."""
-
-    cause: int = 16
-    sip_code: int | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VirtualResult:
-    """How dialling ended."""
-
-    status: DialStatus
-    sip_code: int | None
-    q850: int | None
-    ring_ms: int
 
 
 class Keys:
@@ -85,7 +65,7 @@ class VirtualLeg:
         self._format = format
         self._latency = latency
         self._began = self._loop.time()
-        self._result: asyncio.Future[VirtualResult] = self._loop.create_future()
+        self._result: asyncio.Future[DialResult] = self._loop.create_future()
         self._keys = Keys()
         self._timers: list[asyncio.TimerHandle] = []
         self._ring()
@@ -95,7 +75,7 @@ class VirtualLeg:
         """Whether the target answered (and perhaps hung up since)."""
         return self._result.done() and self._result.result().status == "answered"
 
-    async def answered(self) -> VirtualResult:
+    async def answered(self) -> DialResult:
         """Wait until the target answers or will not. Cancelling cancels the dialling. May be awaited again."""
         try:
             return await asyncio.shield(self._result)
@@ -147,7 +127,7 @@ class VirtualLeg:
     def _refuse(self, how: Target) -> None:
         self._settle(how.dial_status, how.sip_code, how.q850)
         self._log.add(self.target, "refused", how.status)
-        self._gone(VirtualEnding(how.q850 or 16, how.sip_code, how.status))
+        self._gone(Ending(how.q850 or 16, how.sip_code, how.status))
 
     def _press(self, key: str) -> None:
         self._log.add(self.target, "pressed", key)
@@ -159,9 +139,9 @@ class VirtualLeg:
         if not self._result.done():
             self._settle("cancelled", 487, None)
         self._log.add(self.target, "hung_up", by)
-        self._gone(VirtualEnding(cause, None, by))
+        self._gone(Ending(cause, None, by))
 
-    def _gone(self, ending: VirtualEnding) -> None:
+    def _gone(self, ending: Ending) -> None:
         for timer in self._timers:
             timer.cancel()
         if self.media is not None:
@@ -171,7 +151,7 @@ class VirtualLeg:
 
     def _settle(self, status: DialStatus, sip_code: int | None, q850: int | None) -> None:
         ring_ms = round((self._loop.time() - self._began) * 1000)
-        self._result.set_result(VirtualResult(status, sip_code, q850, ring_ms))
+        self._result.set_result(DialResult(status, sip_code, q850, ring_ms))
 
     def _later(self, seconds: float, act: object, *args: object) -> None:
         self._timers.append(self._loop.call_later(seconds, act, *args))  # type: ignore[arg-type]

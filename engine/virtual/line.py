@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from engine.line import DialOptions, Ending, Facts, Leg, LineError, LineGone
-from engine.virtual.leg import Keys, VirtualEnding, VirtualLeg
+from engine.virtual.leg import Keys, VirtualLeg
 from engine.virtual.log import Entry, Log
 from engine.virtual.media import VirtualMedia
 from engine.virtual.targets import Targets
@@ -96,7 +96,7 @@ class VirtualLine:
         await self._command("give_back")
         if self._fallback:
             self.log.add("caller", "given_back")
-            self._gone(VirtualEnding(text="given back"))
+            self._gone(Ending(16, None, "given back"))
             await asyncio.sleep(self._latency)  # the caller leaves before the command is confirmed
         return self._fallback
 
@@ -163,9 +163,9 @@ class VirtualLine:
         """The caller's side is gone. Idempotent."""
         if not self.ended.done():
             self.log.add("caller", "hung_up", by)
-            self._gone(VirtualEnding(cause, None, by))
+            self._gone(Ending(cause, None, by))
 
-    def _gone(self, ending: VirtualEnding) -> None:
+    def _gone(self, ending: Ending) -> None:
         if self.media is not None:
             self.media.end(f"the call is over: {ending.text}")
         self.keys.gone()

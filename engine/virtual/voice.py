@@ -152,7 +152,7 @@ class VirtualVoice:
         self._provider = provider
         self._events: asyncio.Queue[VoiceEvent | None] = asyncio.Queue()
         self._listening = Listening()
-        self._hears: Words | None = None
+        self._turn: list[Words] = []  # what the caller has said in this turn
         self._pending: deque[Reply] = deque()  # replies that wait for the one being given
         self._plan: deque[tuple[float, VoiceEvent | None]] = (
             deque()
@@ -219,22 +219,22 @@ class VirtualVoice:
     # ── Hearing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _caller_speaks(self, words: Words) -> None:
-        self._hears = words
+        self._turn.append(words)
         if self._turn_end is not None:
             self._turn_end.cancel()
             self._turn_end = None
-        self._emit(SpeechStarted())
-        if self._provider.capabilities.turn_detection:
-            self._stop_speaking()
+        if len(self._turn) == 1:
+            self._emit(SpeechStarted())
+            if self._provider.capabilities.turn_detection:
+                self._stop_speaking()
 
     def _after_speech(self) -> None:
         self._turn_end = asyncio.get_running_loop().call_later(self._provider.pause, self._turn_ended)
 
     def _turn_ended(self) -> None:
         self._turn_end = None
-        if self._hears is None:
-            return
-        text, self._hears = self._hears.text, None
+        text = " ".join(words.text for words in self._turn)
+        self._turn.clear()
         self.heard.append(text)
         self._emit(SpeechStopped())
         self._emit(UserText(text, item=f"caller{len(self.heard)}"))
