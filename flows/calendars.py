@@ -1,7 +1,8 @@
 """Opening hours: weekly spans in a time zone, holidays (dates or iCalendar rules) and days with hours of their own.
 
-Everything is reckoned in the calendar's own time zone by the wall clock, so a shift that spans a change to summer time opens and
-closes when the clock on the wall says so. A span may run past midnight (``"22:00-06:00"``); it belongs to the day it starts on.
+Everything is reckoned in the calendar's own time zone by the wall clock, so a shift that spans a change to summer time
+opens and closes when the clock on the wall says so. A span may run past midnight (``"22:00-06:00"``); it belongs to
+the day it starts on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ Span = tuple[int, int]
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HORIZON = 400  # days that `next_open` looks ahead: every weekly plan and yearly holiday has come round by then
 _NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Holiday:
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The hours of one place. ``open`` maps weekday (0 is Monday) to spans; ``exceptions`` replaces a day's spans, holiday or not."""
+    """The hours of one place. ``open`` maps weekday (0 is Monday) to spans; ``exceptions`` replaces a day's spans,
+    holiday or not."""
 
     name: str
     timezone: ZoneInfo
@@ -62,14 +67,15 @@ class Calendar:
         return next((opening for opening in self._openings(local.date()) if opening > at), None)
 
     def say_next_open(self, at: datetime) -> str:
-        """`next_open` in words that follow "We open": ``now``, ``tomorrow at 9 AM``, ``Monday at 8:30 AM``, ``on May 2 at 9 AM``."""
+        """`next_open` in words that follow "We open": ``now``, ``tomorrow at 9 AM``, ``on May 2 at 8:30 AM``."""
         opening = self.next_open(at)
         if opening is None:
             return "at a time that is not known yet"
         if opening == at:
             return "now"
         local = opening.astimezone(self.timezone)
-        hour = f"{(local.hour - 1) % 12 + 1}{f':{local.minute:02}' if local.minute else ''} {'AM' if local.hour < 12 else 'PM'}"
+        minutes = f":{local.minute:02}" if local.minute else ""
+        hour = f"{(local.hour - 1) % 12 + 1}{minutes} {'AM' if local.hour < 12 else 'PM'}"
         days = (local.date() - at.astimezone(self.timezone).date()).days
         if days == 0:
             return f"today at {hour}"
@@ -91,5 +97,6 @@ class Calendar:
             day = first + timedelta(days=days)
             for start, _ in sorted(self._spans(day)):
                 midnight = datetime.combine(day, time(), self.timezone)
-                # Adding to an aware datetime moves its wall clock; a moment that summer time skips moves on to one that exists.
+                # Adding to an aware datetime moves its wall clock; the way over UTC leads out of the hour that summer
+                # time skips.
                 yield (midnight + timedelta(minutes=start)).astimezone(UTC).astimezone(self.timezone)

@@ -1,4 +1,5 @@
-"""What can only be seen from the whole flow: names that do not exist, ways to end that nobody handles, steps never reached."""
+"""What can only be seen from the whole flow: names that do not exist, ways to end that nobody handles, steps never
+reached."""
 
 from __future__ import annotations
 
@@ -183,7 +184,8 @@ def _reachable(start: str, edges: Mapping[str, Mapping[str, Where]]) -> set[str]
 
 
 def _jumps(steps: tuple[Step, ...]) -> tuple[list[tuple[str, Where]], bool]:
-    """The sections that these steps can come to before any step waits for the caller, and whether they can come to their end."""
+    """The sections that these steps can come to before any step waits for the caller, and whether they can come to
+    their end."""
     found: list[tuple[str, Where]] = []
     for step in steps:
         if step.disabled:

@@ -1,4 +1,5 @@
-"""Reading one flow: its head (variables, defaults, handlers) and its steps, then its expressions, when all names are known."""
+"""Reading one flow: its head (variables, defaults, handlers) and its steps, then its expressions, when all names
+are known."""
 
 from __future__ import annotations
 

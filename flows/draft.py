@@ -1,5 +1,6 @@
-"""A flow that is being read. Field validators find it as pydantic's validation context and leave with it what needs the whole
-flow to be known: expressions (their names are declared further down), references to names, nested steps, files."""
+"""A flow that is being read. Field validators find it as pydantic's validation context and leave with it what needs
+the whole flow to be known: expressions (their names are declared further down), references to names, nested
+steps, files."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """CEL behind one small door: the only module that imports cel-expr-python.
 
-An expression is compiled twice when a flow is loaded. First against the declared types, for the sake of the author: unknown
-names and types that do not fit are reported at the character where they stand. Then against untyped names, for the run: a
-variable may still be null then, which CEL's own typed bindings refuse. Only names that an expression mentions are handed over.
-One evaluation takes 5 to 10 µs, one compilation about 60 µs (measured); CEL bounds iterations and recursion itself.
+An expression is compiled twice when a flow is loaded. First against the declared types, for the sake of the author:
+unknown names and types that do not fit are reported at the character where they stand. Then against untyped names, for
+the run: a variable may still be null then, which CEL's own typed bindings refuse. Only names that an expression
+mentions are handed over. One evaluation takes 5 to 10 µs, one compilation about 60 µs (measured); CEL bounds
+iterations and recursion itself.
 
-Specification: https://github.com/google/cel-spec. Whole numbers and fractions do not mix (``9.0 + 1`` is an error there), so
-integral JSON numbers become integers at the boundary, and names declared ``number`` are always fractions.
+Specification: https://github.com/google/cel-spec. Whole numbers and fractions do not mix (``9.0 + 1`` is an error
+there), so integral JSON numbers become integers at the boundary, and names declared ``number`` are always fractions.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ MAX_MACROS = 3
 MAX_RESULT = 65_536
 
 TYPES = ("string", "integer", "number", "boolean", "object", "array", "timestamp", "any")
-"""The types that a name can be declared with: JSON Schema's, ``timestamp``, and ``any`` for what is known only at run time."""
+"""The types that a name can be declared with: JSON Schema's, ``timestamp``, and ``any`` for what is known only at
+run time."""
 
 CONTEXT: Mapping[str, str] = {
     "call.id": "string",
@@ -92,7 +94,8 @@ _moment: ContextVar[Any] = ContextVar("moment")
 
 
 class ExpressionError(Exception):
-    """An expression that failed while a call was running. Carries what to tell and where in the author's file it stands."""
+    """An expression that failed while a call was running. Carries what to tell and where in the author's file it
+    stands."""
 
     def __init__(self, message: str, where: Where = NOWHERE) -> None:
         super().__init__(f"{where}: {message}")
@@ -184,7 +187,8 @@ class Names:
         self._inner: dict[frozenset[tuple[str, str]], Names] = {}
 
     def within(self, local: Mapping[str, str]) -> Names:
-        """These names and some that only a part of a step sees (a tool's ``input``); they hide the flow's of the same root."""
+        """These names and some that only a part of a step sees (a tool's ``input``); they hide the flow's of the
+        same root."""
         if not local:
             return self
         key = frozenset(local.items())

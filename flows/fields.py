@@ -1,5 +1,5 @@
-"""The types that a verb's fields are made of. All of them read themselves from a flow's value, know their place, and report what is
-wrong with them; outside of a flow (in a test, in a program) they accept plain values.
+"""The types that a verb's fields are made of. All of them read themselves from a flow's value, know their place, and
+report what is wrong with them; outside of a flow (in a test, in a program) they accept plain values.
 
     class SayFields(Fields):
         text: Text

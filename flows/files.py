@@ -1,4 +1,5 @@
-"""Files that a flow names: found, bounded, hashed into its revision, and read once, so that a live call never sees a change."""
+"""Files that a flow names: found, bounded, hashed into its revision, and read once, so that a live call never sees
+a change."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from flows.texts import Text
 
 
 class FilePath:
-    """A file beside the flow, given by a path relative to the flow's file. It must exist and lie in the flows' folder."""
+    """A file beside the flow, given by a path relative to the flow's file. It must exist and lie in the flows'
+    folder."""
 
     __slots__ = ("_content", "path", "where")
 
@@ -58,7 +60,8 @@ class FilePath:
 
 
 class TextFile(FilePath):
-    """A text file that may hold ``${…}``, such as a prompt. Mistakes in it are reported in that file, at their own line."""
+    """A text file that may hold ``${…}``, such as a prompt. Mistakes in it are reported in that file, at their own
+    line."""
 
     __slots__ = ("text",)
 

@@ -16,7 +16,8 @@ HANDLER_EVENTS: tuple[HandlerEvent, ...] = ("hangup", "error", "dtmf", "silence"
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a step that ended badly runs again: ``max`` more times, after ``delay`` seconds, times ``backoff`` each time."""
+    """How often a step that ended badly runs again: ``max`` more times, after ``delay`` seconds, times ``backoff``
+    each time."""
 
     max: int
     delay: float = 0.0
@@ -25,7 +26,8 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step. ``path`` is its place in the document (``steps/3/outcomes/person/0``) and stays the same while the file does.
+    """One step. ``path`` is its place in the document (``steps/3/outcomes/person/0``) and stays the same while the
+    file does.
 
     ``outcomes`` holds what the author handles, ``possible`` every way in which the step can end besides ``done``.
     ``timeout`` is in seconds; ``save`` maps names to types.
@@ -56,7 +58,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What happens on an event at any step: ``steps``, or a jump to the section ``goto``. ``digits`` only with ``dtmf``."""
+    """What happens on an event at any step: ``steps``, or a jump to the section ``goto``. ``digits`` only with
+    ``dtmf``."""
 
     event: HandlerEvent
     digits: str | None

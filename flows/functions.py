@@ -1,7 +1,8 @@
 """The functions that expressions have beside CEL's own: what a telephone flow says, hides and dials.
 
-Each is a plain Python function; `flows.expressions` hands them to CEL. Types are those of variables (string, integer, number,
-boolean, object, array, timestamp, any). A function that refuses its arguments raises ValueError with words for the author.
+Each is a plain Python function; `flows.expressions` hands them to CEL. Types are those of variables (string, integer,
+number, boolean, object, array, timestamp, any). A function that refuses its arguments raises ValueError with words for
+the author.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-_ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
-_TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_ONES = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
 _CURRENCIES = {
     "AUD": ("Australian dollar", "cent"),
@@ -88,7 +92,8 @@ def digits(value: Any) -> str:
 
 
 def e164(value: Any, country: Any = "") -> str:
-    """A telephone number as E.164: ``+14155550100``. National numbers need the country's code: ``e164('0711 123456', '49')``."""
+    """A telephone number as E.164: ``+14155550100``. National numbers need the country's code: ``e164('0711
+    123456', '49')``."""
     text = re.sub(r"[\s()./-]", "", _plain(value))
     if text.startswith("00"):
         text = "+" + text[2:]

@@ -1,6 +1,7 @@
 """JSON Schemas inside flows: what a tool takes, what an exit requires, what is collected from a talk.
 
-The library is jsonschema-rs (draft 2020-12): about 1 µs for a small value, no dependencies, wheels for every platform we serve.
+The library is jsonschema-rs (draft 2020-12): about 1 µs for a small value, no dependencies, wheels for every platform
+we serve.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ MAX_ERRORS = 8
 
 
 class JsonSchema:
-    """A checked JSON Schema. The short form ``{dish: {type: string}}`` is an object with these properties and no others, each of
-    them required unless it has a ``default``."""
+    """A checked JSON Schema. The short form ``{dish: {type: string}}`` is an object with these properties and no
+    others, each of them required unless it has a ``default``."""
 
     __slots__ = ("_validator", "schema", "where")
 
@@ -35,7 +36,8 @@ class JsonSchema:
         self._validator = jsonschema_rs.Draft202012Validator(self.schema)
 
     def errors(self, value: Any) -> list[str]:
-        """What is wrong with a value, in words (``size: "xl" is not one of …``); an empty list when it fits. At most 8."""
+        """What is wrong with a value, in words (``size: "xl" is not one of …``); an empty list when it fits. At
+        most 8."""
         found: list[str] = []
         for error in self._validator.iter_errors(value):
             place = ".".join(str(part) for part in error.instance_path)
@@ -161,7 +163,9 @@ def _place(value: Any, path: list[Any]) -> Where:
     """The place of what a path in the tree leads to, as far as it leads."""
     where = where_of(value)
     for part in path:
-        if (isinstance(value, Map) and part in value) or (isinstance(value, Seq) and isinstance(part, int) and part < len(value)):
+        if (isinstance(value, Map) and part in value) or (
+            isinstance(value, Seq) and isinstance(part, int) and part < len(value)
+        ):
             where, value = value.value_at[part], value[part]
         else:
             break

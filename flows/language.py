@@ -1,4 +1,5 @@
-"""The language as its users see it: give it the verbs that are installed, then load files or describe them to an editor."""
+"""The language as its users see it: give it the verbs that are installed, then load files or describe them to an
+editor."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ class Language:
         return schema.flow_schema(self.verbs)
 
     def load(self, paths: Iterable[Path | str]) -> Loaded:
-        """Read files and folders (``*.flow.yaml``, ``routes.yaml``, ``resources.yaml``) and report every problem in them.
+        """Read files and folders (``*.flow.yaml``, ``routes.yaml``, ``resources.yaml``) and report every problem in
+        them.
 
         A folder given here is the root that the files named by its flows may not leave; for a single file it is the
         file's own folder. Never raises for what the files hold.

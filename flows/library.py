@@ -1,4 +1,5 @@
-"""A library: every flow, route and resource of one revision. Immutable, so live calls keep theirs while new ones take the next."""
+"""A library: every flow, route and resource of one revision. Immutable, so live calls keep theirs while new ones
+take the next."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Library:
     revision: str = ""
 
     def route(self, facts: Mapping[str, Any], now: datetime | None = None) -> Route | None:
-        """The first route that fits a call's facts: ``did``, ``caller``, ``trunk``, ``direction``, ``headers``, ``tenant``.
+        """The first route that fits a call's facts: ``did``, ``caller``, ``trunk``, ``direction``, ``headers``,
+        ``tenant``.
 
         A library of one flow and no routes gives every call to that flow.
         """

@@ -32,9 +32,15 @@ _WORDS = {
 def problems_of(
     error: ValidationError, model: type[BaseModel], given: Map, owner: str, otherwise: Where
 ) -> list[Problem]:
-    """One problem for each place at which something is wrong. ``owner`` is the verb or key that the fields belong to."""
+    """One problem for each place at which something is wrong. ``owner`` is the verb or key that the fields belong
+    to."""
     found: dict[Where, Problem] = {}
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    paths = {detail["loc"] for detail in details}
+    for detail in details:
+        size = len(detail["loc"])
+        if any(len(path) > size and path[:size] == detail["loc"] for path in paths):
+            continue  # a list is "too short" when one of its items is wrong: the item is what matters
         problem = _problem(detail, model, given, owner, otherwise)
         found.setdefault(problem.where, problem)
     return list(found.values())
@@ -64,6 +70,8 @@ def _problem(detail: Any, model: type[BaseModel], given: Map, owner: str, otherw
     named = next((str(part) for part in reversed(path) if isinstance(part, str) and "[" not in part), owner)
     if kind in _WORDS:
         return Problem.at(value_at, "E203", f"'{named}' {_WORDS[kind]}")
+    if kind == "too_short":
+        return Problem.at(value_at, "E203", f"'{named}' needs at least {detail['ctx']['min_length']}")
     message = str(mistake) if mistake is not None else detail["msg"][:1].lower() + detail["msg"][1:]
     return Problem.at(value_at, "E203", f"'{named}': {message}")
 

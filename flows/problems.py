@@ -1,4 +1,5 @@
-"""Places in an author's files and what is wrong there. Everything the language has to say to a person passes through here."""
+"""Places in an author's files and what is wrong there. Everything the language has to say to a person passes
+through here."""
 
 from __future__ import annotations
 

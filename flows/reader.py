@@ -1,8 +1,9 @@
 """YAML as the language reads it: every value knows its place, nothing is guessed, and a hostile file is refused early.
 
-The parser is libyaml's (through PyYAML); what a plain word means is decided here, by the JSON grammar: numbers, ``true``,
-``false`` and ``null`` are what they look like, everything else is a string. So ``0800…``, ``+1415…`` and ``12:30`` stay strings
-(PyYAML would read 12:30 as 750). The tree is built from parser events with a stack of our own, so depth and size have bounds.
+The parser is libyaml's (through PyYAML); what a plain word means is decided here, by the JSON grammar: numbers,
+``true``, ``false`` and ``null`` are what they look like, everything else is a string. So ``0800…``, ``+1415…`` and
+``12:30`` stay strings (PyYAML would read 12:30 as 750). The tree is built from parser events with a stack of our own,
+so depth and size have bounds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ MAX_VALUES = 100_000
 MAX_ALIASES = 100
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_YAML_1_1_BOOLEANS = frozenset(["yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N"])
+_YAML_1_1_BOOLEANS = frozenset({
+    "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N",
+})  # fmt: skip
 _CONSTANTS = {"": None, "null": None, "~": None, "true": True, "false": False}
 
 
@@ -98,7 +101,8 @@ def where_of(value: Any, otherwise: Where = NOWHERE) -> Where:
 
 
 def read(file: str, data: bytes) -> tuple[Any, list[Problem]]:
-    """Read one YAML document. Returns the tree (None when it cannot be read) and everything that is wrong with the file."""
+    """Read one YAML document. Returns the tree (None when it cannot be read) and everything that is wrong with the
+    file."""
     start = Where(file, 1, 1)
     if len(data) > MAX_BYTES:
         return None, [Problem.at(start, "E101", f"the file has {len(data):,} bytes; the limit is {MAX_BYTES:,}")]

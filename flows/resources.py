@@ -1,4 +1,5 @@
-"""resources.yaml: what flows share by name. Calendars, HTTP endpoints, destinations and prompts; secrets only by name."""
+"""resources.yaml: what flows share by name. Calendars, HTTP endpoints, destinations and prompts; secrets only by
+name."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from flows.problems import NOWHERE, Where, did_you_mean
 from flows.reader import Map, Seq
 
 MATCH_KEYS = ("did", "caller", "trunk", "direction", "tenant", "attestation", "header", "calendar")
-"""What a route can ask for. ``header`` and ``calendar`` are mappings, from header to value and from calendar to state."""
+"""What a route can ask for. ``header`` and ``calendar`` are mappings, from header to value and from calendar to
+state."""
 
 _NUMBER = re.compile(r"\+?[0-9]*\*?")
 _STATES = ("open", "closed", "holiday")
@@ -24,7 +25,8 @@ _STATES = ("open", "closed", "holiday")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One entry. ``match`` holds the accepted values of each fact; a value that ends with ``*`` accepts every continuation."""
+    """One entry. ``match`` holds the accepted values of each fact; a value that ends with ``*`` accepts every
+    continuation."""
 
     flow: str
     match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

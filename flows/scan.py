@@ -1,7 +1,7 @@
 """``${…}`` in strings, and the names inside an expression. Pure scanning: positions in, positions out.
 
-An expression ends at the brace that closes it; braces inside its own strings and maps do not count. ``$${`` writes a ``${``
-that is not an expression.
+An expression ends at the brace that closes it; braces inside its own strings and maps do not count. ``$${`` writes a
+``${`` that is not an expression.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _TOKEN = re.compile(
-    r"""(?P<string>[rRbB]{0,2}(?:\"\"\"(?:\\.|[\s\S])*?\"\"\"|'''(?:\\.|[\s\S])*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))
-      | (?P<comment>//[^\n]*)
-      | (?P<number>[0-9][0-9a-zA-Z_.]*)
-      | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<space>\s+)
-      | (?P<other>.)""",
-    re.VERBOSE | re.DOTALL,
+    r"(?P<string>[rRbB]{0,2}(?:"
+    r'"""(?:\\.|[\s\S])*?"""'
+    r"|\'\'\'(?:\\.|[\s\S])*?\'\'\'"
+    r'|"(?:\\.|[^"\\\n])*"'
+    r"|'(?:\\.|[^'\\\n])*'))"
+    r"|(?P<comment>//[^\n]*)"
+    r"|(?P<number>[0-9][0-9a-zA-Z_.]*)"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<space>\s+)"
+    r"|(?P<other>.)",
+    re.DOTALL,
 )
 _MACROS = frozenset({"map", "filter", "all", "exists", "exists_one"})
 
@@ -41,7 +45,8 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A dotted name in an expression (``steps.book.ref``): where it starts and ends, and whether it is a function's name."""
+    """A dotted name in an expression (``steps.book.ref``): where it starts and ends, and whether it is a function's
+    name."""
 
     parts: tuple[str, ...]
     start: int

@@ -1,7 +1,7 @@
 """The JSON Schema of flow files (draft 2020-12), generated from the verbs that are installed, for editors.
 
-A step is keyed by its verb with ``if``/``then``, never ``oneOf``: an editor then says which key is wrong instead of "matches none
-of the given schemas". Outcome names stand in ``properties``, so that they are completed.
+A step is keyed by its verb with ``if``/``then``, never ``oneOf``: an editor then says which key is wrong instead of
+"matches none of the given schemas". Outcome names stand in ``properties``, so that they are completed.
 """
 
 from __future__ import annotations

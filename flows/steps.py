@@ -1,4 +1,5 @@
-"""Reading steps: from located YAML to `Step` objects whose fields are validated and whose expressions wait to be compiled."""
+"""Reading steps: from located YAML to `Step` objects whose fields are validated and whose expressions wait to be
+compiled."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ COMMON_KEYS = ("id", "when", "outcomes", "save", "timeout", "retry", "catch", "n
 
 @dataclass(slots=True)
 class StepReader:
-    """Reads the steps of one flow and notes what it learns on the way: ids, the types that steps save, fields as written."""
+    """Reads the steps of one flow and notes what it learns on the way: ids, the types that steps save, fields as
+    written."""
 
     file: Path
     root: Path

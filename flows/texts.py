@@ -1,7 +1,9 @@
-"""Values that hold expressions: `Text`, `Expression`, `Condition`, `Value`. Compiled when a flow is loaded, evaluated in a call.
+"""Values that hold expressions: `Text`, `Expression`, `Condition`, `Value`. Compiled when a flow is loaded, evaluated
+in a call.
 
-Built from a flow, they are checked against its declared names. Built by a program (``Text("Hello ${vars.name}")``), they accept
-any name. The ``context`` of an evaluation is a nested mapping: ``{"vars": {...}, "steps": {...}, "now": datetime, …}``.
+Built from a flow, they are checked against its declared names. Built by a program (``Text("Hello ${vars.name}")``),
+they accept any name. The ``context`` of an evaluation is a nested mapping: ``{"vars": {...}, "steps": {...}, "now":
+datetime, …}``.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ def _untyped() -> Names:
 
 
 class Expression:
-    """A bare CEL expression (``vars.round < 3``); it needs no ``${…}`` and refuses it. ``result`` is the type that it must have."""
+    """A bare CEL expression (``vars.round < 3``); it needs no ``${…}`` and refuses it. ``result`` is the type that
+    it must have."""
 
     result: str | None = None
     __slots__ = ("_program", "_source", "source", "where")
@@ -194,7 +197,8 @@ class Text:
 
 
 class Value:
-    """Any YAML value with ``${…}`` inside its strings. A string that is one ``${…}`` and nothing else keeps that value's type."""
+    """Any YAML value with ``${…}`` inside its strings. A string that is one ``${…}`` and nothing else keeps that
+    value's type."""
 
     __slots__ = ("_evaluate", "expressions", "source", "where")
 

@@ -1,4 +1,5 @@
-"""Field types for what flows are full of: durations, telephone numbers, keys, names of things declared elsewhere, nested steps."""
+"""Field types for what flows are full of: durations, telephone numbers, keys, names of things declared elsewhere,
+nested steps."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from flows.reader import Seq, Str, where_of
 if TYPE_CHECKING:
     from flows.flow import Step
 
-RESERVED = frozenset(["on", "off", "yes", "no", "y", "n", "true", "false", "null"])
+RESERVED = frozenset({"on", "off", "yes", "no", "y", "n", "true", "false", "null"})
 """YAML 1.1 booleans and constants: no name may be one, since other tools rewrite them."""
-_CEL_RESERVED = frozenset(
-    ["as", "break", "const", "continue", "else", "for", "function", "if", "import", "in", "let", "loop", "namespace", "package", "return", "var", "void", "while"]
-)
+_CEL_RESERVED = frozenset({
+    "as", "break", "const", "continue", "else", "for", "function", "if", "import", "in", "let", "loop", "namespace",
+    "package", "return", "var", "void", "while",
+})  # fmt: skip
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")

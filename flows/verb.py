@@ -1,7 +1,8 @@
-"""What the language must know of a verb. It knows none by name: verbs are handed to it (entry point group ``hookflash.verbs``).
+"""What the language must know of a verb. It knows none by name: verbs are handed to it (entry point group
+``hookflash.verbs``).
 
-A verb is one object in one file: its fields (a pydantic model built from the types of `flows.fields`), its outcomes, its own
-checks. How it acts on a line (`run`) is the engine's business; the language never calls it.
+A verb is one object in one file: its fields (a pydantic model built from the types of `flows.fields`), its outcomes,
+its own checks. How it acts on a line (`run`) is the engine's business; the language never calls it.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ class Fields(BaseModel):
 class Outcomes:
     """The closed set of ways in which a step can end besides ``done``.
 
-    An unhandled good outcome goes on with the next step; an unhandled bad one goes to the nearest ``catch``, then to the
-    flow's ``error`` handler, then to the engine's default. ``any_bad`` names an outcome that stands for every unhandled bad
-    one (``failed`` of transfer).
+    An unhandled good outcome goes on with the next step; an unhandled bad one goes to the nearest ``catch``, then to
+    the flow's ``error`` handler, then to the engine's default. ``any_bad`` names an outcome that stands for every
+    unhandled bad one (``failed`` of transfer).
     """
 
     good: tuple[str, ...] = ()
