@@ -1,8 +1,8 @@
 """Turn-taking as a pure state machine: events and a clock in, actions out.
 
-It knows who speaks, what is awaited and until when. It has no I/O, no timers and no asyncio: `handle` takes an event and the
-time (seconds, any monotonic clock) and returns what to do; `deadline` says when to call ``handle(Tick(), now)`` next.
-The names of the knobs are LiveKit's where it has one.
+It knows who speaks, what is awaited and until when. It has no I/O, no timers and no asyncio: `handle` takes an event
+and the time (seconds, any monotonic clock) and returns what to do; `deadline` says when a `Tick` is due. The names
+of the knobs are LiveKit's where it has one.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class Tick:
 
 
 TurnEvent = (
-    VoiceAsked | CallerSpeaks | CallerPauses | VoiceSpeaks | RanDry | VoiceCut | VoiceEnded | PlayedOut | ToolOpened | ToolClosed
-    | FinishAsked | Tick
+    VoiceAsked | CallerSpeaks | CallerPauses | VoiceSpeaks | RanDry | VoiceCut | VoiceEnded | PlayedOut | ToolOpened
+    | ToolClosed | FinishAsked | Tick
 )  # fmt: skip
 
 # ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,7 +154,8 @@ class Turn:
     quiet_since: float | None = None  # nobody speaks since then
     reprompts: int = 0
     turns: int = 0
-    leaving: str | None = None
+    dry: bool = False  # what came of `playing` so far is played, and its rest is owed
+    leaving: End | None = None  # how the step ends once the voice has finished speaking
     leaving_since: float = 0.0
     ended: bool = False
     _tools: dict[str, float | None] = field(default_factory=dict)  # id -> when its filler is due
@@ -163,20 +164,26 @@ class Turn:
         self.quiet_since = self.started
 
     def deadline(self) -> float | None:
-        """When a `Tick` is due next; None: nothing is awaited."""
+        """When a `Tick` is due next; None while only an utterance or a tool, which end by themselves, is awaited."""
         options = self.options
-        due = [filler for filler in self._tools.values() if filler is not None]
+        due: list[float] = []
         if options.max_duration is not None:
             due.append(self.started + options.max_duration)
         if self.leaving is not None:
             due.append(self.leaving_since + options.farewell)
-        elif self.owed_since is not None:
-            due.append(self.owed_since + options.answer_within)
         elif self.caller_speaks_since is not None:
             due.append(self.caller_speaks_since + options.longest_speech)
-        elif options.silence is not None and self.quiet_since is not None:
-            due.append(self.quiet_since + options.silence)
+        elif not self._heard_now():
+            due += [filler for filler in self._tools.values() if filler is not None]
+            if self.owed_since is not None:
+                due.append(self.owed_since + options.answer_within)
+            elif options.silence is not None and self.quiet_since is not None:
+                due.append(self.quiet_since + options.silence)
         return min(due, default=None)
+
+    def _heard_now(self) -> bool:
+        """Whether the caller hears the voice."""
+        return self.playing is not None and not self.dry
 
     def handle(self, event: TurnEvent, now: float) -> list[Action]:
         """Take in an event at ``now``; what to do about it. After an `End` nothing happens any more."""
@@ -196,56 +203,63 @@ class Turn:
                 return self._caller_speaks(now)
             case CallerPauses():
                 self.caller_speaks_since = None
-                self.owed_since = now
-            case VoiceSpeaks(item):
-                self.playing, self.owed_since, self.caller_speaks_since = item, None, None
-            case RanDry():
-                if self.playing is not None and self.owed_since is None:
+                if self.playing is None:
                     self.owed_since = now
+            case VoiceSpeaks(item):
+                self.playing, self.dry, self.owed_since, self.caller_speaks_since = item, False, None, None
+            case RanDry():
+                if self.playing is not None and not self.dry:
+                    self.dry, self.owed_since = True, now
             case VoiceCut():
-                was_playing, self.playing, self.owed_since = self.playing, None, None
-                return [Hush()] if was_playing is not None else []
+                was_playing, self.playing, self.dry, self.owed_since = self.playing, None, False, None
+                return [*([Hush()] if was_playing is not None else []), *self._leave()]
             case VoiceEnded(spoke):
-                return self._voice_ended(spoke)
+                return self._voice_ended(spoke, now)
             case PlayedOut(item):
                 if self.playing == item:
-                    self.playing = self.owed_since = None
-                    if self.leaving is not None:
-                        return [End("exit", self.leaving)]
+                    owes_more = self.owed_since is not None and not self.dry  # asked for something else meanwhile
+                    self.playing, self.dry, self.owed_since = None, False, now if owes_more else None
+                    return self._leave()
             case ToolOpened(id, filler_after):
                 self._tools[id] = None if filler_after is None else now + filler_after
                 self.owed_since = None
             case ToolClosed(id, owed):
                 self._tools.pop(id, None)
-                if owed and not self._tools and self.playing is None:
+                if owed and not self._tools:
                     self.owed_since = now
             case FinishAsked(exit):
-                if self.playing is None:
-                    return [End("exit", exit)]
-                self.leaving, self.leaving_since = exit, now
+                return self._finish(End("exit", exit), now)
             case Tick():
                 return self._tick(now)
         return []
 
+    def _finish(self, end: End, now: float) -> list[Action]:
+        """Leave now, or when what is being said was heard."""
+        if self.leaving is None:
+            self.leaving, self.leaving_since = end, now
+        return self._leave() if self.playing is None else []
+
+    def _leave(self) -> list[Action]:
+        return [] if self.leaving is None else [self.leaving]
+
     def _caller_speaks(self, now: float) -> list[Action]:
-        was_speaking = self.playing is not None or self.owed_since is not None
         if self.playing is not None and not self.options.allow_interruptions:
             return []
-        self.caller_speaks_since, self.reprompts = now, 0
-        self.playing = self.owed_since = None
-        actions: list[Action] = [Hush()] if was_speaking else []
-        if self.leaving is not None:
-            actions.append(End("exit", self.leaving))
-        return actions
+        was_speaking = self.playing is not None or self.owed_since is not None
+        if self.caller_speaks_since is None:
+            self.caller_speaks_since = now
+        self.reprompts = 0
+        self.playing, self.dry, self.owed_since = None, False, None
+        return [*([Hush()] if was_speaking else []), *self._leave()]
 
-    def _voice_ended(self, spoke: bool) -> list[Action]:
+    def _voice_ended(self, spoke: bool, now: float) -> list[Action]:
         if not spoke:
-            if self.caller_speaks_since is None:
+            if self.caller_speaks_since is None and self.playing is None:
                 self.owed_since = None  # an empty turn: the silence timer takes over
             return []
         self.turns += 1
         if self.options.max_turns is not None and self.turns >= self.options.max_turns:
-            return [End("max_turns")]
+            return self._finish(End("max_turns"), now)
         return []
 
     def _tick(self, now: float) -> list[Action]:
@@ -253,19 +267,22 @@ class Turn:
         if options.max_duration is not None and now >= self.started + options.max_duration:
             return [End("max_duration")]
         if self.leaving is not None:
-            return [Hush(), End("exit", self.leaving)] if now >= self.leaving_since + options.farewell else []
+            return [Hush(), self.leaving] if now >= self.leaving_since + options.farewell else []
+        if self.caller_speaks_since is not None:
+            if now >= self.caller_speaks_since + options.longest_speech:
+                self.caller_speaks_since = None
+                self.owed_since = None if self.owed_since is None else now
+            return []
+        if self._heard_now():
+            return []
         if self.owed_since is not None and now >= self.owed_since + options.answer_within:
             return [End("stalled")]
-        if self.caller_speaks_since is not None and now >= self.caller_speaks_since + options.longest_speech:
-            self.caller_speaks_since = None
-            return []
         for tool, due in self._tools.items():
             if due is not None and now >= due:
                 self._tools[tool] = None
                 return [Fill(tool)]
         if options.silence is not None and self.quiet_since is not None and now >= self.quiet_since + options.silence:
             self.reprompts += 1
-            self.quiet_since = now
             if self.reprompts > options.reprompts:
                 return [End("silence")]
             self.owed_since = now

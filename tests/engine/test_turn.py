@@ -1,0 +1,374 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from engine.turn import (
+    Action,
+    CallerPauses,
+    CallerSpeaks,
+    End,
+    Fill,
+    FinishAsked,
+    Hush,
+    PlayedOut,
+    RanDry,
+    Reprompt,
+    Tick,
+    ToolClosed,
+    ToolOpened,
+    Turn,
+    TurnEvent,
+    TurnOptions,
+    VoiceAsked,
+    VoiceCut,
+    VoiceEnded,
+    VoiceSpeaks,
+)
+
+OPTIONS = TurnOptions(silence=8, reprompts=2, answer_within=6, farewell=4, longest_speech=60)
+
+
+def turn(*events: TurnEvent, **options: object) -> Turn:
+    """A conversation in which these events happened, one second after the other, from second 1."""
+    made = Turn(replace(OPTIONS, **options), 0.0)  # type: ignore[arg-type]
+    for second, event in enumerate(events, 1):
+        assert not [action for action in made.handle(event, float(second)) if isinstance(action, End)]
+    return made
+
+
+def ticks(made: Turn, until: float = 1000.0) -> list[tuple[float, Action]]:
+    """What happens when nothing happens any more."""
+    found: list[tuple[float, Action]] = []
+    now = 0.0
+    while (due := made.deadline()) is not None and due <= until and not made.ended:
+        assert due >= now or not found, "time goes backwards"
+        now = max(now, due)
+        found += [(now, action) for action in made.handle(Tick(), now)]
+    return found
+
+
+# ── Silence ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_silence_reprompts_and_then_gives_up() -> None:
+    made = turn()
+    assert made.deadline() == 8
+    for count in (1, 2):
+        now = made.deadline()
+        assert now is not None
+        assert made.handle(Tick(), now) == [Reprompt(count)]
+        made.handle(VoiceSpeaks(f"r{count}"), now + 1)
+        assert made.deadline() is None
+        made.handle(PlayedOut(f"r{count}"), now + 2)
+        assert made.deadline() == now + 2 + 8
+    assert made.handle(Tick(), 28.0) == [End("silence")]
+    assert made.handle(CallerSpeaks(), 29.0) == []
+
+
+def test_a_word_of_the_caller_starts_the_count_again() -> None:
+    made = turn()
+    made.handle(Tick(), 8)
+    made.handle(CallerSpeaks(), 9)
+    made.handle(CallerPauses(), 10)
+    made.handle(VoiceSpeaks("a"), 11)
+    made.handle(PlayedOut("a"), 12)
+    assert made.handle(Tick(), 20) == [Reprompt(1)]
+
+
+def test_the_silence_timer_runs_from_the_end_of_what_is_heard() -> None:
+    made = turn(VoiceAsked(), VoiceSpeaks("a"), VoiceEnded())
+    assert made.deadline() is None  # a long utterance plays as long as it takes
+    made.handle(PlayedOut("a"), 100)
+    assert made.deadline() == 108
+
+
+def test_a_reprompt_that_is_never_spoken_is_a_stall() -> None:
+    assert ticks(turn()) == [(8, Reprompt(1)), (14, End("stalled"))]
+
+
+def test_no_silence_limit_no_deadline() -> None:
+    assert turn(silence=None).deadline() is None
+
+
+def test_an_empty_answer_leaves_it_to_the_silence_timer() -> None:
+    made = turn(CallerSpeaks(), CallerPauses(), VoiceEnded(spoke=False))
+    assert made.deadline() == 3 + 8
+
+
+# ── What the voice owes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (VoiceAsked(),),
+        (CallerSpeaks(), CallerPauses()),
+        (ToolOpened("t"), ToolClosed("t")),
+        (VoiceSpeaks("a"), RanDry()),
+    ],
+)
+def test_a_voice_that_owes_speech_and_gives_none_has_failed(events: tuple[TurnEvent, ...]) -> None:
+    made = turn(*events)
+    assert ticks(made) == [(len(events) + 6, End("stalled"))]
+
+
+def test_speech_after_running_dry_goes_on() -> None:
+    made = turn(VoiceSpeaks("a"), RanDry(), RanDry(), VoiceSpeaks("a"))
+    assert made.deadline() is None
+    made.handle(PlayedOut("a"), 9)
+    assert made.deadline() == 17
+
+
+def test_something_asked_for_during_an_utterance_is_owed_from_its_end() -> None:
+    made = turn(VoiceSpeaks("long"), VoiceAsked())
+    assert made.deadline() is None
+    made.handle(PlayedOut("long"), 60)
+    assert ticks(made) == [(66, End("stalled"))]
+
+
+def test_a_tool_result_given_while_the_caller_speaks_is_not_owed_before_they_stop() -> None:
+    made = turn(ToolOpened("t"), CallerSpeaks(), ToolClosed("t"))
+    assert made.deadline() == 2 + 60
+    made.handle(CallerPauses(), 30)
+    assert made.deadline() == 36
+
+
+def test_only_the_last_of_several_tools_leaves_an_answer_owed() -> None:
+    made = turn(ToolOpened("a"), ToolOpened("b"), ToolClosed("a"))
+    assert made.deadline() is None
+    made.handle(ToolClosed("b"), 9)
+    assert made.deadline() == 15
+
+
+def test_a_cancelled_tool_leaves_silence() -> None:
+    assert turn(ToolOpened("a"), ToolClosed("a", owed=False)).deadline() == 10
+
+
+# ── The caller speaks ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_barge_in_silences_the_line_at_once_and_only_once() -> None:
+    made = turn(VoiceSpeaks("a"))
+    assert made.handle(CallerSpeaks(), 2) == [Hush()]
+    assert made.handle(CallerSpeaks(), 3) == []
+    made.handle(PlayedOut("a"), 3)
+    assert made.handle(CallerPauses(), 4) == []
+    assert made.deadline() == 10
+
+
+def test_a_caller_who_speaks_before_the_answer_comes_takes_it_back() -> None:
+    made = turn(CallerSpeaks(), CallerPauses())
+    assert made.handle(CallerSpeaks(), 3) == [Hush()]
+
+
+def test_speaking_into_silence_silences_nothing() -> None:
+    assert turn().handle(CallerSpeaks(), 1) == []
+
+
+def test_no_interruptions_where_the_flow_allows_none() -> None:
+    made = turn(VoiceSpeaks("a"), allow_interruptions=False)
+    assert made.handle(CallerSpeaks(), 2) == []
+    assert made.handle(CallerPauses(), 3) == []
+    assert made.deadline() is None  # the utterance is heard to its end, however long it is
+    made.handle(PlayedOut("a"), 60)
+    assert made.deadline() == 68
+    assert made.handle(CallerSpeaks(), 61) == []
+    assert made.caller_speaks_since == 61
+
+
+def test_speech_without_an_end_is_noise() -> None:
+    made = turn(CallerSpeaks())
+    made.handle(CallerSpeaks(), 30)  # said again: still the same speech
+    assert made.deadline() == 61
+    assert made.handle(Tick(), 61) == []
+    assert made.deadline() == 69
+    assert made.handle(Tick(), 69) == [Reprompt(1)]
+
+
+def test_a_voice_that_stops_itself_is_not_a_caller_who_speaks() -> None:
+    made = turn(VoiceSpeaks("a"))
+    assert made.handle(VoiceCut(), 2) == [Hush()]
+    assert made.caller_speaks_since is None
+    assert made.deadline() == 10
+    assert made.handle(VoiceCut(), 3) == []
+
+
+# ── Tools and fillers ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_tool_that_takes_long_is_filled_once() -> None:
+    made = turn(ToolOpened("menu", 0.8))
+    assert made.handle(Tick(), 1.8) == [Fill("menu")]
+    made.handle(VoiceAsked(), 1.8)
+    made.handle(VoiceSpeaks("filler"), 2)
+    made.handle(PlayedOut("filler"), 3)
+    assert made.deadline() is None
+    made.handle(ToolClosed("menu"), 5)
+    assert made.deadline() == 11
+
+
+def test_a_filler_waits_for_whoever_speaks() -> None:
+    made = turn(VoiceSpeaks("a"), ToolOpened("menu", 0.8))
+    assert made.deadline() is None
+    assert made.handle(Tick(), 3) == []
+    made.handle(PlayedOut("a"), 5)
+    assert made.handle(Tick(), 5) == [Fill("menu")]
+    made = turn(ToolOpened("menu", 0.8), CallerSpeaks())
+    assert made.handle(Tick(), 3) == []
+    made.handle(CallerPauses(), 4)
+    assert made.handle(Tick(), 4) == [Fill("menu")]
+
+
+def test_no_filler_for_a_tool_that_was_quick() -> None:
+    made = turn(ToolOpened("menu", 5.0), ToolClosed("menu"))
+    assert ticks(made) == [(8, End("stalled"))]
+
+
+def test_silence_is_not_counted_while_a_tool_runs() -> None:
+    assert turn(ToolOpened("slow")).deadline() is None
+
+
+# ── The end ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_finish_in_silence_ends_at_once() -> None:
+    assert turn().handle(FinishAsked("ordered"), 1) == [End("exit", "ordered")]
+
+
+def test_finish_lets_the_running_utterance_play_out() -> None:
+    made = turn(VoiceSpeaks("bye"), FinishAsked("ordered"), VoiceEnded())
+    assert made.handle(PlayedOut("bye"), 5) == [End("exit", "ordered")]
+    assert made.ended
+
+
+def test_a_farewell_has_its_bound_and_no_second_finish_moves_it() -> None:
+    made = turn(VoiceSpeaks("blah"), FinishAsked("ordered"), ToolOpened("t", 0.1), FinishAsked("person"))
+    assert ticks(made) == [(6, Hush()), (6, End("exit", "ordered"))]
+
+
+def test_a_caller_may_interrupt_the_farewell() -> None:
+    made = turn(VoiceSpeaks("bye"), FinishAsked("ordered"))
+    assert made.handle(CallerSpeaks(), 3) == [Hush(), End("exit", "ordered")]
+
+
+def test_a_farewell_that_the_voice_cuts_is_over() -> None:
+    made = turn(VoiceSpeaks("bye"), FinishAsked("ordered"))
+    assert made.handle(VoiceCut(), 3) == [Hush(), End("exit", "ordered")]
+
+
+def test_the_last_turn_is_heard_before_the_step_ends() -> None:
+    made = turn(VoiceSpeaks("a"), VoiceEnded(), VoiceSpeaks("b"), max_turns=2)
+    assert made.handle(VoiceEnded(), 4) == []
+    assert made.handle(PlayedOut("b"), 6) == [End("max_turns")]
+
+
+def test_the_longest_duration_ends_it_whatever_happens() -> None:
+    made = turn(VoiceSpeaks("a"), max_duration=30)
+    assert made.deadline() == 30
+    assert made.handle(Tick(), 29.9) == []
+    assert made.handle(Tick(), 30) == [End("max_duration")]
+    assert made.handle(CallerSpeaks(), 31) == []
+
+
+# ── Whatever happens ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+ITEMS = st.sampled_from(["a", "b"])
+
+
+class AnyConversation(RuleBasedStateMachine):
+    """Any events in any order: nobody waits in silence without a deadline, and ticking always leads somewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.turn = Turn(replace(OPTIONS, allow_interruptions=True), 0.0)
+        self.tools: set[str] = set()
+        self.ends = 0
+
+    def take(self, event: TurnEvent) -> list[Action]:
+        before = self.turn.ended
+        actions = self.turn.handle(event, self.now)
+        assert not (before and actions), "it acted after its end"
+        ends = [action for action in actions if isinstance(action, End)]
+        assert actions[-1:] == ends or not ends, "something follows the end"
+        self.ends += len(ends)
+        assert self.ends <= 1
+        assert self.turn.ended == (self.ends == 1)
+        return actions
+
+    @rule(event=st.sampled_from([VoiceAsked(), CallerSpeaks(), CallerPauses(), RanDry(), VoiceCut(), Tick()]))
+    def happens(self, event: TurnEvent) -> None:
+        self.take(event)
+
+    @rule(item=ITEMS)
+    def voice_speaks(self, item: str) -> None:
+        self.take(VoiceSpeaks(item))
+
+    @rule(item=ITEMS)
+    def played_out(self, item: str) -> None:
+        self.take(PlayedOut(item))
+
+    @rule(spoke=st.booleans())
+    def voice_ended(self, spoke: bool) -> None:
+        self.take(VoiceEnded(spoke))
+
+    @rule(name=st.sampled_from(["x", "y"]), after=st.none() | st.floats(0.1, 3))
+    def tool_opens(self, name: str, after: float | None) -> None:
+        self.tools.add(name)
+        self.take(ToolOpened(name, after))
+
+    @rule(name=st.sampled_from(["x", "y"]), owed=st.booleans())
+    def tool_closes(self, name: str, owed: bool) -> None:
+        self.tools.discard(name)
+        self.take(ToolClosed(name, owed))
+
+    @rule()
+    @precondition(lambda self: self.turn.playing is not None)
+    def finish(self) -> None:
+        self.take(FinishAsked("x"))
+
+    @rule(seconds=st.floats(0.01, 5))
+    def time_passes(self, seconds: float) -> None:
+        """As the engine lets it pass: ticking at every deadline on the way."""
+        until = self.now + seconds
+        for _ in range(50):
+            due = self.turn.deadline()
+            if due is None or due > until or self.turn.ended:
+                break
+            self.now = max(self.now, due)
+            self.take(Tick())
+        else:
+            raise AssertionError(f"ticking leads nowhere: {self.turn}")
+        self.now = until
+
+    @invariant()
+    def nobody_waits_in_silence_without_a_deadline(self) -> None:
+        made = self.turn
+        hears_the_voice = made.playing is not None and not made.dry
+        if not made.ended and not hears_the_voice and not self.tools:
+            assert made.deadline() is not None, made
+
+    @invariant()
+    def a_deadline_is_near(self) -> None:
+        due = self.turn.deadline()
+        assert due is None or due <= self.now + 60, "no deadline is farther away than the longest limit"
+
+    def teardown(self) -> None:
+        """Left alone, with tools that end and audio that plays, every conversation comes to its end."""
+        for _ in range(30):
+            for name in sorted(self.tools):
+                self.take(ToolClosed(name))
+            self.tools.clear()
+            if self.turn.playing is not None:
+                self.take(PlayedOut(self.turn.playing))
+            self.time_passes(70)
+        assert self.turn.ended
+
+
+AnyConversation.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestAnyConversation = AnyConversation.TestCase
