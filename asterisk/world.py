@@ -65,8 +65,11 @@ class Caller:
                     self._quiet.set()
                 case "PlaybackFinished":
                     self._played.setdefault(getattr(event, "playback").id, asyncio.Event()).set()  # noqa: B009
-                case "ChannelDestroyed":
+                case "ChannelHangupRequest":
                     self.cause = getattr(event, "cause", None)
+                case "StasisEnd" | "ChannelDestroyed":
+                    # The first for a call that was answered (nothing follows it), the second for one that was not.
+                    self.cause = self.cause or getattr(event, "cause", None)
                     self.over.set()
 
     async def answered(self, within: float = 30.0) -> None:
@@ -188,7 +191,7 @@ class World:
 
     async def speech(self, text: str, voice: str = "slt") -> Path:
         """A sentence as a sound file that Asterisk can play."""
-        file = self.instance.sounds / f"said-{uuid.uuid5(uuid.NAMESPACE_OID, voice + text).hex}.wav"
+        file = self.instance.sounds / f"said-{uuid.uuid5(uuid.NAMESPACE_OID, voice + text).hex}.wav16"
         if not file.exists():
             process = await asyncio.create_subprocess_exec(
                 *self.instance.installation.flite("-voice", voice, "-t", text, "-o", str(file)),

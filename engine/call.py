@@ -17,7 +17,7 @@ from engine.run import Walker
 from engine.safety import rescue
 from engine.services import Services
 from flows.flow import Flow
-from flows.language import Library
+from flows.library import Library
 
 log = structlog.get_logger()
 
@@ -27,8 +27,11 @@ MEDIA_WITHIN = 5.0  # seconds for the media leg to come up
 class Call:
     """One call on a line, under a flow. `run` does everything and leaves nothing behind."""
 
-    def __init__(self, line: Line, flow: Flow, library: Library, services: Services) -> None:
+    def __init__(
+        self, line: Line, flow: Flow, library: Library, services: Services, *, fallback: str | None = None
+    ) -> None:
         self.line = line
+        self.fallback = fallback or services.safety_destination  # who is rung when the flow fails
         self.library = library
         self.services = services
         self.with_person = False  # a person is connected: the AI's time limits no longer count

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.audio import BYTES_PER_MS, SILENCE
 from engine.beside import beside
 from engine.outcome import Outcome
 from engine.playout import Playout
@@ -38,8 +39,8 @@ from engine.turn import (
     Turn,
     TurnEvent,
     TurnOptions,
-    VoiceCut,
     VoiceAsked,
+    VoiceCut,
     VoiceEnded,
     VoiceSpeaks,
 )  # fmt: skip
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
+EAR_EVERY = 0.2  # seconds between two looks at the caller's audio
 DEAF_AFTER = 3.0  # seconds in which a provider takes no audio: it is gone
 
 
@@ -225,11 +227,23 @@ class Conversation:
             self._post(RanDry())
 
     async def _watch_ear(self) -> None:
-        """A provider that takes no audio blocks the ear, and with it everything that the leg reports: notice that."""
-        stuck = 0.0
+        """Keep the voice's ear in time.
+
+        A telephone may send nothing while its user is silent (mute, hold, comfort noise); a voice that counts time by
+        audio would then wait for ever for the end of a sentence, so it gets silence. And a provider that takes no
+        audio blocks the ear, and with it everything that the leg reports.
+        """
+        silence = SILENCE[self._playout.law] * int(EAR_EVERY * 1000 * BYTES_PER_MS)
+        heard, stuck = self._playout.heard, 0.0
         while stuck < DEAF_AFTER:
-            await asyncio.sleep(1.0)
-            stuck = stuck + 1.0 if self._playout.listening else 0.0
+            await asyncio.sleep(EAR_EVERY)
+            if self._playout.listening:
+                stuck += EAR_EVERY
+                continue
+            stuck = 0.0
+            if heard == self._playout.heard:
+                await self._voice.send_audio(silence)
+            heard = self._playout.heard
         self._post(Broken(f"it took no audio for {DEAF_AFTER:.0f} s"))
 
     # ── Control: turn-taking ──────────────────────────────────────────────────────────────────────────────────────────

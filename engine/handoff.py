@@ -19,7 +19,8 @@ import structlog
 from engine.beside import beside, first_of
 from engine.comfort import Comfort, keep_company
 from engine.line import DialOptions, Leg, LineError
-from engine.record import Attempt, Leg as LegRecord
+from engine.record import Attempt
+from engine.record import Leg as LegRecord
 
 if TYPE_CHECKING:
     from engine.call import Call

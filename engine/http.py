@@ -12,24 +12,17 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from flows.resources import Endpoint
+
 MAX_BODY = 256 * 1024
 TRANSIENT = frozenset({502, 503, 504})
 TRIES = 3
-
-
-class Endpoint(Protocol):
-    """An endpoint of `resources.yaml` (see `flows.resources`)."""
-
-    name: str
-    base_url: str
-    headers: Mapping[str, Any]  # a value is text, or {secret: NAME}
-    timeout: float
 
 
 @dataclass(frozen=True, slots=True)

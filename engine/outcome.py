@@ -59,7 +59,9 @@ class Unhandled(Leave):
     """A step ended badly and the flow did not say what then."""
 
     def __init__(self, step: Step, outcome: Outcome) -> None:
-        super().__init__(f"{step.verb.name} at {step.where}: {outcome.name}{': ' if outcome.detail else ''}{outcome.detail}")
+        super().__init__(
+            f"{step.verb.name} at {step.where}: {outcome.name}{': ' if outcome.detail else ''}{outcome.detail}"
+        )
         self.step = step
         self.outcome = outcome
 

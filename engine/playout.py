@@ -23,6 +23,7 @@ class Playout:
     def __init__(self, media: Media) -> None:
         self.media = media
         self.listener: Listener | None = None
+        self.heard = 0  # pieces of caller audio so far
         self.listening = False  # inside the listener: true for long means that it does not take the audio any more
         self.on_drained: Callable[[], None] | None = None  # nothing is left to play
         self.closed = asyncio.Event()
@@ -41,6 +42,7 @@ class Playout:
         try:
             async for event in self.media.events():
                 if type(event) is bytes:
+                    self.heard += 1
                     listener = self.listener
                     if listener is not None:
                         self.listening = True

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal
 
-from engine.audio import decode
 from engine.beside import first_of
 from engine.outcome import StepError
 from engine.playout import Playout
-from providers.energy import SpeechDetector
-from providers.voice import VoiceError
+from providers.energy import EnergyDetector
+from providers.voice import ALAW, ULAW, VoiceError
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -51,10 +50,10 @@ async def _key_pressed(call: Call) -> None:
 async def _speech_heard(playout: Playout) -> None:
     """Until the caller speaks, by energy."""
     heard = asyncio.Event()
-    detector = SpeechDetector()
+    detector = EnergyDetector(ALAW if playout.law == "alaw" else ULAW)
 
     async def listen(audio: bytes) -> None:
-        if detector.feed(decode(audio, playout.law)):
+        if any(edge.speaking for edge in detector.feed(audio)):
             heard.set()
 
     before, playout.listener = playout.listener, listen

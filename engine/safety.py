@@ -22,7 +22,7 @@ TEMPORARY_FAILURE = 41  # Q.850
 
 async def rescue(call: Call) -> Stop:
     """Ring the safety destination; else give the call back to the dialplan; else apologise. How the call then ends."""
-    destination = call.services.safety_destination
+    destination = call.fallback
     if destination is not None:
         try:
             plan = Plan(rounds=[Round((destination,), timeout=60.0)], timeout=60.0)

@@ -85,6 +85,9 @@ class AsteriskSettings(Section):
         "auto", description="How audio travels; auto takes the best that this Asterisk has"
     )
     verify: bool = Field(True, description="Check the certificate of an https URL")
+    trunk: str | None = Field(None, description="The PJSIP endpoint for tel: targets; without one they are refused")
+    teams: str = Field("teams", min_length=1, description="The PJSIP endpoint that dials teams: targets")
+    law: Literal["ulaw", "alaw"] = Field("ulaw", description="G.711 law of the trunks: alaw in Europe")
 
 
 class HttpSettings(Section):
@@ -136,6 +139,8 @@ class Settings(BaseSettings):
     voices: dict[str, dict[str, Annotated[SecretStr, BeforeValidator(_text)]]] = Field(
         default_factory=dict, description="Settings of each AI voice, by its name: api_key, base_url, model, …"
     )
+    voice: str = Field("rehearsal", min_length=1, description="The voice of a converse that names no provider")
+    speech: str = Field("rehearsal", min_length=1, description="The voice that speaks say, menu and gather")
     http: HttpSettings = HttpSettings()
     max_calls: int = Field(100, ge=1, le=100_000, description="Live calls at most; more go to the dialplan's fallback")
     drain_timeout: Seconds = Field(300.0, description="How long a stopping engine lets live calls go on")

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import structlog
-from flows.library import Library
 
 from engine.call import Call
 from engine.health import Readiness
 from engine.line import Line
 from engine.record import CallRecord
 from engine.services import Services
-from flows.flow import Flow
+from flows.library import Library
+from flows.routes import Route
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ REFUSE_WITHIN = 5.0  # seconds to give a call back
 class Exchange(Protocol):
     """Where calls come from (see `asterisk.exchange`)."""
 
-    def lines(self) -> AsyncIterator[Line]:
+    def lines(self) -> AsyncIterator[Any]:
         """Every new call."""
 
 
@@ -47,11 +47,9 @@ class Switchboard:
         """Take calls until cancelled or the exchange ends; live calls are then cancelled, so drain first."""
         async with asyncio.TaskGroup() as group:
             async for line in exchange.lines():
-                reason, flow = self._decide(line)
-                if flow is None:
-                    group.create_task(self._refuse(line, reason), name=f"refuse {line.facts.id}")
-                else:
-                    group.create_task(self._take(line, flow), name=f"call {line.facts.id}")
+                decision = self._decide(line)
+                work = self._refuse(line, decision) if isinstance(decision, str) else self._take(line, decision)
+                group.create_task(work, name=f"call {line.facts.id}")
 
     async def drain(self, timeout: float) -> int:
         """Take no new call and wait for the live ones; how many were still live when the time was over."""
@@ -64,18 +62,18 @@ class Switchboard:
             log.warning("calls are still live at the end of the drain", calls=len(self.calls))
         return len(self.calls)
 
-    def _decide(self, line: Line) -> tuple[str, Flow | None]:
-        """The flow of a call, or why it is not taken."""
+    def _decide(self, line: Line) -> Route | str:
+        """The route of a call, or why it is not taken."""
         if self._readiness.draining:
-            return "draining", None
+            return "draining"
         if len(self.calls) >= self._readiness.capacity:
-            return "capacity", None
-        route = self.library.route(_facts(line), self._services.clock.now())
-        flow = self.library.flows.get(route.flow) if route is not None else None
-        return ("" if flow is not None else "no_route"), flow
+            return "capacity"
+        return self.library.route(_facts(line), self._services.clock.now()) or "no_route"
 
-    async def _take(self, line: Line, flow: Flow) -> None:
-        call = Call(line, flow, self.library, self._services)
+    async def _take(self, line: Line, route: Route) -> None:
+        library = self.library
+        flow = library.flows[route.flow]
+        call = Call(line, flow, library, self._services, fallback=route.fallback)
         self.calls[line.facts.id] = call
         self._count()
         clock = asyncio.get_running_loop().time

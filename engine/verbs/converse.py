@@ -16,8 +16,9 @@ from engine.toolbox import FINISH, Collect, Exit, Toolbox
 from engine.turn import TurnOptions
 from engine.verb import Verb, unknown
 from engine.verbs.tools import ToolFields, flow_tool
-from flows.fields import Duration, JsonSchema, SchemaFile, Text, TextFile, Value
+from flows.fields import Duration, JsonSchema, SchemaFile, Text, TextFile
 from flows.flow import Step
+from flows.json_schema import plain
 from flows.problems import Problem
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
@@ -87,7 +88,9 @@ class ConverseFields(Fields):
     min_delay: Duration | None = Field(None, description="How long the caller must pause before the voice answers.")
     answer_within: Duration = Field(8.0, description="A voice that owes an answer for so long has failed.")
     connect_within: Duration = Field(5.0, description="A provider that cannot be reached for so long has failed.")
-    options: dict[str, Value] = Field(default_factory=dict, description="Settings of one provider, by its name.")
+    options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="What only one provider understands, by its name; taken as it is written."
+    )
 
     @model_validator(mode="after")
     def whole(self) -> Self:
@@ -174,7 +177,6 @@ class Converse(Verb):
         fields: ConverseFields, name: str, context: Mapping[str, Any], toolbox: Toolbox, call: Call
     ) -> Session:
         told = fields.prompt or (fields.prompt_file.text if fields.prompt_file is not None else None)
-        options = fields.options[name].evaluate(context) if name in fields.options else {}
         said = () if fields.context == "reset" else call.record.transcript
         return Session(
             instructions="" if told is None else told.render(context),
@@ -182,7 +184,7 @@ class Converse(Verb):
             format=ALAW if call.services.law == "alaw" else ULAW,
             turns=Turns(min_delay=fields.min_delay, interruptible=fields.interruptible),
             history=tuple(Utterance(entry.role, entry.text) for entry in said if entry.role != "system"),
-            options=options,
+            options=plain(fields.options.get(name, {})),
         )  # fmt: skip
 
     @staticmethod

@@ -1,0 +1,191 @@
+"""The engine as a process: settings in, calls taken, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from asterisk.debian import cache_folder
+from asterisk.exchange import Exchange, ExchangeError, ExchangeSettings
+from asterisk.installation import locate
+from asterisk.targets import Targets
+from engine.beside import beside, first_of
+from engine.errors import UserError
+from engine.health import Readiness, serve_health
+from engine.http import Http
+from engine.metrics import metrics
+from engine.records.store import Records
+from engine.services import Clock, Keeper, Services
+from engine.settings import Settings
+from engine.speech import Speech
+from engine.switchboard import Switchboard
+from engine.verbs import installed
+from engine.voices import Voices
+from flows.language import Language
+from flows.library import Library
+from providers.voice import VoiceError
+
+log = structlog.get_logger()
+
+CONNECT_FOR = 30.0  # seconds in which a starting engine waits for its Asterisk
+WATCH_EVERY = 0.5  # seconds
+
+
+class StartError(UserError):
+    """The engine cannot start; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running engine."""
+
+    switchboard: Switchboard
+    exchange: Exchange
+    readiness: Readiness
+    services: Services
+    url: str  # of its own HTTP server
+
+
+def load_library(paths: tuple[Path, ...]) -> Library:
+    """The flows of these files and folders. Raises `StartError` with every problem in them."""
+    loaded = Language(installed()).load(paths)
+    for problem in loaded.problems:
+        if problem.severity == "warning":
+            log.warning(str(problem))
+    if loaded.library is None:
+        errors = [str(problem) for problem in loaded.problems if problem.severity == "error"]
+        raise StartError("the flows cannot be used:\n  " + "\n  ".join(errors))
+    if not loaded.library.flows:
+        places = ", ".join(map(str, paths))
+        raise StartError(
+            f"there is no flow in {places}: set flows (HOOKFLASH_FLOWS) to files or folders with *.flow.yaml"
+        )
+    return loaded.library
+
+
+def open_voices(settings: Settings, library: Library) -> Voices:
+    """Every voice that the flows name, imported and made now, so that no call waits for it. Raises `StartError`."""
+    given = settings.voice_settings()
+    given.setdefault("rehearsal", {})
+    given["rehearsal"].setdefault("cache", str(Path("var/prompts").absolute()))
+    if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
+        given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
+    voices = Voices(given)
+    named = {getattr(step.fields, "provider", None) for flow in library.flows.values() for step in flow.walk()}
+    for name in sorted(str(name) for name in {*named, settings.voice} if name):
+        try:
+            voices.get(name)
+        except VoiceError as error:
+            raise StartError(str(error)) from error
+    try:
+        voices.get(settings.speech)
+    except VoiceError as error:
+        log.warning("prompts cannot be spoken", voice=settings.speech, error=str(error))
+    return voices
+
+
+@asynccontextmanager
+async def running(settings: Settings, records: Keeper | None = None) -> AsyncIterator[Engine]:
+    """An engine that takes calls while the block runs. At its end live calls are cancelled: drain first.
+
+    Raises `UserError` (settings, flows, Asterisk, port, database) with what to change.
+    """
+    library = load_library(settings.flows)
+    readiness = Readiness(capacity=settings.max_calls, flows_loaded=True)
+    async with AsyncExitStack() as stack:
+        voices, http = open_voices(settings, library), Http()
+        stack.push_async_callback(voices.close)
+        stack.push_async_callback(http.close)
+        if records is None:
+            records = await stack.enter_async_context(
+                Records.open(
+                    settings.database.url.get_secret_value(),
+                    engine=settings.name,
+                    transcripts=settings.record.transcripts,
+                )
+            )
+        services = Services(
+            voices=voices, speech=Speech(voices, settings.speech), http=http, records=records, metrics=metrics,
+            clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
+            safety_destination=settings.safety_destination, caller_id=settings.caller_id,
+        )  # fmt: skip
+        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics))
+        exchange = await stack.enter_async_context(_exchange(settings))
+        switchboard = Switchboard(library, services, readiness)
+        await stack.enter_async_context(
+            beside(switchboard.run(exchange), _watch(exchange, readiness), metrics.watch_loop())
+        )
+        log.info(
+            "ready", asterisk=settings.asterisk.url, app=exchange.app, media=exchange.media, flows=len(library.flows),
+            http=url,
+        )  # fmt: skip
+        yield Engine(switchboard, exchange, readiness, services, url)
+
+
+@asynccontextmanager
+async def _exchange(settings: Settings) -> AsyncIterator[Exchange]:
+    told = settings.asterisk
+    try:
+        async with Exchange.open(
+            ExchangeSettings(
+                url=told.url,
+                user=told.user,
+                password=told.password.get_secret_value(),
+                app=told.app,
+                media=told.media,
+                format=told.law,
+                targets=Targets(trunk=told.trunk, teams=told.teams),
+                start_timeout=CONNECT_FOR,
+            )  # fmt: skip
+        ) as exchange:
+            yield exchange
+    except ExchangeError as error:
+        raise StartError(str(error)) from error
+
+
+async def _watch(exchange: Exchange, readiness: Readiness) -> None:
+    """Keep readiness in step with the connection to Asterisk."""
+    readiness.ari_connected = exchange.connected.is_set()
+    while True:
+        await asyncio.sleep(WATCH_EVERY)
+        connected = exchange.connected.is_set()
+        if connected and not readiness.ari_connected:
+            metrics.ari_reconnects.inc()
+        readiness.ari_connected = connected
+
+
+async def _serve(settings: Settings) -> int:
+    stop, now = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told_to_stop() -> None:
+        (now if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop)
+    async with running(settings) as engine:
+        await stop.wait()
+        await first_of(_drain(engine, settings.drain_timeout), _told(now))
+    return 0
+
+
+async def _drain(engine: Engine, timeout: float) -> None:
+    await engine.switchboard.drain(timeout)
+
+
+async def _told(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def serve(settings: Settings) -> int:
+    """Run the engine until SIGTERM or SIGINT; the exit status. Raises `UserError` when it cannot start."""
+    return uvloop.run(_serve(settings))
