@@ -64,7 +64,7 @@ class FlowReader:
         self.flow = Flow(
             name=name,
             version=self._version(),
-            revision="",
+            revision=self.revision(),
             file=str(self.file),
             vars=variables,
             input=inputs,

@@ -7,13 +7,164 @@ A step is keyed by its verb with ``if``/``then``, never ``oneOf``: an editor the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
+
+from flows.expressions import TYPES
+from flows.flow import HANDLER_EVENTS
+from flows.values import STEPS_TITLE
 from flows.verb import Verb
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+_STEPS = {"$ref": "#/$defs/steps"}
+_DURATION = {"type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+(\\.[0-9]+)?s)?([0-9]+ms)?$"}
+_NAME = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
+
+
+class _Generator(GenerateJsonSchema):
+    """Leaves out defaults that have no JSON form (texts and expressions), without a warning."""
+
+    ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {"non-serializable-default"}
+
 
 def flow_schema(verbs: Mapping[str, Verb]) -> dict[str, Any]:
     """The schema of a ``*.flow.yaml``."""
-    return {"$schema": DIALECT}
+    definitions: dict[str, Any] = {}
+    forms = {name: _fields(verb, definitions) for name, verb in sorted(verbs.items())}
+    variables = {"type": "object", "additionalProperties": _variable(), "propertyNames": _NAME}
+    properties = {
+        "flow": {"type": "string", "description": "The flow's name, such as bella/orders."},
+        "version": {"type": "integer", "minimum": 1},
+        "description": {"type": "string"},
+        "note": {"type": "string"},
+        "vars": {**variables, "description": "Variables, with their types."},
+        "input": {**variables, "description": "What a caller of this flow gives it."},
+        "defaults": _defaults(forms),
+        "handlers": {"type": "array", "items": _handler(), "description": "What happens on an event at any step."},
+        "steps": _STEPS,
+        "sections": {"type": "object", "additionalProperties": _STEPS, "propertyNames": _NAME},
+        "recover": {**_NAME, "description": "The section at which a call goes on after the engine was restarted."},
+    }
+    steps = {"type": "array", "items": {"$ref": "#/$defs/step"}, "description": "Steps, one after the other."}
+    return {
+        "$schema": DIALECT,
+        "title": "Hookflash flow",
+        "type": "object",
+        "properties": properties,
+        "required": ["flow", "steps"],
+        "additionalProperties": False,
+        "$defs": {**definitions, "steps": steps, "step": _step(verbs, forms)},
+    }
+
+
+def _step(verbs: Mapping[str, Verb], forms: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "id": {**_NAME, "description": "A name for `steps.<id>.outcome` and what the step saves."},
+        "when": {"type": ["string", "boolean"], "description": "A bare expression; the step runs when it is true."},
+        "outcomes": {"type": "object", "description": "Steps for each way to end."},
+        "save": {"type": "object", "additionalProperties": {"enum": list(TYPES)}, "description": "Names and types."},
+        "timeout": {**_DURATION, "description": "How long the step may take."},
+        "retry": {
+            "type": "object",
+            "properties": {"max": {"type": "integer", "minimum": 0}, "delay": _DURATION, "backoff": {"type": "number"}},
+            "required": ["max"],
+            "additionalProperties": False,
+            "description": "How often the step runs again when it ended badly.",
+        },
+        "catch": {**_STEPS, "description": "Steps for every bad end that is not handled."},
+        "note": {"type": "string", "description": "For people; the engine does not read it."},
+        "disabled": {"type": "boolean", "description": "Skip the step."},
+    }
+    return {
+        "type": "object",
+        "properties": {**{name: {"description": verb.summary} for name, verb in sorted(verbs.items())}, **common},
+        "additionalProperties": False,
+        "allOf": [
+            {"if": {"required": [name]}, "then": {"properties": _of_verb(verb, forms[name])}}
+            for name, verb in sorted(verbs.items())
+        ],
+    }
+
+
+def _of_verb(verb: Verb, form: dict[str, Any]) -> dict[str, Any]:
+    """What a step with this verb may hold: the verb's fields or its short form, and the names of its outcomes."""
+    value: dict[str, Any] = form
+    if verb.shorthand is not None:
+        short = form["properties"].get(verb.shorthand, {})
+        value = {"if": {"type": "object"}, "then": form, "else": short}
+    outcomes = {name: {**_STEPS, "description": f"When {verb.name} ends with {name}."} for name in _outcomes(verb)}
+    return {
+        verb.name: {"description": verb.summary, **value},
+        "outcomes": {"properties": outcomes, "additionalProperties": _STEPS},
+    }
+
+
+def _outcomes(verb: Verb) -> tuple[str, ...]:
+    """The outcomes that are known without the fields; some (a conversation's exits) only a flow can tell."""
+    try:
+        return verb.outcomes(verb.Fields.model_construct()).names
+    except AttributeError:  # they depend on a field that has no default
+        return ()
+
+
+def _fields(verb: Verb, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a verb's fields; models inside it go to the definitions under the verb's own prefix."""
+    template = f"#/$defs/{verb.name}.{{model}}"
+    form = verb.Fields.model_json_schema(by_alias=True, ref_template=template, schema_generator=_Generator)
+    for name, inner in form.pop("$defs", {}).items():
+        definitions[f"{verb.name}.{name}"] = _with_steps(inner)
+    form.setdefault("properties", {})
+    found: dict[str, Any] = _with_steps(form)
+    return found
+
+
+def _with_steps(schema: Any) -> Any:
+    """The schema with a reference wherever steps stand, and without the titles that pydantic makes of names."""
+    if isinstance(schema, list):
+        return [_with_steps(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("title") == STEPS_TITLE and schema.get("type") == "array":
+        return {**_STEPS, "description": schema.get("description", "Steps.")}
+    return {key: _with_steps(item) for key, item in schema.items() if key != "title" or not isinstance(item, str)}
+
+
+def _defaults(forms: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    optional = {name: {key: part for key, part in form.items() if key != "required"} for name, form in forms.items()}
+    return {
+        "type": "object",
+        "properties": {"max_call": {**_DURATION, "description": "How long a call may last."}, **optional},
+        "additionalProperties": False,
+        "description": "Fields that every step of a verb has unless it says otherwise.",
+    }
+
+
+def _variable() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "type": {"enum": list(TYPES)},
+            "default": {},
+            "sensitive": {"type": "boolean", "description": "Masked wherever it would be written down."},
+            "description": {"type": "string"},
+        },
+        "required": ["type"],
+        "additionalProperties": False,
+    }
+
+
+def _handler() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "event": {"enum": list(HANDLER_EVENTS)},
+            "digits": {"type": ["string", "integer"], "description": "The key, with dtmf."},
+            "goto": _NAME,
+            "steps": _STEPS,
+            "note": {"type": "string"},
+        },
+        "required": ["event"],
+        "additionalProperties": False,
+    }

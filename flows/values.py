@@ -20,6 +20,8 @@ _CEL_RESERVED = frozenset({
     "as", "break", "const", "continue", "else", "for", "function", "if", "import", "in", "let", "loop", "namespace",
     "package", "return", "var", "void", "while",
 })  # fmt: skip
+STEPS_TITLE = "Steps"
+"""Marks lists of steps in a verb's JSON Schema, where `flows.schema` puts a reference to the schema of steps."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -110,5 +112,5 @@ PromptName = Annotated[str, _names("prompt")]
 if TYPE_CHECKING:
     Steps = tuple[Step, ...]
 else:  # the data model of flows is built on these types, so it cannot be named here at run time
-    Steps = Annotated[tuple[Any, ...], ReadBy(_read_steps, {"$ref": "#/$defs/steps"})]
+    Steps = Annotated[tuple[Any, ...], ReadBy(_read_steps, {"type": "array", "title": STEPS_TITLE})]
 """A list of steps inside a verb's own fields."""
