@@ -1,0 +1,318 @@
+"""One emulated session: it hears by energy, takes turns, answers by the script and misbehaves as its faults say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from base64 import b64decode
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import WSMsgType, web
+
+from providers.energy import EnergyDetector
+from providers.voice import AudioFormat
+from tests.emulators.openai_realtime import items
+from tests.emulators.openai_realtime.model import Say, Turn
+from tests.emulators.openai_realtime.response import Response
+
+if TYPE_CHECKING:
+    from tests.emulators.openai_realtime.server import Emulator
+
+FORMATS = {
+    "audio/pcmu": AudioFormat("ulaw"), "audio/pcma": AudioFormat("alaw"), "audio/pcm": AudioFormat("pcm16", 24000),
+}  # fmt: skip
+
+
+class Conversation:
+    """What a test may look at: `client_events` (all but the audio), `audio` (heard so far), `session`, `responses`."""
+
+    def __init__(self, emulator: Emulator, socket: web.WebSocketResponse, request: web.Request) -> None:
+        self.emulator = emulator
+        self.faults = emulator.faults
+        self.socket = socket
+        self.request = request
+        self.session = items.session(request.query["model"], time.time() + self.faults.expires_in)
+        self.client_events: list[dict[str, Any]] = []
+        self.audio = bytearray()
+        self.responses: list[Response] = []
+        self.spoken_ms: dict[str, int] = {}  # assistant item -> milliseconds of audio
+        self.ended = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._outbox: asyncio.Queue[dict[str, Any] | str | bytes] = asyncio.Queue()
+        self._ears = EnergyDetector()
+        self._uncommitted_ms = 0
+        self._item = ""
+        self._ids = count(1)
+        self._configured = False
+        self._group = asyncio.TaskGroup()
+
+    # ── for tests ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def expect(self, kind: str, number: int = 0) -> dict[str, Any]:
+        """The client's event of this type (the first, the second, …), waiting for it at most five seconds."""
+
+        def found() -> list[dict[str, Any]]:
+            return [event for event in self.client_events if event["type"] == kind][number:]
+
+        try:
+            async with asyncio.timeout(5), self._changed:
+                await self._changed.wait_for(found)
+        except TimeoutError:
+            had = [event["type"] for event in self.client_events]
+            raise AssertionError(f"the client never sent {kind} (number {number}); it sent {had}") from None
+        return found()[0]
+
+    async def heard(self, size: int) -> bytes:
+        """The caller's audio when at least so many bytes of it have come."""
+        async with asyncio.timeout(5), self._changed:
+            await self._changed.wait_for(lambda: len(self.audio) >= size)
+        return bytes(self.audio)
+
+    @property
+    def active(self) -> Response | None:
+        return self.responses[-1] if self.responses and not self.responses[-1].finished else None
+
+    # ── the socket ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Until the client or a fault ends the session; no task is left."""
+        try:
+            async with self._group:
+                self._group.create_task(self._write())
+                await self._read()
+                raise _SocketClosedError
+        except* (_SocketClosedError, ConnectionError):
+            pass
+
+    async def _read(self) -> None:
+        if self.faults.no_session:
+            await asyncio.Event().wait()
+        self.send("session.created", session=self.session)
+        async for message in self.socket:
+            if message.type is not WSMsgType.TEXT:
+                continue
+            event = json.loads(message.data)
+            if self.emulator.oracle:
+                self.emulator.oracle.client(event)
+            if event["type"] != "input_audio_buffer.append":
+                self.client_events.append(event)
+            await self._handle(event)
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _write(self) -> None:
+        held: dict[str, Any] | str | bytes | None = None
+        while True:
+            frame = await self._outbox.get()
+            if self.faults.out_of_order and self._configured:
+                if held is None and not self._outbox.empty():
+                    held = frame
+                    continue
+                frames = [frame] if held is None else [frame, held]
+                held = None
+            else:
+                frames = [frame]
+            for each in frames:
+                if self.faults.delay_ms:
+                    await asyncio.sleep(self.faults.delay_ms / 1000)
+                await self._transmit(each)
+
+    async def _transmit(self, frame: dict[str, Any] | str | bytes) -> None:
+        with suppress(ConnectionError):
+            if isinstance(frame, bytes):
+                await self.socket.send_bytes(frame)
+                return
+            text = frame if isinstance(frame, str) else json.dumps(frame)
+            for _ in range(2 if self.faults.duplicate else 1):
+                await self.socket.send_str(text)
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """Send a server event, checked by the oracle."""
+        event = {"type": kind, "event_id": f"event_{next(self._ids)}", **fields}
+        if self.emulator.oracle:
+            self.emulator.oracle.server(json.loads(json.dumps(event)))
+        self._outbox.put_nowait(event)
+
+    def send_raw(self, frame: str | bytes) -> None:
+        """Send what no vendor would."""
+        self._outbox.put_nowait(frame)
+
+    def error(self, code: str, message: str, event_id: str | None = None, kind: str = "invalid_request_error") -> None:
+        error = {"type": kind, "code": code, "message": message, "param": None, "event_id": event_id}
+        self.send("error", error=error)
+
+    def new_id(self, prefix: str) -> str:
+        return f"{prefix}_{next(self._ids)}"
+
+    # ── what the client sends ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _handle(self, event: dict[str, Any]) -> None:
+        handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "input_audio_buffer.append": self._append,
+            "session.update": self._update,
+            "response.create": self._create,
+            "response.cancel": self._cancel,
+            "conversation.item.create": self._item_create,
+            "conversation.item.truncate": self._truncate,
+            "input_audio_buffer.commit": self._commit,
+            "input_audio_buffer.clear": self._clear,
+        }
+        handler = handlers.get(event["type"])
+        if handler is None:
+            self.error("invalid_value", f"Invalid value: '{event['type']}'.", event.get("event_id"))
+        else:
+            handler(event)
+        if self.faults.stop_reading and self._configured:
+            self.request.transport.pause_reading()  # type: ignore[union-attr]
+            await asyncio.Event().wait()
+
+    def _update(self, event: dict[str, Any]) -> None:
+        if self.faults.refuse_session:
+            code, message = self.faults.refuse_session
+            self.error(code, message, event.get("event_id"))
+            return
+        items.merge(self.session, event["session"])
+        if not self._configured:
+            hearing = self.session["audio"]["input"]
+            turns = hearing.get("turn_detection") or {}
+            self._ears = EnergyDetector(
+                FORMATS[hearing["format"]["type"]],
+                threshold=turns.get("threshold") or 0.5,
+                min_silence_ms=turns.get("silence_duration_ms") or 500,
+                prefix_ms=turns.get("prefix_padding_ms") or 300,
+            )
+        self.send("session.updated", session=self.session)
+        if not self._configured:
+            self._configured = True
+            self._group.create_task(self._misbehave())
+
+    def _append(self, event: dict[str, Any]) -> None:
+        audio = b64decode(event["audio"], validate=True)
+        self.audio += audio
+        self._uncommitted_ms += len(audio) // FORMATS[self.session["audio"]["input"]["format"]["type"]].bytes_per_ms
+        turns = self.session["audio"]["input"].get("turn_detection")
+        if not turns:
+            return
+        for edge in self._ears.feed(audio):
+            if edge.speaking:
+                self.speech_started(edge.at_ms)
+                if self.active and turns.get("interrupt_response", True):
+                    self.active.cancel("turn_detected")
+            else:
+                self._speech_stopped(edge.at_ms, answer=turns.get("create_response", True))
+
+    def speech_started(self, at_ms: int) -> None:
+        self._item = self.new_id("item")
+        self.send("input_audio_buffer.speech_started", audio_start_ms=at_ms, item_id=self._item)
+
+    def _speech_stopped(self, at_ms: int, *, answer: bool) -> None:
+        self.send("input_audio_buffer.speech_stopped", audio_end_ms=at_ms, item_id=self._item)
+        self._commit_item()
+        if answer and not self.faults.stall and not self.active:
+            self.respond({})
+
+    def _commit_item(self) -> None:
+        item = self._item = self._item or self.new_id("item")
+        self.send("input_audio_buffer.committed", item_id=item, previous_item_id=None)
+        message = items.user_audio(item)
+        self.send("conversation.item.added", item=message, previous_item_id=None)
+        self.send("conversation.item.done", item=message, previous_item_id=None)
+        if self.session["audio"]["input"].get("transcription"):
+            text = self.emulator.heard.pop(0) if self.emulator.heard else f"[{self._uncommitted_ms} ms of sound]"
+            prefix = "conversation.item.input_audio_transcription"
+            for word in text.split(" "):
+                self.send(f"{prefix}.delta", item_id=item, content_index=0, delta=word + " ")
+            usage = {"type": "duration", "seconds": self._uncommitted_ms / 1000}
+            self.send(f"{prefix}.completed", item_id=item, content_index=0, transcript=text, usage=usage)
+        self._uncommitted_ms, self._item = 0, ""
+
+    def _commit(self, event: dict[str, Any]) -> None:
+        if not self._uncommitted_ms:
+            self.error("input_audio_buffer_commit_empty", "buffer too small: 0.00ms of audio", event.get("event_id"))
+        else:
+            self._commit_item()
+
+    def _clear(self, _: dict[str, Any]) -> None:
+        self._uncommitted_ms = 0
+        self.send("input_audio_buffer.cleared")
+
+    def _item_create(self, event: dict[str, Any]) -> None:
+        item = {"id": self.new_id("item"), "object": "realtime.item", "status": "completed", **event["item"]}
+        self.send("conversation.item.added", item=item, previous_item_id=None)
+        self.send("conversation.item.done", item=item, previous_item_id=None)
+
+    def _truncate(self, event: dict[str, Any]) -> None:
+        item, end = event["item_id"], event["audio_end_ms"]
+        spoken = self.spoken_ms.get(item)
+        if spoken is None:
+            self.error("item_not_found", f"Item with item_id '{item}' not found.", event.get("event_id"))
+        elif end > spoken:
+            text = f"Audio content of {spoken}ms is already shorter than {end}ms"
+            self.error("invalid_value", text, event.get("event_id"))
+        else:
+            self.send("conversation.item.truncated", item_id=item, content_index=0, audio_end_ms=end)
+
+    def _create(self, event: dict[str, Any]) -> None:
+        if self.active:
+            text = f"Conversation already has an active response in progress: {self.active.id}."
+            self.error("conversation_already_has_active_response", text, event.get("event_id"))
+        elif not self.faults.stall:
+            self.respond(event.get("response") or {})
+
+    def _cancel(self, event: dict[str, Any]) -> None:
+        if self.active:
+            self.active.cancel("client_cancelled")
+        else:
+            text = "Cancellation failed: no active response found"
+            self.error("response_cancel_not_active", text, event.get("event_id"))
+
+    def respond(self, asked: dict[str, Any]) -> None:
+        """Begin a response: the words that the client asked for, or the next entry of the script."""
+        words = (asked.get("instructions") or "").partition("\n\n")[2]
+        turn: Turn
+        if words:
+            turn = Say(words)
+        else:
+            turn = self.emulator.script.pop(0) if self.emulator.script else Say("What else can I do for you?")
+        response = Response(self, turn)
+        self.responses.append(response)
+        response.begin(self._group)
+
+    # ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _misbehave(self) -> None:
+        faults = self.faults
+        for frame in faults.garbage:
+            self.send_raw(frame)
+        if faults.error:
+            self.error(
+                *faults.error, kind="server_error" if faults.error[0] == "server_error" else "invalid_request_error"
+            )
+        moments = [
+            (faults.phantom_speech_at_ms, self._phantom),
+            (faults.drop_after_ms, self._drop),
+            (faults.close_after_ms, self._close),
+        ]
+        passed = 0
+        for at_ms, act in sorted(((at, act) for at, act in moments if at is not None), key=lambda pair: pair[0]):
+            await asyncio.sleep((at_ms - passed) / 1000)
+            passed = at_ms
+            await act()
+
+    async def _phantom(self) -> None:
+        self.speech_started(self._ears.heard_ms)
+
+    async def _drop(self) -> None:
+        if self.request.transport is not None:
+            self.request.transport.abort()
+
+    async def _close(self) -> None:
+        await self.socket.close(code=self.faults.close_code, message=self.faults.close_reason.encode())
+
+
+class _SocketClosedError(Exception):
+    """The socket is closed."""
