@@ -1,7 +1,7 @@
 """Playout: the engine's ear and mouth on one media leg.
 
-One task (`run`) reads the leg for as long as it lives: caller audio goes to whoever listens, marks and the ledger keep track
-of what was heard. Everybody who plays something hands it over here under an item's name.
+One task (`run`) reads the leg for as long as it lives: caller audio goes to whoever listens, marks and the ledger keep
+track of what was heard. Everybody who plays something hands it over here under an item's name.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from engine.audio import Heard, Ledger
 from engine.line import Media
 
 Listener = Callable[[bytes], Awaitable[None]]
+_Waiting = dict[str, tuple[str, asyncio.Future[bool]]]  # mark -> item, who waits for its end
 
 
 class Playout:
@@ -28,7 +29,7 @@ class Playout:
         self.on_drained: Callable[[], None] | None = None  # nothing is left to play
         self.closed = asyncio.Event()
         self._ledger = Ledger()
-        self._waiting: dict[str, tuple[str, asyncio.Future[bool]]] = {}  # mark -> item, who waits
+        self._waiting: _Waiting = {}
         self._marks = itertools.count(1)
         self._names = itertools.count(1)
 
@@ -59,7 +60,7 @@ class Playout:
                     pass  # the line itself reports the caller's digits; counting both would double them
         finally:
             self.closed.set()
-            self._settle(played=False)
+            _settle(self._waiting, None)
 
     def name(self, kind: str) -> str:
         """A fresh item name."""
@@ -84,20 +85,24 @@ class Playout:
     async def play(self, audio: bytes, kind: str = "p") -> bool:
         """Play a whole sound and wait for its end; True when it was heard to the end. Cancelling takes it back."""
         item = self.name(kind)
-        await self.send(item, audio)
-        ended = await self.finish(item)
         try:
-            return await ended
+            await self.send(item, audio)
+            return await (await self.finish(item))
         except asyncio.CancelledError:
             if not self.closed.is_set():
                 await self.flush()
             raise
 
     async def flush(self) -> list[Heard]:
-        """Silence the line at once; what was cut off, oldest first."""
-        discarded = await self.media.flush()
-        cut = self._ledger.take_back(discarded)
-        self._settle(played=discarded == 0)  # nothing was thrown away: all of it had been heard
+        """Silence the line at once; what was cut off, oldest first. What is sent while it runs is not part of it."""
+        ledger, self._ledger = self._ledger, Ledger()
+        waiting, self._waiting = self._waiting, {}
+        cut: list[Heard] | None = None
+        try:
+            cut = ledger.take_back(await self.media.flush())
+        finally:
+            gone = None if cut is None else {heard.item for heard in cut}
+            _settle(waiting, gone)
         return cut
 
     def _reached(self, mark: str) -> None:
@@ -107,8 +112,10 @@ class Playout:
             if not future.done():
                 future.set_result(True)
 
-    def _settle(self, *, played: bool) -> None:
-        for _, future in self._waiting.values():
-            if not future.done():
-                future.set_result(played)
-        self._waiting.clear()
+
+def _settle(waiting: _Waiting, cut: set[str] | None) -> None:
+    """Nothing more is played of what was waited for: True for what had been heard, None cuts everything."""
+    for item, future in waiting.values():
+        if not future.done():
+            future.set_result(cut is not None and item not in cut)
+    waiting.clear()
