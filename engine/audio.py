@@ -96,8 +96,8 @@ class Heard:
 class Ledger:
     """What was handed over to the line, item by item, and what of it was really heard.
 
-    It counts bytes that were handed over and bytes that a flush took back, never the wall clock; so it cannot claim more than
-    was received, and truncation, hang-up after the last word and hand-off after the announcement all agree.
+    It counts bytes that were handed over and bytes that a flush took back, never the wall clock; so it cannot claim
+    more than was received, and truncation, hang-up after the last word and hand-off after the announcement all agree.
     """
 
     def __init__(self, bytes_per_ms: int = BYTES_PER_MS) -> None:
@@ -123,7 +123,7 @@ class Ledger:
             self._last = ["", 0]
 
     def take_back(self, discarded_ms: int) -> list[Heard]:
-        """A flush threw away so many milliseconds: which items were cut, oldest first. The ledger is empty afterwards."""
+        """A flush threw so many milliseconds away: which items it cut, oldest first. The ledger is empty afterwards."""
         left = discarded_ms * self._bytes_per_ms
         cut: list[Heard] = []
         while self._items and left > 0:
