@@ -204,7 +204,7 @@ def _keys(flow: Flow) -> Iterator[Problem]:
     """Keys that a step reads itself while a handler waits for them, too."""
     handled = {handler.digits: handler.where for handler in flow.handlers if handler.event == "dtmf"}
     for step in flow.walk():
-        for name in step.possible.names:
+        for name in step.outcomes:
             if name in handled:
                 message = (
                     f"key '{name}' belongs to this step while it runs; the dtmf handler in line {handled[name].line} "

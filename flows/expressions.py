@@ -90,6 +90,7 @@ _OURS = {"STRING": "string", "INT": "integer", "UINT": "integer", "DOUBLE": "num
     "bool_wrapper": "boolean",
 }
 _FAULT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_SIGNS_OF_NULL = ("null", "not set yet", "SELECT", "jump_condition", "Unexpected value")
 _moment: ContextVar[Any] = ContextVar("moment")
 
 
@@ -162,7 +163,7 @@ class Program:
 
     def _explain(self, message: str, data: Mapping[str, Any]) -> str:
         message = re.sub(r"^[A-Z_]+: ", "", re.sub(r" \[[A-Z_]+\]$", "", message.strip()))
-        if "null" in message or "SELECT" in message or "jump_condition" in message or "Unexpected value" in message:
+        if any(sign in message for sign in _SIGNS_OF_NULL):
             empty = [name for name, value in data.items() if value is None]
             if empty:
                 return f"'{empty[0]}' has no value yet (default({empty[0]}, …) gives it one)"

@@ -7,7 +7,7 @@ A step is keyed by its verb with ``if``/``then``, never ``oneOf``: an editor the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
@@ -26,7 +26,7 @@ _NAME = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
 class _Generator(GenerateJsonSchema):
     """Leaves out defaults that have no JSON form (texts and expressions), without a warning."""
 
-    ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {"non-serializable-default"}
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"non-serializable-default"}  # noqa: RUF012 - pydantic's own
 
 
 def flow_schema(verbs: Mapping[str, Verb]) -> dict[str, Any]:

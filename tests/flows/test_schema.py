@@ -50,7 +50,11 @@ def test_a_good_flow_fits(schema: dict[str, Any]) -> None:
         ("{say: {txt: Hi, text: a}}", "'txt' was unexpected", ["say"]),
         ("{say: Hi, tiemout: 3s}", "'tiemout' was unexpected", []),
         ("{say: {text: a, interruptible: dtfm}}", "is not one of", ["say", "interruptible"]),
-        ("{transfer: {attempts: [{rnig: serial, targets: [a]}]}}", "'rnig' was unexpected", ["transfer", "attempts", 0]),
+        (
+            "{transfer: {attempts: [{rnig: serial, targets: [a]}]}}",
+            "'rnig' was unexpected",
+            ["transfer", "attempts", 0],
+        ),
         ("{repeat: {max: 1, steps: [{sey: x}]}}", "'sey' was unexpected", ["repeat", "steps", 0]),
         ("{menu: {say: Hi}, outcomes: {no_input: [{sey: x}]}}", "'sey' was unexpected", ["outcomes", "no_input", 0]),
     ],
