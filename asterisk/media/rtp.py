@@ -17,7 +17,7 @@ from asterisk.media.paced import PacedLeg
 from asterisk.media.pacer import Pacer
 from asterisk.media.rtp_packet import PAYLOAD_TYPE, Reorder, RtpPacket, swap_bytes
 
-SAMPLES: dict[Format, int] = {"ulaw": 160, "alaw": 160, "slin": 160, "slin16": 320}  # a frame
+SAMPLES = 160  # a frame: every format here has 8 kHz
 WATCHDOG_S = 60.0  # of no packet at all, before the leg counts as gone
 
 
@@ -26,8 +26,11 @@ async def open_rtp(
 ) -> RtpLeg:
     """Bind a free UDP port on ``bind_host``; give `RtpLeg.address` to Asterisk, then `RtpLeg.connect`.
 
-    ``watchdog``: seconds; long enough for a caller whose phone sends nothing while it is quiet. Raises `MediaError`.
+    ``watchdog``: seconds; long enough for a caller whose phone sends nothing while it is quiet. Raises `MediaError`,
+    also for ``slin16``, which Asterisk does not take.
     """
+    if format not in PAYLOAD_TYPE:
+        raise MediaError(f"Asterisk takes no {format} over RTP; use one of {', '.join(PAYLOAD_TYPE)}")
     try:
         _, leg = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: RtpLeg(pacer, channel_id=channel_id, format=format, watchdog=watchdog), local_addr=(bind_host, 0)
@@ -38,7 +41,7 @@ async def open_rtp(
 
 
 class RtpLeg(PacedLeg, asyncio.DatagramProtocol):
-    """A `MediaLeg` on one UDP port. Audio is little-endian here; ``slin`` and ``slin16`` are big-endian on the wire."""
+    """A `MediaLeg` on one UDP port. Audio is little-endian here; ``slin`` is big-endian on the wire."""
 
     def __init__(self, pacer: Pacer, *, channel_id: str, format: Format, watchdog: float) -> None:
         self._transport: asyncio.DatagramTransport | None = None
@@ -48,8 +51,7 @@ class RtpLeg(PacedLeg, asyncio.DatagramProtocol):
         self._watchdog = watchdog
         self._order = Reorder()
         self._payload_type = PAYLOAD_TYPE[format]
-        self._swapped = format in ("slin", "slin16")
-        self._samples = SAMPLES[format]
+        self._swapped = format == "slin"
         self._sequence = secrets.randbelow(0x10000)
         self._timestamp = secrets.randbelow(0x1_0000_0000)
         self._ssrc = secrets.randbelow(0x1_0000_0000)
@@ -64,7 +66,7 @@ class RtpLeg(PacedLeg, asyncio.DatagramProtocol):
         return host, port
 
     def connect(self, remote_host: str, remote_port: int) -> None:
-        """Where Asterisk listens; sending starts with the next tick. Nobody else is heard: Asterisk sends from there."""
+        """Where Asterisk listens, and sends from: nobody else is heard. Sending starts with the next tick."""
         self._remote = (remote_host, remote_port)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -106,7 +108,7 @@ class RtpLeg(PacedLeg, asyncio.DatagramProtocol):
         packet = RtpPacket(self._payload_type, self._sequence, self._timestamp, self._ssrc, payload, self._first)
         self._first = False
         self._sequence = (self._sequence + 1) % 0x10000
-        self._timestamp = (self._timestamp + self._samples) % 0x1_0000_0000
+        self._timestamp = (self._timestamp + SAMPLES) % 0x1_0000_0000
         self._transport.sendto(packet.build(), self._remote)
 
     def _disconnect(self) -> None:

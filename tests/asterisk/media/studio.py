@@ -74,6 +74,7 @@ class Studio:
         self.bridge = ""
         self.ears: list[Ear] = []
         self.gone: set[str] = set()
+        self.deaf: list[str] = []  # RTP channels: they do not notice that their leg was closed
         self._entered: set[str] = set()
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -140,6 +141,9 @@ class Studio:
     async def close(self) -> None:
         for ear in self.ears:
             await ear.leg.close()
+        for channel in self.deaf:
+            async with self.http.delete(f"{self.base}/ari/channels/{channel}") as answer:
+                assert answer.status == 204
         await self.until(lambda: {ear.leg.channel_id for ear in self.ears} <= self.gone)
         await asyncio.gather(*self._tasks)
         async with self.http.delete(f"{self.base}/ari/bridges/{self.bridge}") as answer:

@@ -108,21 +108,21 @@ async def peers():
 
 async def test_silence_and_speech_from_one_socket_with_a_steady_count(peers) -> None:
     pacer = Pacer()
-    leg = await open_rtp("127.0.0.1", pacer=pacer, channel_id="c", format="slin16")
+    leg = await open_rtp("127.0.0.1", pacer=pacer, channel_id="c", format="slin")
     leg.connect("127.0.0.1", peers[0].port)
-    await leg.send(b"\x34\x12" * 320)
+    await leg.send(b"\x34\x12" * 160)
     got = [await peers[0].got.get() for _ in range(5)]
     assert {address for _, address in got} == {leg.address}
     first = got[0][0]
     assert first.marker
-    assert first.payload == b"\x12\x34" * 320
+    assert first.payload == b"\x12\x34" * 160
     for number, (packet, _) in enumerate(got):
-        assert packet.payload_type == 118
+        assert packet.payload_type == 10
         assert packet.sequence == (first.sequence + number) % 0x10000
-        assert packet.timestamp == (first.timestamp + 320 * number) % 0x1_0000_0000
+        assert packet.timestamp == (first.timestamp + 160 * number) % 0x1_0000_0000
         assert packet.ssrc == first.ssrc
         assert packet.marker == (number == 0)
-    assert got[1][0].payload == b"\0" * 640
+    assert got[1][0].payload == b"\0" * 320
     await leg.close()
     await pacer.close()
 
@@ -158,3 +158,8 @@ async def test_the_watchdog_ends_a_leg_that_hears_nothing(peers) -> None:
 async def test_an_address_that_is_not_ours_says_so() -> None:
     with pytest.raises(MediaError, match=r"192\.0\.2\.1"):
         await open_rtp("192.0.2.1", pacer=Pacer(), channel_id="c", format="ulaw")
+
+
+async def test_a_format_that_asterisk_does_not_take_is_refused() -> None:
+    with pytest.raises(MediaError, match="slin16"):
+        await open_rtp("127.0.0.1", pacer=Pacer(), channel_id="c", format="slin16")
