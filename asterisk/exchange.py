@@ -13,12 +13,13 @@ from asterisk import ari, version
 from asterisk.ari.models import (
     ChannelDestroyed,
     ChannelDtmfReceived,
+    ChannelHangupRequest,
     ChannelStateChange,
     StasisEnd,
     StasisStart,
 )
 from asterisk.arrival import facts_of, is_dead, read_headers
-from asterisk.causes import NORMAL_CLEARING, describe
+from asterisk.causes import describe
 from asterisk.external_media import ExternalMedia
 from asterisk.facts import Ending
 from asterisk.janitor import Janitor, is_ours, new_tag, retire
@@ -33,7 +34,7 @@ from asterisk.targets import Targets
 logger = logging.getLogger(__name__)
 
 HOPELESS_AFTER = 60.0  # seconds without Asterisk after which its calls count as ended
-STRAY_AFTER = 2.0  # seconds after StasisEnd within which ChannelDestroyed comes, if the call ended
+OUR_REQUEST = 32  # the cause in ChannelHangupRequest when ARI asked for it, whatever cause was asked for (measured)
 WATCH_EVERY = 2.0  # seconds between two looks at who is alive, when events do not come any more
 CLOSE_WITHIN = 10.0  # seconds for all lines to be released
 
@@ -78,6 +79,7 @@ class Exchange:
         client.on_event("StasisEnd", self._on_end)
         client.on_event("ChannelStateChange", self._on_state)
         client.on_event("ChannelDtmfReceived", self._on_key)
+        client.on_event("ChannelHangupRequest", self._on_request)
         client.on_event("ChannelDestroyed", self._on_destroyed)
         client.on_event("Reconciled", self._on_reconciled)
         client.on_state(self._on_link)
@@ -122,7 +124,7 @@ class Exchange:
 
     @property
     def failure(self) -> Exception | None:
-        """Why no more calls come, once the application was lost to another client."""
+        """Why no more calls come, once another client has taken the application's name. Live lines go on."""
         return self._client.failure
 
     @property
@@ -131,11 +133,9 @@ class Exchange:
         return len(self._lines)
 
     async def lines(self) -> AsyncIterator[AsteriskLine]:
-        """New calls, as they come. The taker closes each. Raises `ExchangeError` when no more can come."""
+        """New calls, as they come; whoever takes one closes it. Ends when no more can come: see `failure`."""
         while (line := await self._arrivals.get()) is not None:
             yield line
-        if self.failure is not None:
-            raise ExchangeError(f"no more calls come from {self.app}: {self.failure}")
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -189,10 +189,11 @@ class Exchange:
     def _on_end(self, event: StasisEnd) -> None:
         party = self._switch.parties.get(event.channel.id)
         if party is not None:
-            party.left.set()
-            # A channel that somebody moved elsewhere ends nothing, and is not ours to hang up any more.
-            ending = Ending(NORMAL_CLEARING, None, "it left the application")
-            asyncio.get_running_loop().call_later(STRAY_AFTER, party.end, ending)
+            party.leave()
+
+    def _on_request(self, event: ChannelHangupRequest) -> None:
+        if (party := self._switch.parties.get(event.channel.id)) is not None and event.cause not in (None, OUR_REQUEST):
+            party.going(Ending(event.cause or 0, event.tech_cause, describe(event.cause or 0)))
 
     def _on_state(self, event: ChannelStateChange) -> None:
         if (party := self._switch.parties.get(event.channel.id)) is not None:

@@ -12,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from asterisk import ari
+from asterisk.g711 import CompandedLeg
 from asterisk.media.audiosocket import AudioSocketListener
 from asterisk.media.choose import Driver
 from asterisk.media.control import MediaError
@@ -26,7 +27,7 @@ ATTACHED_WITHIN = 3.0  # seconds from the request to AudioSocket's connection
 
 
 class ExternalMedia:
-    """Opens media legs on one Asterisk. `format`: of websocket and rtp; AudioSocket has slin only.
+    """Opens media legs on one Asterisk. `format`: of websocket and rtp; AudioSocket is always µ-law to us, linear on its way.
 
     `host`: where Asterisk reaches this engine (AudioSocket, RTP); by default the address that we have towards Asterisk.
     """
@@ -100,7 +101,7 @@ class ExternalMedia:
             host = f"{self._host}:{self._port}"
             await self._post(party, "slin", transport="tcp", encapsulation="audiosocket", external_host=host, data=name)
             async with asyncio.timeout(ATTACHED_WITHIN):
-                return await coming
+                return CompandedLeg(await coming)
         except TimeoutError:
             raise MediaError(f"Asterisk did not connect to {host} within {ATTACHED_WITHIN:g} s") from None
         except BaseException:

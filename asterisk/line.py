@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
@@ -17,6 +18,8 @@ from asterisk.media.leg import MediaLeg
 from asterisk.party import Party
 from asterisk.switch import GONE_WITHIN, Switch
 from asterisk.targets import Targets
+
+logger = logging.getLogger(__name__)
 
 _DTMF = re.compile(r"[0-9A-Da-d*#]{1,64}")
 DTMF_MS = 100  # for a key, and between two (RFC 4733 asks for 40 at least; some switches want more)
@@ -140,9 +143,14 @@ class AsteriskLine:
             await request
 
     async def _return(self) -> bool:
+        self._party.going_back = True
         try:
             await self._switch.client.channels.continue_in_dialplan(channel_id=self._party.id)
-        except ari.AriError:
+        except ari.AriError as error:
+            self._party.going_back = False
+            if self._party.left.is_set():
+                self._party.leave()
+            logger.warning("call %s could not be given back: %s", self._facts.id, error)
             return False
         self._given_back = True
         self._over.set()

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 from asterisk.ari import Channel
+from asterisk.causes import NORMAL_CLEARING
 from asterisk.facts import Ending, LineGone
 
 KEYS = 64  # that wait; a caller who leans on the keypad fills no memory
@@ -25,10 +26,13 @@ class Party:
         """It is ours to control: its StasisStart came."""
         self.left = asyncio.Event()
         """It is ours no longer: its StasisEnd came."""
+        self.going_back = False
+        """It was told to go on in the dialplan: leaving is no end."""
         self.rang = False
         self.up: asyncio.Future[None] = loop.create_future()
         """Resolves when the channel is answered; cancelled when it ends without."""
         self.ended: asyncio.Future[Ending] = loop.create_future()
+        self._ending: Ending | None = None  # told by the request to hang up
         self._keys: deque[str] = deque()
         self._key_came = asyncio.Event()
 
@@ -51,6 +55,20 @@ class Party:
         if len(self._keys) < KEYS:
             self._keys.append(key)
             self._key_came.set()
+
+    def going(self, ending: Ending) -> None:
+        """It was asked to hang up, by either side."""
+        self._ending = self._ending or ending
+
+    def leave(self) -> None:
+        """It left the application.
+
+        A channel that came from the dialplan tells no more after this (measured: no ChannelDestroyed), so this is its
+        end, unless it was given back. One that we made tells its end, and the true cause, in its ChannelDestroyed.
+        """
+        self.left.set()
+        if self.making is None and not self.going_back:
+            self.end(self._ending or Ending(NORMAL_CLEARING, None, "it left the application"))
 
     def end(self, ending: Ending) -> None:
         """The channel is gone. The first ending told is the one that counts."""

@@ -88,6 +88,7 @@ class Switch:
             await asyncio.wait([party.making])
         if party.ended.done():
             return
+        party.going(Ending(cause, None, describe(cause)))
         try:
             await self.client.channels.hangup(channel_id=party.id, reason_code=str(cause))
             await asyncio.wait([party.ended], timeout=GONE_WITHIN)
