@@ -90,7 +90,8 @@ class Realtime:
         self._received: dict[str, int] = {}  # item -> bytes handed on
         self._calls: dict[str, _Calls] = {}  # call id -> the calls of its response
         self._partial: dict[str, str] = {}  # item -> what the caller said so far
-        self._last_event: str | None = None
+        self._last = ""  # frame
+        self._audio_shape: tuple[str, str, str] | None = None  # what stands around the event id and the samples
         self._warnings = 0
 
     # ── what the owner wants ──────────────────────────────────────────────────────────────────────────────────────────
@@ -148,7 +149,7 @@ class Realtime:
         """The expected answer did not come: ask for the next one in the queue instead of blocking it for ever."""
         if self._active is not None:
             self._past.append(self._active)
-        self._active = self._requested = None
+        self._active = self._requested = self._audio_shape = None
         self._muted = self.expecting = False
         self._ask()
 
@@ -169,12 +170,16 @@ class Realtime:
 
     def receive(self, frame: str) -> Events:
         """The events in one text frame. A frame that makes no sense is a warning, never an exception."""
+        if frame == self._last:
+            return ()  # the same event once more
+        self._last = frame
+        if self._audio_shape is not None:
+            audio = self._more_audio(frame, *self._audio_shape)
+            if audio is not None:
+                return (audio,)
+            self._audio_shape = None
         try:
             event = json.loads(frame)
-            event_id = event.get("event_id")
-            if event_id is not None and event_id == self._last_event:
-                return ()  # the same frame once more
-            self._last_event = event_id
             handler = self._handlers.get(event["type"])
             return handler(self, event) if handler is not None else ()
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -257,17 +262,43 @@ class Realtime:
         if self._is_stale(event["response_id"]):
             return ()
         item = event["item_id"]
-        data = a2b_base64(event["delta"])
+        data = a2b_base64(event["delta"], strict_mode=True)
+        self._audio_shape = self._shape_of(event)
         received = self._received
+        self._spoken = item
         if item in received:
             received[item] += len(data)
         else:
             received[item] = len(data)
-            self._spoken = item
             self.expecting = False
             if len(received) > REMEMBERED:
                 del received[next(iter(received))]
         return (Audio(data, item),)
+
+    def _shape_of(self, event: Frame) -> tuple[str, str, str] | None:
+        """What the next frame of the same audio has in common with this one, so that it need not be parsed."""
+        head, found, rest = self._last.partition(str(event.get("event_id")))
+        middle, samples, tail = rest.partition(event["delta"])
+        fixed = "response.output_audio.delta" in head and '"response_id"' in middle and '"item_id"' in middle
+        return (head, middle, tail) if found and samples and fixed else None
+
+    def _more_audio(self, frame: str, head: str, middle: str, tail: str) -> Audio | None:
+        """The audio of a frame that differs from the last one in event id and samples only, in a third of the time.
+
+        Base64 in strict mode holds no quotation mark, so nothing else can hide in there; any doubt goes to the parser.
+        """
+        item = self._spoken
+        if self._muted or item not in self._received or not (frame.startswith(head) and frame.endswith(tail)):
+            return None
+        start = frame.find(middle, len(head), len(head) + len(middle) + 64)
+        if start < 0:
+            return None
+        try:
+            data = a2b_base64(frame[start + len(middle) : -len(tail)], strict_mode=True)
+        except ValueError:
+            return None
+        self._received[item] += len(data)
+        return Audio(data, item)
 
     def _voice_delta(self, event: Frame) -> Events:
         if self._is_stale(event["response_id"]):

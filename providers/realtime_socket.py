@@ -56,6 +56,7 @@ class RealtimeSocket(ClientWebSocketResponse):
     def __init__(self, reader: Any, writer: Any, *args: Any, **options: Any) -> None:
         super().__init__(reader, writer, *args, **options)
         self.transport: asyncio.WriteTransport = writer.transport
+        self.write = writer.send_frame  # without the layer of `send_frame`, 50 times a second
 
 
 def open_http() -> ClientSession:
@@ -235,7 +236,7 @@ class RealtimeVoice:
             self._dropped += 1
             return
         try:
-            await socket.send_frame(_APPEND + b2a_base64(audio, newline=False) + _END, WSMsgType.TEXT)
+            await socket.write(_APPEND + b2a_base64(audio, newline=False) + _END, WSMsgType.TEXT)
         except (ConnectionError, ClientConnectionError):
             return  # the reader is told how it ended
 

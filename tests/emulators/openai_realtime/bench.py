@@ -215,9 +215,9 @@ def _delta(generation: int) -> bytes:
     ).encode()
 
 
-async def _send(session: _Session, kind: str, **fields: Any) -> None:
+async def _send(to: _Session, kind: str, /, **fields: Any) -> None:
     event = {"type": kind, "event_id": f"event_{time.monotonic_ns()}", **fields}
-    await session.socket.send_str(json.dumps(event))
+    await to.socket.send_str(json.dumps(event))
 
 
 def _response(session: _Session, status: str, details: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,9 +14,9 @@ def session(model: str, expires_at: float) -> dict[str, Any]:
     pcm = {"type": "audio/pcm", "rate": 24000}
     hearing = {"format": pcm, "transcription": None, "noise_reduction": None, "turn_detection": turns}
     return {
-        "type": "realtime", "object": "realtime.session", "id": "sess_1", "model": model,
-        "output_modalities": ["audio"], "instructions": "", "tools": [], "tool_choice": "auto", "max_output_tokens": "inf", "truncation": "auto",
-        "tracing": None, "prompt": None, "include": None, "expires_at": int(expires_at),
+        "type": "realtime", "object": "realtime.session", "id": "sess_1", "model": model, "expires_at": int(expires_at),
+        "output_modalities": ["audio"], "instructions": "", "tools": [], "tool_choice": "auto",
+        "max_output_tokens": "inf", "truncation": "auto", "tracing": None, "prompt": None, "include": None,
         "audio": {"input": hearing, "output": {"format": pcm, "voice": "marin", "speed": 1.0}},
     }  # fmt: skip
 
