@@ -132,6 +132,10 @@ class Exchange:
         """Lines that are not closed."""
         return len(self._lines)
 
+    def leftovers(self) -> list[str]:
+        """Ids of the channels and bridges that are still followed; empty when no call is live."""
+        return [*self._switch.parties, *self._switch.bridges]
+
     async def lines(self) -> AsyncIterator[AsteriskLine]:
         """New calls, as they come; whoever takes one closes it. Ends when no more can come: see `failure`."""
         while (line := await self._arrivals.get()) is not None:

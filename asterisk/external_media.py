@@ -19,7 +19,7 @@ from asterisk.media.control import MediaError
 from asterisk.media.leg import Format, MediaLeg
 from asterisk.media.pacer import Pacer
 from asterisk.media.rtp import open_rtp
-from asterisk.media.websocket import open_websocket
+from asterisk.media.websocket import media_session, open_websocket
 from asterisk.party import Party
 from asterisk.switch import Switch
 
@@ -27,7 +27,7 @@ ATTACHED_WITHIN = 3.0  # seconds from the request to AudioSocket's connection
 
 
 class ExternalMedia:
-    """Opens media legs on one Asterisk. `format`: of websocket and rtp; AudioSocket is always µ-law to us, linear on its way.
+    """Opens media legs on one Asterisk. `format`: of websocket and rtp; AudioSocket is always µ-law for us.
 
     `host`: where Asterisk reaches this engine (AudioSocket, RTP); by default the address that we have towards Asterisk.
     """
@@ -45,8 +45,7 @@ class ExternalMedia:
 
     async def __aenter__(self) -> Self:
         if self.driver == "websocket":
-            # One connection for each leg, for as long as its call: no limit, and no timeout but each request's own.
-            self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout())
+            self._http = media_session()
         else:
             self._host = self._host or await self._own_address()
         if self.driver == "audiosocket":
