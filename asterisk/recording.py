@@ -93,9 +93,18 @@ def write_stereo(path: Path, left: Track, right: Track) -> None:
     both = array.array("h", bytes(4 * length))
     both[0 : 2 * len(left.samples) : 2] = left.samples
     both[1 : 2 * len(right.samples) : 2] = right.samples
+    _write(path, both, 2)
+
+
+def write(path: Path, track: Track) -> None:
+    """One direction as a WAV file."""
+    _write(path, track.samples, 1)
+
+
+def _write(path: Path, samples: array.array[int], channels: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as sound:
-        sound.setnchannels(2)
+        sound.setnchannels(channels)
         sound.setsampwidth(2)
         sound.setframerate(RATE)
-        sound.writeframes(both.tobytes())
+        sound.writeframes(samples.tobytes())

@@ -14,7 +14,9 @@ Everything is real: SIP and RTP through Asterisk, speech by flite, RFC 4733 digi
 
 from __future__ import annotations
 
+import array
 import asyncio
+import math
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +27,7 @@ from asterisk.ari.errors import NotFound
 from asterisk.ari.models import Channel
 from asterisk.ari.stream import EventStream
 from asterisk.instance import Instance
-from asterisk.recording import Track
+from asterisk.recording import RATE, Track, write
 
 APP = "world"
 SPOKEN_WITHIN = 30.0  # seconds for one sentence to be played
@@ -88,11 +90,9 @@ class Caller:
         """Speak a sentence; returns at its end, or at once when ``wait`` is false."""
         await self._play(await self._outside.speech(text), wait)
 
-    async def sounds(self, tone: str, seconds: float = 2.0) -> None:
-        """Make a tone for so long, such as ``440`` (Hz)."""
-        playback = await self.channel.play(media=[f"tone:{tone}"])
-        await asyncio.sleep(seconds)
-        await playback.stop()
+    async def sounds(self, hertz: float, seconds: float = 2.0) -> None:
+        """Make a tone for so long."""
+        await self._play(await asyncio.to_thread(self._outside.tone, hertz, seconds), wait=True)
 
     async def presses(self, digits: str) -> None:
         """Press keys (RFC 4733)."""
@@ -188,6 +188,13 @@ class World:
         finally:
             events.close()
             await asyncio.shield(who.hangs_up())
+
+    def tone(self, hertz: float, seconds: float) -> Path:
+        """A tone as a sound file that Asterisk can play."""
+        file = self.instance.sounds / f"tone-{hertz:.0f}-{seconds * 1000:.0f}.wav"
+        samples = (int(8000 * math.sin(2 * math.pi * hertz * n / RATE)) for n in range(int(seconds * RATE)))
+        write(file, Track(array.array("h", samples)))
+        return file
 
     async def speech(self, text: str, voice: str = "slt") -> Path:
         """A sentence as a sound file that Asterisk can play."""

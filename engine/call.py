@@ -61,11 +61,17 @@ class Call:
             "now": self.services.clock.now(),
         }  # fmt: skip
 
+    async def answer(self) -> None:
+        """Answer the call, if it is not yet. Raises `LineGone`."""
+        if not self.line.is_answered:
+            await self.line.answer()
+            self.record.answered = self.record.legs[0].answered = self.services.clock.now()
+
     async def playout(self) -> Playout:
-        """The audio to and from the caller, who is answered; opens the media leg when there is none. Raises `LineError`."""
+        """The audio to and from the caller, who is answered; opens the media leg when there is none. Raises
+        `LineError`."""
         async with self._opening:
-            if not self.line.is_answered:
-                await self.line.answer()
+            await self.answer()
             if self._playout is None or self._playout.closed.is_set():
                 try:
                     async with asyncio.timeout(MEDIA_WITHIN):
@@ -160,6 +166,10 @@ class Call:
         except Exception as error:
             log.error("the line could not be released", error=f"{type(error).__name__}: {error}")
         self._ended("completed", by="flow")
+        if self.line.ended.done():
+            ending, caller = self.line.ended.result(), self.record.legs[0]
+            caller.ended, caller.cause, caller.sip_code = self.record.ended, ending.cause, ending.sip_code
+            self.record.cause = ending.cause if self.record.cause is None else self.record.cause
         await self.save()
         structlog.contextvars.unbind_contextvars("call_id", "flow")
 

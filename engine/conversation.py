@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -167,7 +168,7 @@ class Conversation:
         match event:
             case SpeechStarted():
                 self._call.walker.heard_caller()
-                self._speech_at = self._clock()
+                self._speech_at = time.perf_counter()
                 if self._turn.options.allow_interruptions:
                     self._cut, self._item = self._latest, None
                 self._post(CallerSpeaks())
@@ -293,7 +294,7 @@ class Conversation:
     async def _hush(self) -> None:
         """Silence the line first; then tell the voice what was heard, in milliseconds really played."""
         cut = await self._playout.flush()
-        now = self._clock()
+        now = time.perf_counter()  # finer than the loop's clock
         if self._speech_at is not None:
             self._call.services.metrics.barge_in_stop.observe(now - self._speech_at)
             self._call.record.timings["barge_in_ms"] = round((now - self._speech_at) * 1000, 2)

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from engine.settings import AsteriskSettings, DatabaseSettings, HttpSettings, Se
 
 FLOWS = Path(__file__).parent.parent / "flows" / "examples" / "demo"
 FOLDER = Path("var/demo")
+ASTERISKS = FOLDER.absolute() / "asterisk"
 NUMBER = "+12125550100"  # the company's
 TEAMS = "12125561000"  # a Teams user of the world, who answers with a tone of 1 kHz
 THEIR_TONE, OUR_TONE = 1000.0, 440.0  # Hz
@@ -82,7 +83,7 @@ def main(voice: str = "rehearsal", stay: bool = False) -> int:
     try:
         return uvloop.run(_demo(voice, stay))
     except (sandbox.SandboxError, sandbox.UnpackError, WorldError, TimeoutError) as error:
-        raise DemoError(f"demo: failed: {error or 'something took too long'}") from error
+        raise DemoError(f"demo: failed: {str(error) or 'something took too long'}") from error
 
 
 async def _demo(voice: str, stay: bool) -> int:
@@ -90,7 +91,7 @@ async def _demo(voice: str, stay: bool) -> int:
     with _spent(story, "The sandbox is ready"):
         installation = await asyncio.to_thread(sandbox.locate)
     story.tell(f"{installation.banner}, twice: [b]pbx[/] is the company's, [b]world[/] is everybody else")
-    async with sandbox.pair(FOLDER.absolute() / "asterisk", installation=installation) as (pbx, world):
+    async with sandbox.pair(ASTERISKS, installation=installation) as (pbx, world):
         settings = _settings(pbx, voice, json.dumps(installation.flite()))
         async with running(settings) as engine, World.open(world) as outside:
             story.tell(f"The engine is ready: media by {engine.exchange.media}, health at {engine.url}/readyz")
@@ -100,6 +101,7 @@ async def _demo(voice: str, stay: bool) -> int:
             rows = _measure(record, said, heard, theirs, voice)
             write_stereo(FOLDER / "call.wav", said, heard)
             (FOLDER / "call.json").write_text(record.model_dump_json(indent=2))
+            (FOLDER / "hookflash.yaml").write_text(f"database: {{url: 'sqlite+aiosqlite:///{FOLDER}/hookflash.db'}}\n")
             _report(rows, record)
             if stay:
                 await _stay(pbx, world, engine)
@@ -119,14 +121,18 @@ def _settings(pbx: Instance, voice: str, flite: str) -> Settings:
     return Settings(
         name="demo",
         asterisk=AsteriskSettings(
-            url=pbx.ari_url, user=pbx.ari_user, password=SecretStr(pbx.ari_password), app=pbx.application, trunk="carrier"
+            url=pbx.ari_url,
+            user=pbx.ari_user,
+            password=SecretStr(pbx.ari_password),
+            app=pbx.application,
+            trunk="carrier",
         ),
         flows=(FLOWS,),
         database=DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{FOLDER}/hookflash.db")),
         http=HttpSettings(port=0),
         voice=voice,
         voices=voices,
-    )  # fmt: skip
+    )
 
 
 async def _call(story: Story, engine: Engine, outside: World) -> tuple[Caller, CallRecord]:
@@ -139,7 +145,7 @@ async def _call(story: Story, engine: Engine, outside: World) -> tuple[Caller, C
     record = next(iter(engine.switchboard.calls.values())).record
     await caller.hears_something()
     story.tell("The caller hears the greeting")
-    await asyncio.sleep(2.0)  # listens for a moment, as people do
+    await asyncio.sleep(2.2)  # listens for a moment, as people do
     story.tell("The caller speaks over it: «Excuse me, I have a question.»")
     await caller.says("Excuse me, I have a question.")
     await caller.hears_nothing()
@@ -150,37 +156,49 @@ async def _call(story: Story, engine: Engine, outside: World) -> tuple[Caller, C
     await caller.presses("0")
     await _until_connected(story, record)
     story.tell("Both are connected; each makes a tone, so that the recordings can prove who hears whom")
-    await caller.sounds(f"{OUR_TONE:.0f}", 2.0)
+    await caller.sounds(OUR_TONE, 2.0)
     await asyncio.sleep(0.5)
     story.tell("The caller hangs up")
     await caller.hangs_up()
     await caller.is_over()
-    async with asyncio.timeout(10):
-        while engine.switchboard.calls:  # noqa: ASYNC110 - a moment, until the record is complete
-            await asyncio.sleep(0.02)
+    await _until(lambda: not engine.switchboard.calls, 10, "the engine to end the call")
     return caller, record
 
 
 async def _until_connected(story: Story, record: CallRecord) -> None:
     """Follow the hand-off in the record."""
-    told = 0
-    async with asyncio.timeout(30):
-        while not (record.attempts and record.attempts[-1].status == "answered"):
-            for attempt in record.attempts[told:]:
-                if attempt.status != "cancelled":
-                    story.tell(f"{attempt.target} is {attempt.status} (SIP {attempt.sip_code}); the next one is rung")
-                    told += 1
-            await asyncio.sleep(0.02)
+    told: list[str] = []
+
+    def connected() -> bool:
+        for attempt in record.attempts:
+            if attempt.status not in ("cancelled", "answered") and attempt.target not in told:
+                story.tell(f"{attempt.target} is {attempt.status} (SIP {attempt.sip_code}); the next one is rung")
+                told.append(attempt.target)
+        return bool(record.attempts) and record.attempts[-1].status == "answered"
+
+    await _until(connected, 30, "a person to answer")
     story.tell(f"{record.attempts[-1].target} answers, over TLS and SRTP")
 
 
 async def _recording_of(world: Instance, number: str) -> Track:
     """What a number of the world heard."""
-    async with asyncio.timeout(5):
-        while not (found := sorted(world.monitor.glob(f"{number}-*-heard.wav"))):
-            await asyncio.sleep(0.05)
+
+    def files() -> list[Path]:
+        return sorted(world.monitor.glob(f"{number}-*-heard.wav"))
+
+    await _until(lambda: bool(files()), 5, "the person's recording")
     await world.idle()
-    return Track.read(found[-1])
+    return Track.read(files()[-1])
+
+
+async def _until(holds: Callable[[], bool], within: float, what: str) -> None:
+    """Look until something holds. Raises `DemoError`."""
+    try:
+        async with asyncio.timeout(within):
+            while not holds():  # noqa: ASYNC110 - files and records announce nothing
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise DemoError(f"demo: failed: waited {within:.0f} s for {what}") from None
 
 
 def _measure(record: CallRecord, said: Track, heard: Track, theirs: Track, voice: str) -> list[Measured]:
@@ -209,7 +227,7 @@ def _measure(record: CallRecord, said: Track, heard: Track, theirs: Track, voice
                 (f"person hears the caller's {OUR_TONE:.0f} Hz", ours.tone_share(OUR_TONE)),
             )
         ),
-        Measured("record", f"{record.outcome}, hung up by {record.hangup_by}", "handed_off", record.outcome == "handed_off"),
+        Measured("outcome on record", record.outcome, "handed_off", record.outcome == "handed_off"),
         Measured("voice", voice),
     ]  # fmt: skip
 
@@ -224,9 +242,7 @@ def _report(rows: list[Measured], record: CallRecord) -> None:
     console.print()
     console.print(table)
     console.print(f"\nrecord: {FOLDER}/call.json   sound: {FOLDER}/call.wav (left: caller, right: the other side)")
-    console.print(
-        f"timeline: HOOKFLASH_DATABASE_URL=sqlite+aiosqlite:///{FOLDER}/hookflash.db hookflash calls show {record.id}"
-    )
+    console.print(f"timeline: .venv/bin/hookflash calls -c {FOLDER}/hookflash.yaml show {record.id}")
 
 
 async def _stay(pbx: Instance, world: Instance, engine: Engine) -> None:

@@ -1,8 +1,8 @@
 """Hand-off: rings people until one answers, keeps the caller company meanwhile, and connects them.
 
-The clocks are absolute: the step's and each attempt's time box runs on whatever a single target does. Several targets that
-ring at the same time are separate legs; the first that answers wins, the others are cancelled. Early media of targets is
-never played: the caller hears `caller_hears`.
+The clocks are absolute: the step's and each attempt's time box runs on whatever a single target does. Several targets
+that ring at the same time are separate legs; the first that answers wins, the others are cancelled. Early media of
+targets is never played: the caller hears `caller_hears`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 
 from engine.beside import beside, first_of
 from engine.comfort import Comfort, keep_company
-from engine.line import DialOptions, Leg, LineError
+from engine.line import DialOptions, Leg, LineError, LineGone
 from engine.record import Attempt
 from engine.record import Leg as LegRecord
 
@@ -68,30 +68,39 @@ async def hand_off(call: Call, plan: Plan, step: str) -> Result:
     ends = None if plan.timeout is None else loop.time() + plan.timeout
     playout = await call.playout()
     async with beside(keep_company(playout, plan.caller_hears, plan.music)):
-        leg = await _first_answer(call, plan, step, attempts, ends)
-        if leg is None:
-            return Result(_status(attempts, timed_out=ends is not None and loop.time() >= ends), None, attempts)
-        try:
-            await call.line.connect(leg)
-        except LineError as error:
-            log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
-            await leg.hangup()
-            return Result("failed", None, attempts)
-        call.with_person = True
+        leg = await _first_connected(call, plan, step, attempts, ends)
+    if leg is None:
+        return Result(_status(attempts, timed_out=ends is not None and loop.time() >= ends), None, attempts)
+    call.with_person = True
     return Result("connected", leg, attempts)
 
 
-async def _first_answer(call: Call, plan: Plan, step: str, attempts: list[Attempt], ends: float | None) -> Leg | None:
-    """Go through the rounds within the time box; the leg that answered first."""
+async def _first_connected(
+    call: Call, plan: Plan, step: str, attempts: list[Attempt], ends: float | None
+) -> Leg | None:
+    """Go through the rounds within the time box; the leg that answered and was connected first."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout_at(ends):
             for turn in plan.rounds:
                 groups = [turn.targets] if turn.ring == "simultaneous" else [(target,) for target in turn.targets]
                 for targets in groups:
                     leg = await _ring(call, plan, targets, turn.timeout, step, attempts)
-                    if leg is not None:
+                    if leg is not None and await _connected(call, leg):
                         return leg
     return None
+
+
+async def _connected(call: Call, leg: Leg) -> bool:
+    """Let both hear each other; False when the target is gone already: then the next one is rung."""
+    try:
+        await call.line.connect(leg)
+    except LineGone:
+        raise
+    except LineError as error:
+        log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
+        await leg.hangup()
+        return False
+    return True
 
 
 async def _ring(
@@ -146,6 +155,15 @@ async def _ring_one(
         call.services.metrics.handoff_attempt(attempt.status, attempt.ring_ms)
         if leg is not None and not (won.done() and not won.cancelled() and won.result() is leg):
             await asyncio.shield(leg.hangup())
+            _note_end(call, leg)
+
+
+def _note_end(call: Call, leg: Leg) -> None:
+    """Write down how a leg ended."""
+    for entry in call.record.legs:
+        if entry.id == leg.channel and leg.ended.done():
+            ending = leg.ended.result()
+            entry.ended, entry.cause, entry.sip_code = call.services.clock.now(), ending.cause, ending.sip_code
 
 
 def _status(attempts: Sequence[Attempt], *, timed_out: bool) -> str:
@@ -162,9 +180,7 @@ def _status(attempts: Sequence[Attempt], *, timed_out: bool) -> str:
 async def stay_connected(call: Call, leg: Leg) -> None:
     """Until the person hangs up. (When the caller does, the call's own watch cancels this.) Leaves no leg behind."""
     try:
-        ending = await asyncio.shield(leg.ended)
-        for entry in call.record.legs:
-            if entry.id == leg.channel:
-                entry.ended, entry.cause, entry.sip_code = call.services.clock.now(), ending.cause, ending.sip_code
+        await asyncio.shield(leg.ended)
     finally:
         await asyncio.shield(leg.hangup())
+        _note_end(call, leg)

@@ -1,4 +1,5 @@
-"""The last resort: a flow failed and does not say what then. The caller reaches a person, or hears that it is not possible."""
+"""The last resort: a flow failed and does not say what then. The caller reaches a person, or hears that it is not
+possible."""
 
 from __future__ import annotations
 
@@ -43,7 +44,6 @@ async def rescue(call: Call) -> Stop:
 
 async def _apologise(call: Call) -> None:
     try:
-        await call.line.answer()
         playout = await call.playout()
         await playout.play(await call.services.speech.audio(APOLOGY, playout.law))
     except LineGone:

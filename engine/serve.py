@@ -145,7 +145,7 @@ async def _exchange(settings: Settings) -> AsyncIterator[Exchange]:
                 format=told.law,
                 targets=Targets(trunk=told.trunk, teams=told.teams),
                 start_timeout=CONNECT_FOR,
-            )  # fmt: skip
+            )
         ) as exchange:
             yield exchange
     except ExchangeError as error:

@@ -84,7 +84,6 @@ class AsteriskSettings(Section):
     media: Literal["auto", "websocket", "audiosocket", "rtp"] = Field(
         "auto", description="How audio travels; auto takes the best that this Asterisk has"
     )
-    verify: bool = Field(True, description="Check the certificate of an https URL")
     trunk: str | None = Field(None, description="The PJSIP endpoint for tel: targets; without one they are refused")
     teams: str = Field("teams", min_length=1, description="The PJSIP endpoint that dials teams: targets")
     law: Literal["ulaw", "alaw"] = Field("ulaw", description="G.711 law of the trunks: alaw in Europe")
