@@ -85,7 +85,7 @@ class Language:
             except OSError as error:
                 files.problems.append(Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}"))
                 continue
-            files.revision.update(str(path).encode() + b"\0" + hashlib.sha256(content).digest())
+            files.revision.update(str(path.relative_to(root)).encode() + b"\0" + hashlib.sha256(content).digest())
             tree, problems = reader.read(str(path), content)
             files.problems += problems
             if tree is None and problems:
@@ -123,11 +123,19 @@ class Language:
 
 
 def _found(paths: Iterable[Path | str], problems: list[Problem]) -> Iterable[tuple[Path, Path]]:
-    """The files to read, each with the root that it may not leave; in a stable order, none twice."""
+    """The files to read, each with the root that it may not leave; in a stable order, none twice.
+
+    Hidden folders are left out: a mounted ConfigMap keeps its files in one and links to them.
+    """
     found: dict[Path, Path] = {}
     for given in map(Path, paths):
         if given.is_dir():
-            names = [*given.rglob("*.flow.yaml"), *given.rglob("resources.yaml"), *given.rglob("routes.yaml")]
+            names = [
+                path
+                for pattern in ("*.flow.yaml", "resources.yaml", "routes.yaml")
+                for path in given.rglob(pattern)
+                if not any(part.startswith(".") for part in path.relative_to(given).parts)
+            ]
             if not names:
                 problems.append(Problem.at(Where(str(given), 1, 1), "E101", "the folder holds no *.flow.yaml"))
             for path in sorted(names)[:MAX_FILES]:
