@@ -17,8 +17,8 @@ def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
 async def beside(*work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.TaskGroup]:
     """A task group with ``work`` already running in it.
 
-    Unlike a bare `asyncio.TaskGroup` it does not wait for its tasks at the end of the block but cancels them, and it raises
-    the exception that ended the block itself, not a group: the ways out of a flow (`engine.outcome.Leave`) pass through it.
+    Unlike a bare `asyncio.TaskGroup` it does not wait for its tasks at the end of the block but cancels them, and it
+    raises the exception that ended the block itself, not a group: the ways out of a flow (`engine.outcome.Leave`) pass.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -41,7 +41,7 @@ async def beside(*work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.TaskG
 
 
 async def first_of(*work: Coroutine[Any, Any, Any]) -> int:
-    """Run all, wait for the first to end, cancel the rest; returns its index. Its exception, if it had one, is raised."""
+    """Run all, wait for the first to end, cancel the rest; returns its index, or raises its exception."""
     tasks = [asyncio.ensure_future(item) for item in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

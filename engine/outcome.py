@@ -67,8 +67,8 @@ class Unhandled(Leave):
 
 
 class StepError(Exception):
-    """A step could not do its work. The walker turns it into the outcome that the verb names for failures."""
+    """A step could not do its work. Its outcome is ``outcome``, or the one that the verb names for failures."""
 
-    def __init__(self, message: str, outcome: str = "error") -> None:
+    def __init__(self, message: str, outcome: str = "") -> None:
         super().__init__(message)
         self.outcome = outcome

@@ -1,7 +1,7 @@
 """The walker: runs the steps of one flow for one call, and decides what happens when a step ends.
 
-A flow that is called by another runs under a walker of its own, with its own variables; the two share the call and nothing
-else. Handlers of the inner flow come first, then those of the flows that called it.
+A flow that is called by another runs under a walker of its own, with its own variables; the two share the call and
+nothing else. Handlers of the inner flow come first, then those of the flows that called it.
 """
 
 from __future__ import annotations
@@ -112,26 +112,33 @@ class Walker:
                 await self.run_steps(self._steps_of(handler))
 
     async def _time_limit(self, until: float) -> None:
-        while (left := until - asyncio.get_running_loop().time()) > 0 or self.call.with_person:
-            await asyncio.sleep(max(left, 1.0))
+        await asyncio.sleep(until - asyncio.get_running_loop().time())
+        while self.call.with_person:  # noqa: ASYNC110 - it matters to the second, and hardly ever happens
+            await asyncio.sleep(1.0)
 
     async def _walk(self, steps: Sequence[Step]) -> None:
         """Run steps and follow jumps and handlers until there is nothing left to run."""
         while True:
             try:
                 return await self.run_steps(steps)
-            except Goto as jump:
-                self._jump(jump.section)
-                steps = self.flow.sections[jump.section]
-            except HandlerFired as fired:
-                if fired.owner is not self:
-                    raise
-                steps = self._steps_of(fired.handler)
-            except Unhandled as failure:
-                handler = self._answer_for(failure)
-                if handler is None:
-                    raise
-                steps = self._steps_of(handler)
+            except (Goto, HandlerFired, Unhandled) as way_out:
+                steps = self._behind(way_out)
+
+    def _behind(self, way_out: Goto | HandlerFired | Unhandled) -> Sequence[Step]:
+        """The steps to which a way out leads. Raises it when this flow has none for it."""
+        if isinstance(way_out, HandlerFired):
+            if way_out.owner is not self:
+                raise way_out
+            return self._steps_of(way_out.handler)
+        if isinstance(way_out, Goto):
+            if not self._loops():
+                return self.flow.sections[way_out.section]
+            reason = f"loop: {MAX_JUMPS} jumps without a word from the caller"
+            way_out = Unhandled(self.flow.sections[way_out.section][0], Outcome("error", detail=reason))
+        handler = self._answer_for(way_out)
+        if handler is None:
+            raise way_out
+        return self._steps_of(handler)
 
     async def run_steps(self, steps: Sequence[Step]) -> None:
         """Run a list of steps, each with what its outcome leads to."""
@@ -188,10 +195,15 @@ class Walker:
     async def _traced(self, step: Step) -> Outcome:
         self._root._count += 1
         if self._root._count > MAX_STEPS:
+            self._root._count = 0  # whatever answers for it may run its own steps
             raise Unhandled(step, Outcome("error", detail=f"loop: the call ran {MAX_STEPS} steps"))
         record = self.call.record
         trace = StepTrace(
-            id=step.id, path=step.path, verb=step.verb.name, where=str(step.where), started=self.call.services.clock.now()
+            id=step.id,
+            path=step.path,
+            verb=step.verb.name,
+            where=str(step.where),
+            started=self.call.services.clock.now(),
         )
         record.steps.append(trace)
         await self.call.save()
@@ -201,7 +213,8 @@ class Walker:
         try:
             outcome = await self._timed(step)
         except Leave as way_out:
-            outcome = Outcome("done", detail=type(way_out).__name__.lower())
+            name = {Unhandled: "error", HandlerFired: "cancelled"}.get(type(way_out), "done")
+            outcome = Outcome(name, detail=str(way_out) or type(way_out).__name__.lower())
             raise
         finally:
             trace.ms = int((clock() - started) * 1000)
@@ -212,28 +225,31 @@ class Walker:
         return outcome
 
     async def _timed(self, step: Step) -> Outcome:
-        """Run a step under its own time limit; a failure that the verb reports becomes its failure outcome."""
+        """Run a step under its own time limit; whatever goes wrong in it becomes its failure outcome."""
         failure = getattr(step.verb, "failure", "error")
         try:
             async with asyncio.timeout(step.timeout) as limit:
                 return await self._interruptible(step)
+        except (Leave, LineGone):
+            raise
         except TimeoutError:
             if not limit.expired():
-                raise
+                return Outcome(failure, detail="a wait inside the step took too long")
             names = step.possible.names
             return Outcome("timeout" if "timeout" in names else failure, detail=f"longer than {step.timeout} s")
         except StepError as error:
             known = (*step.possible.names, "error")
             return Outcome(error.outcome if error.outcome in known else failure, detail=str(error))
         except (ExpressionError, LineError) as error:
-            if isinstance(error, LineGone):
-                raise
             return Outcome(failure, detail=str(error))
+        except Exception as error:  # a mistake in a verb, perhaps a plugin's: the flow decides, and no call ends by it
+            log.exception("a verb failed in a way that it does not know", verb=step.verb.name, where=str(step.where))
+            return Outcome(failure, detail=f"{type(error).__name__}: {error}")
 
     async def _interruptible(self, step: Step) -> Outcome:
         """Run a step; a key that a `dtmf` handler waits for takes the call there, unless the step reads keys itself."""
-        handlers = {} if step.verb.takes_digits or self.call.with_person else self._digit_handlers()  # type: ignore[attr-defined]
-        if not handlers:
+        handlers = self._digit_handlers()
+        if not handlers or step.verb.takes_digits or self.call.line.ended.done():  # type: ignore[attr-defined]
             return await step.verb.run(step, self.call)  # type: ignore[attr-defined, no-any-return]
         outcomes: list[Outcome] = []
 
@@ -247,7 +263,7 @@ class Walker:
         while True:
             digit = await self.call.line.digit()
             self.heard_caller()
-            if digit in handlers:
+            if digit in handlers and not self.call.with_person:  # keys are the person's while one is connected
                 raise handlers[digit]
 
     # ── Handlers ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -276,8 +292,10 @@ class Walker:
     def _steps_of(self, handler: Handler) -> Sequence[Step]:
         return self.flow.sections[handler.goto] if handler.goto is not None else handler.steps or ()
 
-    def _jump(self, section: str) -> None:
+    def _loops(self) -> bool:
+        """Count a jump: whether they are too many, with no word from the caller in between."""
         self._root._jumps += 1
-        if self._root._jumps > MAX_JUMPS:
-            step = self.flow.sections[section][0]
-            raise Unhandled(step, Outcome("error", detail=f"loop: {MAX_JUMPS} jumps without a word from the caller"))
+        if self._root._jumps <= MAX_JUMPS:
+            return False
+        self._root._jumps = 0  # whatever answers for it may jump, too
+        return True

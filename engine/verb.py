@@ -28,7 +28,7 @@ class Verb:
     falls_through: ClassVar[bool] = True
     interactive: ClassVar[bool] = False
     needs_caller: ClassVar[bool] = True
-    takes_digits: ClassVar[bool] = False  # the step reads keys itself: `dtmf` handlers stay quiet
+    takes_digits: ClassVar[bool] = False  # reads keys itself, or runs steps that may: `dtmf` handlers stay quiet
     failure: ClassVar[str] = "error"  # the outcome of a step that raised `StepError`
     ways_to_end: ClassVar[Outcomes] = Outcomes()
 

@@ -40,6 +40,7 @@ class Call(Verb):
     summary: ClassVar[str] = "Run a section or another flow, and come back."
     Fields: ClassVar[type[Fields]] = CallFields
     needs_caller: ClassVar[bool] = False
+    takes_digits: ClassVar[bool] = True  # its steps may
     ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("error",))
 
     def sections(self, fields: Any) -> Iterable[str]:

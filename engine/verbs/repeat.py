@@ -29,6 +29,7 @@ class Repeat(Verb):
     summary: ClassVar[str] = "Run steps again, a bounded number of times."
     Fields: ClassVar[type[Fields]] = RepeatFields
     needs_caller: ClassVar[bool] = False
+    takes_digits: ClassVar[bool] = True  # its steps may
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Round after round."""

@@ -45,6 +45,7 @@ class Switch(Verb):
     Fields: ClassVar[type[Fields]] = SwitchFields
     shorthand: ClassVar[str | None] = "branches"
     needs_caller: ClassVar[bool] = False
+    takes_digits: ClassVar[bool] = True  # its steps may
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Choose and run."""

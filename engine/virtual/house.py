@@ -19,13 +19,15 @@ from engine.voices import Voices
 
 @dataclass(slots=True)
 class KeptRecords:
-    """Satisfies `engine.services.Keeper`: every record as it was each time it was saved."""
+    """Satisfies `engine.services.Keeper`: the records by their call's id, and how often they were saved."""
 
-    saved: list[CallRecord] = field(default_factory=list)
+    records: dict[str, CallRecord] = field(default_factory=dict)
+    saves: int = 0
 
     async def save(self, record: CallRecord) -> None:
-        """Keep a copy."""
-        self.saved.append(record.model_copy(deep=True))
+        """Keep it."""
+        self.records[record.id] = record
+        self.saves += 1
 
 
 def virtual_services(provider: VirtualProvider | None = None, **changes: Any) -> Services:
