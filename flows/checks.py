@@ -21,7 +21,7 @@ _HANDLER_OF = {"provider_error": "provider_down", "silence": "silence"}
 class Surroundings:
     """What exists around the flows."""
 
-    flows: frozenset[str]
+    flows: Mapping[str, Flow]
     resources: Resources
     voices: Mapping[str, VoiceFacts] | None
 

@@ -66,7 +66,7 @@ class Language:
         files = self._read(paths)
         problems = files.problems
         flows = self._flows(files)
-        around = Surroundings(frozenset(flows), files.resources, self.voices)
+        around = Surroundings(flows, files.resources, self.voices)
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
             problems += flow_reader.reader.draft.problems + flow_reader.problems + list(check(flow_reader, around))

@@ -10,7 +10,7 @@ from flows.problems import NOWHERE, Problem, Where
 from flows.reader import Map, Seq
 
 if TYPE_CHECKING:
-    from flows.flow import Step, Variable
+    from flows.flow import Flow, Step, Variable
     from flows.resources import Resources
 
 
@@ -36,7 +36,7 @@ class Scope:
     vars: Mapping[str, Variable]
     input: Mapping[str, Variable]
     sections: frozenset[str]
-    flows: frozenset[str]
+    flows: Mapping[str, Flow]
     resources: Resources
     voices: Mapping[str, VoiceFacts] | None = None
 

@@ -12,6 +12,7 @@ from flows.language import Language
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/flow-language.md").read_text(), re.DOTALL)
+EXAMPLES = sorted(path for path in (ROOT / "flows/examples").iterdir() if path.is_dir())
 FLOWS = [block for block in BLOCKS if block.startswith("flow:")]
 
 
@@ -35,3 +36,15 @@ def test_the_examples_of_routes_load(tmp_path: Path) -> None:
     for name in ("orders", "night", "gold"):
         (tmp_path / f"{name}.flow.yaml").write_text(f"flow: bella/{name}\nsteps: [{{hangup: {{}}}}]\n")
     assert Language(installed()).load([tmp_path]).problems == []
+
+
+@pytest.mark.parametrize("folder", EXAMPLES, ids=[folder.name for folder in EXAMPLES])
+def test_every_example_flow_loads(folder: Path) -> None:
+    loaded = Language(installed()).load([folder])
+    assert loaded.problems == []
+    assert loaded.library is not None
+    assert loaded.library.flows
+
+
+def test_the_examples_can_be_used_together() -> None:
+    assert Language(installed()).load([ROOT / "flows/examples"]).problems == []
