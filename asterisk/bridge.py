@@ -34,6 +34,7 @@ class CallBridge:
         self._making: asyncio.Task[ari.Bridge] | None = None
         self._is_member = False  # the party is in it
         self._media: tuple[MediaLeg, Party] | None = None
+        self._endings: set[asyncio.Task[None]] = set()
 
     @property
     def media(self) -> MediaLeg | None:
@@ -75,15 +76,20 @@ class CallBridge:
     async def drop_media(self, channel: Party | None = None) -> None:
         """Close the media leg (or a `channel` that was to become one) and wait until its channel is gone."""
         media, self._media = self._media, None
+        leg = None
         if media is not None:
             leg, channel = media
-            await leg.close()
         if channel is not None:
-            await self._switch.finish(self._end(channel), f"end of media {channel.id}")
+            ending = self._switch.start(self._end(leg, channel), f"end of media {channel.id}")
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+            await asyncio.shield(ending)
 
     async def close(self) -> None:
         """Delete everything: media leg, bridge. The party stays as it is. Idempotent."""
         await self.drop_media()
+        if self._endings:  # of media legs whose dropping was cancelled
+            await asyncio.wait(self._endings)
         if self._making is not None:
             await self._switch.finish(self._destroy(self._making), f"end of bridge {self.id}")
             self._making = None
@@ -117,7 +123,9 @@ class CallBridge:
         await self._switch.client.bridges.add_channel(bridge_id=self.id, channel=members)
         self._is_member = True
 
-    async def _end(self, channel: Party) -> None:
+    async def _end(self, leg: MediaLeg | None, channel: Party) -> None:
+        if leg is not None:
+            await leg.close()
         await self._switch.hang_up(channel)
         self._switch.forget(channel)
 
