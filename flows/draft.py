@@ -70,15 +70,17 @@ class Draft:
     def load(self, relative: str, where: Where) -> tuple[Path, bytes]:
         """The content of a file that the flow names, by a path relative to the flow's file. Raises `MistakeError`."""
         path = self.file.parent / relative
-        root, real = self.root.resolve(), path.resolve()
-        if not real.is_relative_to(root):
-            raise MistakeError(where, "E306", f"file '{relative}' lies outside of the flows' folder")
         try:
+            root, real = self.root.resolve(), path.resolve()
+            if not real.is_relative_to(root):
+                raise MistakeError(where, "E306", f"file '{relative}' lies outside of the flows' folder")
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise MistakeError(where, "E306", f"file '{relative}' is larger than {MAX_FILE_BYTES:,} bytes")
             content = path.read_bytes()
-        except OSError as error:
-            reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
+        except MistakeError:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:  # also a NUL in the name, and links in a circle
+            reason = "not found" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or error
             raise MistakeError(where, "E306", f"file '{relative}': {reason}") from error
         self.files[str(real.relative_to(root))] = content
         return path, content

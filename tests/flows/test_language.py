@@ -71,6 +71,16 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(language: Language, tmp_
     assert [problem.code for problem in language.load([tmp_path / "in"]).problems] == ["E306"]
 
 
+@pytest.mark.parametrize("name", ['"a\\0b"', "round", "folder", '""', "."])
+def test_a_name_that_is_no_file_is_told(language: Language, tmp_path: Path, name: str) -> None:
+    (tmp_path / "round").symlink_to("round")
+    (tmp_path / "folder").mkdir()
+    flow = write(tmp_path / "a.flow.yaml", "a")
+    flow.write_text(f"flow: a\nsteps: [{{play: {name}}}]\n")
+    (tmp_path / "resources.yaml").write_text(f"prompts: {{a: {{file: {name}}}}}\n")
+    assert [problem.severity for problem in language.load([tmp_path]).problems] == ["error", "error"]
+
+
 def test_the_same_files_have_the_same_revision(language: Language, tmp_path: Path) -> None:
     write(tmp_path / "b.flow.yaml", "b")
     write(tmp_path / "a.flow.yaml", "a")
