@@ -24,7 +24,7 @@ _WITHHELD = frozenset({"", "anonymous", "restricted", "unavailable", "unknown", 
 
 def is_dead(event: StasisStart) -> bool:
     """Whether this is no call: an id is missing, or a careless `_.` in the dialplan sent a finished call (`h`) here."""
-    return not event.channel.id or event.channel.dialplan.exten in ("h", "t", "i", "T") or event.args[:1] == ["h"]
+    return not event.channel.id or event.channel.dialplan.exten == "h"
 
 
 def facts_of(event: StasisStart, headers: Mapping[str, str]) -> Facts:

@@ -256,7 +256,7 @@ async def test_another_client_takes_the_application(
 
 async def test_a_dead_call_makes_no_line(house: House) -> None:
     # What `_.` in a dialplan does: the hung-up channel runs extension h, and that enters the application.
-    for command in ("h,1,Stasis(hookflash,h)", "dead,1,Hangup()"):
+    for command in ("h,1,Stasis(hookflash,h)", "dead,1,Answer()", "dead,2,Hangup()"):
         await house.pbx.cli(f"dialplan add extension {command} into trap")
     try:
         await house.pbx.cli("channel originate Local/dead@trap/n application Wait 1")
