@@ -182,7 +182,7 @@ class Realtime:
             event = json.loads(frame)
             handler = self._handlers.get(event["type"])
             return handler(self, event) if handler is not None else ()
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             return self.nonsense(f"{type(error).__name__}: {error}")
 
     def nonsense(self, what: str) -> Events:

@@ -76,7 +76,7 @@ class BenchEmulator:
         app.router.add_get("/bench/stats", self._serve_stats)
         app.router.add_post("/bench/reset", self._serve_reset)
         app.router.add_post("/bench/interrupt", self._serve_interrupt)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()

@@ -65,7 +65,7 @@ class Emulator:
     async def start(self, port: int = 0) -> None:
         app = web.Application()
         app.router.add_get("/v1/realtime", self._accept)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
