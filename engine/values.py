@@ -21,6 +21,15 @@ def declare(variables: Mapping[str, Variable]) -> dict[str, Any]:
     }
 
 
+def fits(known: str, declared: str) -> bool:
+    """Whether a value whose type the check knows (``any``: it does not) may be what was declared."""
+    return (
+        known == declared
+        or "any" in (known, declared)
+        or (known, declared) in (("integer", "number"), ("number", "integer"))
+    )
+
+
 def fit(value: Any, type: str, name: str) -> Any:
     """The value as its declared type. Whole numbers may become numbers; nothing else is converted. Raises `StepError`."""
     match type:

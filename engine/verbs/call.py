@@ -9,10 +9,12 @@ from pydantic import Field, model_validator
 
 from engine.call import Call as LiveCall
 from engine.outcome import Outcome, StepError, Unhandled
-from engine.values import fit
-from engine.verb import Verb
+from engine.values import fit, fits
+from engine.verb import Verb, unknown
 from flows.fields import FlowName, SectionName, Value
 from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
 
@@ -42,6 +44,21 @@ class Call(Verb):
     needs_caller: ClassVar[bool] = False
     takes_digits: ClassVar[bool] = True  # its steps may
     ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("error",))
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """The input that the called flow declares."""
+        called = scope.flows.get(fields.flow) if fields.flow is not None else None
+        if called is None:
+            return
+        for name, value in fields.input.items():
+            if name not in called.input:
+                yield unknown(scope, scope.key("input", name), "input", name, called.input)
+            elif not fits(value.type, called.input[name].type):
+                message = f"input.{name} is declared as {called.input[name].type}, but this is {value.type}"
+                yield scope.problem(scope.at("input", name), "E301", message)
+        for name, variable in called.input.items():
+            if variable.required and name not in fields.input:
+                yield scope.problem(scope.key("flow"), "E202", f"the flow '{called.name}' needs the input '{name}'")
 
     def sections(self, fields: Any) -> Iterable[str]:
         """The section it runs."""

@@ -112,6 +112,7 @@ class Converse(Verb):
     summary: ClassVar[str] = "Let the AI talk with the caller until it takes an exit."
     Fields: ClassVar[type[Fields]] = ConverseFields
     interactive: ClassVar[bool] = True
+    outcome_word: ClassVar[str] = "exit"
     failure: ClassVar[str] = "provider_error"
 
     def outcomes(self, fields: Any) -> Outcomes:

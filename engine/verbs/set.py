@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 
 from engine.call import Call
 from engine.outcome import DONE, Outcome
+from engine.values import fits
 from engine.verb import Verb, unknown
 from flows.fields import Value
 from flows.flow import Step
@@ -34,9 +35,12 @@ class Set(Verb):
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """Only declared variables can be set."""
-        for name in fields.__pydantic_extra__:
+        for name, value in fields.__pydantic_extra__.items():
             if name not in scope.vars:
                 yield unknown(scope, scope.key(name), "variable", name, scope.vars)
+            elif not fits(value.type, scope.vars[name].type):
+                message = f"vars.{name} is declared as {scope.vars[name].type}, but this is {value.type}"
+                yield scope.problem(scope.at(name), "E301", message)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Evaluate, then assign."""

@@ -52,6 +52,8 @@ class ToolFields(Fields):
         draft = info.context
         if not isinstance(draft, Draft) or not isinstance(value, Mapping):
             return handler(value)
+        if "when" in value:  # decides whether the tool is offered: there are no arguments yet
+            value = {**value, "when": Condition.read(value["when"], draft)}
         types = property_types(value.get("input"))
         with draft.locals({f"input.{name}": type for name, type in types.items()}):
             return handler(value)

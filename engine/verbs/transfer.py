@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -10,9 +11,11 @@ from engine.call import Call
 from engine.comfort import Comfort
 from engine.handoff import Plan, Round, hand_off, stay_connected
 from engine.outcome import Outcome, StepError, Stop
-from engine.verb import Verb
+from engine.verb import Verb, unknown
 from flows.fields import Duration, Text
 from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
 UNREACHED = ("no_answer", "busy", "declined", "unavailable", "failed", "timeout")
@@ -54,6 +57,15 @@ class Transfer(Verb):
     interactive: ClassVar[bool] = True
     failure: ClassVar[str] = "failed"
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=("connected",), bad=UNREACHED, any_bad="failed")
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """A target that is no target must be a destination."""
+        for index, attempt in enumerate(fields.attempts):
+            for place, target in enumerate(attempt.targets):
+                name = target.literal
+                if name is not None and ":" not in name and name not in scope.resources.destinations:
+                    where = scope.at("attempts", index, "targets", place)
+                    yield unknown(scope, where, "destination", name, scope.resources.destinations)
 
     def saves(self, fields: Any) -> dict[str, str]:
         """Every attempt with its SIP status."""
