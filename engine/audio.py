@@ -55,6 +55,11 @@ def ringback(law: str) -> bytes:
     return tone((440.0, 480.0), 2000, law) + silence(4000, law)
 
 
+def reorder(law: str) -> bytes:
+    """One cycle of the North American reorder tone ("it cannot be done now"): 480 + 620 Hz, 0.25 s on, 0.25 s off."""
+    return tone((480.0, 620.0), 250, law) + silence(250, law)
+
+
 def from_wav(data: bytes, law: str, name: str = "sound") -> bytes:
     """A WAV file's content (8 kHz, mono, 16-bit linear) as G.711. Raises `AudioError`."""
     try:

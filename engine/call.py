@@ -10,7 +10,7 @@ import structlog
 
 from engine.beside import beside, first_of
 from engine.line import Ending, Line, LineError, LineGone
-from engine.outcome import Goto, Leave, Return, Stop, Unhandled
+from engine.outcome import Goto, Leave, Return, Stop
 from engine.playout import Playout
 from engine.record import CallRecord, Leg, Spoken
 from engine.run import Walker
@@ -35,12 +35,14 @@ class Call:
         self.library = library
         self.services = services
         self.with_person = False  # a person is connected: the AI's time limits no longer count
+        self.parting: Stop | None = None  # if the line ends now, this is why, and not that the caller hung up
         facts = line.facts
         self.record = CallRecord(
             id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
             did=facts.did, caller=facts.caller, trunk=facts.trunk, started=services.clock.now(),
         )  # fmt: skip
-        self.record.legs.append(Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller))
+        caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
+        self.record.legs.append(caller)
         self.walker = Walker(self, flow, {})
         self._playout: Playout | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -68,8 +70,10 @@ class Call:
             self.record.answered = self.record.legs[0].answered = self.services.clock.now()
 
     async def playout(self) -> Playout:
-        """The audio to and from the caller, who is answered; opens the media leg when there is none. Raises
-        `LineError`."""
+        """The audio to and from the caller, who is answered; opens the media leg where there is none.
+
+        Raises `LineError`, `LineGone`.
+        """
         async with self._opening:
             await self.answer()
             if self._playout is None or self._playout.closed.is_set():
@@ -120,6 +124,8 @@ class Call:
             log.exception("call failed", error=str(error))
             self._ended("failed", by="engine", error=f"{type(error).__name__}: {error}")
         if self.line.ended.done():
+            if self.parting is not None:
+                self._parted(self.parting)
             self._ended("caller_hung_up", by="caller", ending=self.line.ended.result())
         await self._wind_up()
 
@@ -128,21 +134,27 @@ class Call:
         try:
             await self.walker.run()
             stop = Stop()
+        except Return:
+            stop = Stop()
         except Stop as reason:
             stop = reason
-        except Unhandled as failure:
-            self.record.error = str(failure)
-            log.error("the flow failed and does not say what then", step=str(failure))
+        except LineGone:
+            raise
+        except Exception as error:
+            self.record.error = self.record.error or str(error) or type(error).__name__
+            log.error(
+                "the flow failed and does not say what then", error=str(error), exc_info=not isinstance(error, Leave)
+            )
             stop = await rescue(self)
-        except (LineError, Leave) as error:
-            if isinstance(error, LineGone):
-                raise
-            self.record.error = str(error)
-            stop = await rescue(self)
-        self.record.result = stop.result or self.record.result
-        self._ended("handed_off" if self.with_person else "failed" if self.record.error else "completed", by=stop.by)
+        if self.line.ended.done() and stop is not self.parting:
+            raise LineGone("the caller hung up while the flow was ending")
+        self._parted(stop)
         with contextlib.suppress(LineError):
             await self.line.hangup(stop.cause)
+
+    def _parted(self, stop: Stop) -> None:
+        self.record.result = stop.result or self.record.result
+        self._ended("handed_off" if self.with_person else "failed" if self.record.error else "completed", by=stop.by)
 
     async def _hung_up(self) -> None:
         await asyncio.shield(self.line.ended)

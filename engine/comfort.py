@@ -1,4 +1,4 @@
-"""What the caller hears while somebody else is being rung: ringback or music, from the engine, until it is cancelled."""
+"""What the caller hears while somebody else is rung: ringback or music, from the engine, until it is cancelled."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from engine.audio import load, ringback, tone
+import structlog
+
+from engine.audio import AudioError, load, ringback, tone
 from engine.playout import Playout
+
+log = structlog.get_logger()
 
 Comfort = Literal["ringback", "music"]
 
@@ -29,7 +33,11 @@ def _melody(law: str) -> bytes:
 
 async def keep_company(playout: Playout, kind: Comfort, music: Path | None = None) -> None:
     """Play in a loop until cancelled; then the line falls silent at once."""
-    sound = _sound(kind, playout.law, music if kind == "music" else None)
+    try:
+        sound = _sound(kind, playout.law, music if kind == "music" else None)
+    except AudioError as error:
+        log.warning("the music cannot be played, the caller hears ringback", error=str(error))
+        sound = _sound("ringback", playout.law, None)
     while await playout.play(sound, "comfort"):
         pass
     await asyncio.Event().wait()  # the leg closed: whoever waits for the target decides what happens now

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from engine.call import Call
 
 log = structlog.get_logger()
+
+GRACE = 2.0  # seconds that a line may take beyond the ringing time to say that nobody answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,14 @@ async def hand_off(call: Call, plan: Plan, step: str) -> Result:
     attempts: list[Attempt] = []
     loop = asyncio.get_running_loop()
     ends = None if plan.timeout is None else loop.time() + plan.timeout
-    playout = await call.playout()
-    async with beside(keep_company(playout, plan.caller_hears, plan.music)):
-        leg = await _first_connected(call, plan, step, attempts, ends)
+    leg: Leg | None = None
+    try:
+        async with beside(*await _company(call, plan)):
+            leg = await _first_connected(call, plan, step, attempts, ends)
+    except BaseException:
+        if leg is not None:
+            await asyncio.shield(_drop(call, leg))
+        raise
     if leg is None:
         return Result(_status(attempts, timed_out=ends is not None and loop.time() >= ends), None, attempts)
     call.with_person = True
@@ -94,13 +101,24 @@ async def _connected(call: Call, leg: Leg) -> bool:
     """Let both hear each other; False when the target is gone already: then the next one is rung."""
     try:
         await call.line.connect(leg)
+    except BaseException as error:
+        await asyncio.shield(_drop(call, leg))
+        if not isinstance(error, LineError) or isinstance(error, LineGone):
+            raise
+        log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
+        return False
+    return True
+
+
+async def _company(call: Call, plan: Plan) -> list[Coroutine[Any, Any, None]]:
+    """What the caller hears meanwhile. Without any audio of ours they can still be put through."""
+    try:
+        return [keep_company(await call.playout(), plan.caller_hears, plan.music)]
     except LineGone:
         raise
     except LineError as error:
-        log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
-        await leg.hangup()
-        return False
-    return True
+        log.warning("the caller hears nothing while targets are rung", error=str(error))
+        return []
 
 
 async def _ring(
@@ -118,7 +136,7 @@ async def _ring(
         await first_of(ring_all(), _settled(won))
     except BaseException:
         if won.done() and not won.cancelled():
-            await won.result().hangup()
+            await asyncio.shield(_drop(call, won.result()))
         raise
     return won.result() if won.done() else None
 
@@ -130,7 +148,7 @@ async def _settled(won: asyncio.Future[Leg]) -> None:
 async def _ring_one(
     call: Call, plan: Plan, target: str, timeout: float, step: str, attempts: list[Attempt], won: asyncio.Future[Leg]
 ) -> None:
-    """Ring one target and note what became of it. Hangs the leg up unless it won."""
+    """Ring one target and note what became of it. Drops the leg unless it won."""
     clock = asyncio.get_running_loop().time
     started, now = clock(), call.services.clock.now()
     attempt = Attempt(step=step, target=target, status="cancelled", started=now)
@@ -139,14 +157,20 @@ async def _ring_one(
     options = DialOptions(timeout, plan.caller_id or call.services.caller_id, None, plan.headers)
     leg: Leg | None = None
     try:
-        leg = await call.line.dial(target, options)
-        entry = LegRecord(id=leg.channel, kind="target", party=target, started=now)
-        call.record.legs.append(entry)
-        result = await leg.answered()
+        async with asyncio.timeout(timeout + GRACE):
+            leg = await call.line.dial(target, options)
+            entry = LegRecord(id=leg.channel, kind="target", party=target, started=now)
+            call.record.legs.append(entry)
+            result = await leg.answered()
         attempt.status, attempt.sip_code, attempt.q850 = result.status, result.sip_code, result.q850
-        if result.status == "answered" and not won.done():
-            entry.answered = call.services.clock.now()
-            won.set_result(leg)
+        if result.status == "answered":
+            if won.done():
+                attempt.status = "cancelled"  # another was first
+            else:
+                entry.answered = call.services.clock.now()
+                won.set_result(leg)
+    except TimeoutError:
+        attempt.status = "no_answer"
     except LineError as error:
         attempt.status = "unavailable"
         log.warning("a target could not be dialled", target=target, error=str(error))
@@ -154,12 +178,15 @@ async def _ring_one(
         attempt.ring_ms = int((clock() - started) * 1000)
         call.services.metrics.handoff_attempt(attempt.status, attempt.ring_ms)
         if leg is not None and not (won.done() and not won.cancelled() and won.result() is leg):
-            await asyncio.shield(leg.hangup())
-            _note_end(call, leg)
+            await asyncio.shield(_drop(call, leg))
 
 
-def _note_end(call: Call, leg: Leg) -> None:
-    """Write down how a leg ended."""
+async def _drop(call: Call, leg: Leg) -> None:
+    """Hang a leg up and write down how it ended."""
+    try:
+        await leg.hangup()
+    except LineError as error:
+        log.warning("a target could not be hung up", target=leg.target, error=str(error))
     for entry in call.record.legs:
         if entry.id == leg.channel and leg.ended.done():
             ending = leg.ended.result()
@@ -167,14 +194,11 @@ def _note_end(call: Call, leg: Leg) -> None:
 
 
 def _status(attempts: Sequence[Attempt], *, timed_out: bool) -> str:
-    """The outcome of a hand-off that reached nobody: the reason if all agree, else the most telling one."""
+    """The outcome of a hand-off that reached nobody: the reason of whoever was nearest to answering."""
     if timed_out:
         return "timeout"
-    reasons = [attempt.status for attempt in attempts]
-    for reason in ("declined", "busy", "no_answer", "unavailable"):
-        if reasons and (reasons[-1] == reason or all(other == reason for other in reasons)):
-            return reason
-    return "failed"
+    reasons = {attempt.status for attempt in attempts}
+    return next((reason for reason in ("declined", "busy", "no_answer", "unavailable") if reason in reasons), "failed")
 
 
 async def stay_connected(call: Call, leg: Leg) -> None:
@@ -182,5 +206,4 @@ async def stay_connected(call: Call, leg: Leg) -> None:
     try:
         await asyncio.shield(leg.ended)
     finally:
-        await asyncio.shield(leg.hangup())
-        _note_end(call, leg)
+        await asyncio.shield(_drop(call, leg))

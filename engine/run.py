@@ -193,6 +193,7 @@ class Walker:
         return outcome
 
     async def _traced(self, step: Step) -> Outcome:
+        self._need_caller(step)
         self._root._count += 1
         if self._root._count > MAX_STEPS:
             self._root._count = 0  # whatever answers for it may run its own steps
@@ -211,7 +212,9 @@ class Walker:
         started = clock()
         outcome = Outcome("cancelled")
         try:
-            outcome = await self._timed(step)
+            ended = await self._timed(step)
+            self._need_caller(step)  # what it waited for may have ended because the caller went
+            outcome = ended
         except Leave as way_out:
             name = {Unhandled: "error", HandlerFired: "cancelled"}.get(type(way_out), "done")
             outcome = Outcome(name, detail=str(way_out) or type(way_out).__name__.lower())
@@ -223,6 +226,10 @@ class Walker:
         if getattr(step.verb, "interactive", False):
             self.heard_caller()
         return outcome
+
+    def _need_caller(self, step: Step) -> None:
+        if step.verb.needs_caller and self.call.line.ended.done():
+            raise LineGone("the caller has hung up")
 
     async def _timed(self, step: Step) -> Outcome:
         """Run a step under its own time limit; whatever goes wrong in it becomes its failure outcome."""

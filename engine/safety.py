@@ -1,12 +1,13 @@
-"""The last resort: a flow failed and does not say what then. The caller reaches a person, or hears that it is not
-possible."""
+"""The last resort: a flow failed and does not say what then. The caller reaches a person, or hears an apology."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.audio import reorder
 from engine.handoff import Plan, Round, hand_off, stay_connected
 from engine.line import LineError, LineGone
 from engine.outcome import Stop
@@ -36,8 +37,11 @@ async def rescue(call: Call) -> Stop:
             raise
         except LineError as error:
             log.error("the safety destination could not be rung", target=destination, error=str(error))
-    if await call.line.give_back():
-        return Stop(by="engine", result="given back to the dialplan")
+    call.parting = Stop(by="engine", result="given back to the dialplan")  # the line may end before we hear that it did
+    with contextlib.suppress(LineError):
+        if await call.line.give_back():
+            return call.parting
+    call.parting = None
     await _apologise(call)
     return Stop(by="engine", cause=TEMPORARY_FAILURE)
 
@@ -45,8 +49,13 @@ async def rescue(call: Call) -> Stop:
 async def _apologise(call: Call) -> None:
     try:
         playout = await call.playout()
-        await playout.play(await call.services.speech.audio(APOLOGY, playout.law))
+        try:
+            sound = await call.services.speech.audio(APOLOGY, playout.law)
+        except VoiceError as error:
+            log.error("the apology cannot be spoken", error=str(error))
+            sound = reorder(playout.law) * 6
+        await playout.play(sound)
     except LineGone:
         raise
-    except (LineError, VoiceError) as error:
+    except LineError as error:
         log.error("not even the apology could be played", error=str(error))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, ClassVar
 
+from structlog.testing import capture_logs
+
 from engine.call import Call
 from engine.outcome import DONE, Outcome
 from engine.record import CallRecord
@@ -155,10 +157,11 @@ async def run_call(
     """Run a call to its end beside the caller's script, and check what must be true of every call."""
     line = line or VirtualLine()
     call = make_call(flow, line, services, others)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(call.run(), name="call")
-        if script is not None:
-            await script(line)
+    with capture_logs():
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(call.run(), name="call")
+            if script is not None:
+                await script(line)
     record = running.result()
     assert line.left_over == []
     assert record.ended is not None

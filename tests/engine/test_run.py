@@ -541,7 +541,8 @@ async def test_the_hangup_handler_runs_however_the_call_ends() -> None:
         await line.caller.waits(1)
         await line.caller.hangs_up()
 
-    bye = handler("hangup", step(seen("bye", waits(1))), step(seen("wrote")))
+    writes = step(seen("bye", waits(1)), needs_caller=False), step(seen("wrote"), needs_caller=False)
+    bye = handler("hangup", *writes, step(seen("never")))
     zero = handler("dtmf", step(seen("never")), digits="0")
     await run_call(flow(handlers=[bye, zero]))
     await run_call(flow(step(forever), handlers=[bye, zero]), VirtualLine(), hangs_up)
@@ -553,11 +554,13 @@ async def test_the_hangup_handler_runs_however_the_call_ends() -> None:
 async def test_the_hangup_handler_has_its_time_and_may_fail() -> None:
     seen = Trail()
     line = VirtualLine()
-    record = await run_call(flow(handlers=[handler("hangup", step(forever), step(seen("never")))]), line)
+    record = await run_call(
+        flow(handlers=[handler("hangup", step(forever, needs_caller=False), step(seen("never")))]), line
+    )
     assert line.log.now == 10
     assert record.steps[-1].outcome == "cancelled"
     for error in (StepError("no"), Goto("x"), Stop(), KeyError("x"), LineGone("gone")):
-        record = await run_call(flow(handlers=[handler("hangup", step(raises(error)))]))
+        record = await run_call(flow(handlers=[handler("hangup", step(raises(error), needs_caller=False))]))
         assert record.outcome == "completed"
     assert str(seen) == ""
 
