@@ -1,0 +1,60 @@
+"""Stamped frames: 20 ms of µ-law that say who made them, when, and as the how-manyeth.
+
+Nothing on the way transcodes, so the bytes that go in come out, and any process of the machine can tell from one frame
+how long it was under way and whether one is missing before it.
+"""
+
+from __future__ import annotations
+
+import array
+import time
+from binascii import b2a_base64
+from dataclasses import dataclass, field
+from struct import Struct
+
+FRAME_MS = 20
+FRAME_BYTES = 160
+MAGIC = b"hkflsh"  # six bytes: eight characters of base64
+MAGIC_BASE64 = b2a_base64(MAGIC, newline=False)
+_LAYOUT = Struct(">6sQIIxx")  # magic, ns of the monotonic clock, who, number
+STAMP_BYTES = _LAYOUT.size  # 24
+STAMP_BASE64 = STAMP_BYTES // 3 * 4
+_REST = b"\xff" * (FRAME_BYTES - STAMP_BYTES)
+now_ns = time.monotonic_ns
+
+
+def stamp(who: int, number: int) -> bytes:
+    """A frame made now."""
+    return _LAYOUT.pack(MAGIC, now_ns(), who, number) + _REST
+
+
+def read(frame: bytes) -> tuple[int, int, int] | None:
+    """(ns when it was made, who made it, its number), None for any other audio."""
+    if frame[:6] != MAGIC or len(frame) < STAMP_BYTES:
+        return None
+    _, made, who, number = _LAYOUT.unpack_from(frame)
+    return made, who, number
+
+
+@dataclass(slots=True)
+class Tally:
+    """What arrived from one sender since the last `reset`: frames, those that are missing, and how old they were."""
+
+    frames: int = 0
+    lost: int = 0
+    filler: int = 0  # audio that is not stamped: silence where a frame was due
+    last: int = -1  # number; -1 before the first
+    ages: array.array[int] = field(default_factory=lambda: array.array("I"))  # µs
+
+    def note(self, made: int, number: int, now: int) -> None:
+        """One stamped frame."""
+        self.frames += 1
+        if self.last >= 0:
+            self.lost += max(0, number - self.last - 1)
+        self.last = number
+        self.ages.append(max(0, now - made) // 1000)
+
+    def reset(self) -> None:
+        """Count anew, without forgetting which number is next."""
+        self.frames = self.lost = self.filler = 0
+        self.ages = array.array("I")
