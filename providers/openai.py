@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 
 from providers.realtime import Realtime, tool_definitions
 from providers.realtime_socket import EXPIRES_AFTER, RealtimeVoice, open_http
-from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session, VoiceError
+from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session, Speaker, VoiceError
 
 BASE_URL = "wss://api.openai.com/v1"
 MODEL = "gpt-realtime-2.1"
@@ -85,9 +85,9 @@ class OpenAI:
             self._http = open_http()
         return self._http
 
-    def speaker(self) -> None:
+    def speaker(self) -> Speaker | None:
         """None: the realtime model does not read texts to the letter."""
-        return
+        return None
 
     async def close(self) -> None:
         """Close the shared connections."""

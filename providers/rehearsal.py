@@ -230,7 +230,7 @@ class RehearsalVoice:
             handing_over = way_out is not None and turn > self._patience
             await self._queue(self._farewell if handing_over else self._apology).ended.wait()
             if handing_over:
-                await self._call(FINISH, {"exit": way_out, "data": {}})
+                await self._call(FINISH, {"exit": way_out})
             if self._ending:
                 return
 

@@ -69,7 +69,7 @@ def _step(number: int, raw: object) -> Step:
             return Call(fields["tool"], fields.get("with") or {})
         case "finish", _:
             fields = _fields(number, "finish", value, required="exit", other="data")
-            return Call(FINISH, {"exit": fields["exit"], "data": fields.get("data") or {}})
+            return Call(FINISH, {name: fields[name] for name in ("exit", "data") if fields.get(name)})
     close = get_close_matches(str(key), KINDS, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise VoiceError(f"script step {number}: unknown key '{key}'{hint}; it may be {', '.join(KINDS)}", code="script")

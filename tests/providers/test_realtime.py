@@ -298,7 +298,10 @@ def test_usage(provider: Provider) -> None:
 
 def test_a_failed_turn_says_why_and_only_a_fatal_reason_ends_the_session(provider: Provider) -> None:
     provider.created()
-    error = {"type": "failed", "error": {"code": "rate_limit_exceeded", "message": "slow down sk-secret"}}
+    error: dict[str, Any] = {
+        "type": "failed",
+        "error": {"code": "rate_limit_exceeded", "message": "slow down sk-secret"},
+    }
     assert provider.done(status="failed", **error) == [TurnDone("failed", detail="slow down …")]
     assert not provider.realtime.over
     provider.created("resp_2")

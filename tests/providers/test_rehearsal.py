@@ -103,7 +103,7 @@ async def test_the_caller_interrupts_it(rehearse: Make) -> None:
             await gate.wait()
         return await speak(text, *args)
 
-    provider.speaker().sentence = slowly  # type: ignore[method-assign]
+    provider.speaker().sentence = slowly  # type: ignore[method-assign,assignment]
     async with owned(provider.voice(scripted({"say": "One. Two."}, {"hear": "any"}, {"say": "Three."}))) as owner:
         await owner.next(VoiceText)
         await owner.hear(tone(200))
@@ -157,7 +157,7 @@ async def test_without_a_script_it_is_honest_and_fetches_a_person(rehearse: Make
         call = await owner.next(ToolCall)
         await owner.voice.tool_result(call.id, "{}", respond=False)
     assert words(owner) == [APOLOGY, APOLOGY, FAREWELL]
-    assert (call.name, call.arguments) == ("finish", {"exit": "person", "data": {}})
+    assert (call.name, call.arguments) == ("finish", {"exit": "person"})
 
 
 async def test_without_an_exit_to_a_person_it_goes_on_apologising(rehearse: Make) -> None:

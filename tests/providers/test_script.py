@@ -20,7 +20,7 @@ def test_reads_every_kind_of_step() -> None:
         Call("lookup", {"dish": "pizza"}),
         Call("ping", {}),
         Call("finish", {"exit": "person", "data": {"why": "asked"}}),
-        Call("finish", {"exit": "done", "data": {}}),
+        Call("finish", {"exit": "done"}),
     )  # fmt: skip
 
 

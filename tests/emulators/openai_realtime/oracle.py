@@ -33,5 +33,12 @@ class Oracle:
         try:
             adapter.validate_python(event)
         except ValidationError as error:
-            found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-            self.problems.append(f"{side} {event.get('type')}: {found}")
+            self.problems.append(f"{side} {event.get('type')}: {_relevant(error)}")
+
+
+def _relevant(error: ValidationError) -> str:
+    """What is wrong with the one type that the frame claims to be; the union complains about all of them."""
+    problems = error.errors()
+    others = {problem["loc"][0] for problem in problems if problem["loc"][1:] == ("type",)}
+    own = [problem for problem in problems if problem["loc"][0] not in others]
+    return "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in own) or "no such type"
