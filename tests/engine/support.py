@@ -17,6 +17,7 @@ from engine.services import Services
 from engine.verb import Verb
 from engine.virtual import VirtualLine, VirtualProvider, virtual_services
 from flows.flow import Flow, Handler, HandlerEvent, Retry, Step, Variable
+from flows.library import Library
 from flows.problems import Where
 from flows.texts import Condition
 from flows.verb import Fields, Outcomes
@@ -136,17 +137,10 @@ class Trail:
 # ── Running ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class Shelf:
-    """The part of `flows.language.Library` that the engine reads."""
-
-    flows: Mapping[str, Flow]
-
-
 def make_call(
     flow: Flow, line: VirtualLine | None = None, services: Services | None = None, others: Sequence[Flow] = ()
 ) -> Call:
-    library: Any = Shelf({item.name: item for item in (flow, *others)})
+    library = Library({item.name: item for item in (flow, *others)})
     return Call(line or VirtualLine(), flow, library, services or virtual_services(VirtualProvider()))
 
 
