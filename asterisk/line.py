@@ -96,6 +96,10 @@ class AsteriskLine:
         """The caller's next key; keys pressed earlier wait in order. Raises `LineGone`."""
         return await self._party.key()
 
+    async def digit_waiting(self) -> None:
+        """Until a key was pressed that nobody has read yet; it stays unread. Raises `LineGone`."""
+        await self._party.key_waiting()
+
     def drop_digits(self) -> None:
         """Forget keys pressed so far."""
         self._party.forget_keys()

@@ -79,12 +79,16 @@ class Party:
 
     async def key(self) -> str:
         """The next key, earlier ones first. Raises `LineGone` when the channel is gone and no key is left."""
+        await self.key_waiting()
+        return self._keys.popleft()
+
+    async def key_waiting(self) -> None:
+        """Until a key waits that nobody has read; it stays. Raises as `key`."""
         while not self._keys:
             if self.ended.done():
                 raise LineGone(f"no more keys: {self.ended.result().text}")
             self._key_came.clear()
             await self._key_came.wait()
-        return self._keys.popleft()
 
     def forget_keys(self) -> None:
         """Drop the keys that wait."""
