@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,4 +51,17 @@ async def first_of(*work: Coroutine[Any, Any, Any]) -> int:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cleaned_up(tasks)
+
+
+async def _cleaned_up(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Until cancelled tasks have ended. Being cancelled meanwhile does not cancel them again: they are cleaning up."""
+    cancelled: asyncio.CancelledError | None = None
+    while left := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(left)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    await asyncio.gather(*tasks, return_exceptions=True)  # what they raised has been seen
+    if cancelled is not None:
+        raise cancelled

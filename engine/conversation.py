@@ -243,7 +243,11 @@ class Conversation:
                 continue
             stuck = 0.0
             if heard == self._playout.heard:
-                await self._voice.send_audio(silence)
+                try:
+                    async with asyncio.timeout(DEAF_AFTER):
+                        await self._voice.send_audio(silence)
+                except TimeoutError:
+                    break
             heard = self._playout.heard
         self._post(Broken(f"it took no audio for {DEAF_AFTER:.0f} s"))
 

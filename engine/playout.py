@@ -23,7 +23,9 @@ class Playout:
 
     def __init__(self, media: Media) -> None:
         self.media = media
-        self.listener: Listener | None = None
+        self._listener: Listener | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._abandoned = False  # the listener that is running is no longer wanted
         self.heard = 0  # pieces of caller audio so far
         self.listening = False  # inside the listener: true for long means that it does not take the audio any more
         self.on_drained: Callable[[], None] | None = None  # nothing is left to play
@@ -38,17 +40,27 @@ class Playout:
         """The line's G.711 law."""
         return self.media.format
 
+    @property
+    def listener(self) -> Listener | None:
+        """Who is given the caller's audio. Setting another, or None, abandons one that does not come to an end."""
+        return self._listener
+
+    @listener.setter
+    def listener(self, listener: Listener | None) -> None:
+        self._listener = listener
+        if self.listening and not self._abandoned and self._reader not in (None, asyncio.current_task()):
+            assert self._reader is not None
+            self._abandoned = self._reader.cancel()
+
     async def run(self) -> None:
         """Read the leg until it closes."""
+        self._reader = asyncio.current_task()
         try:
             async for event in self.media.events():
                 if type(event) is bytes:
                     self.heard += 1
-                    listener = self.listener
-                    if listener is not None:
-                        self.listening = True
-                        await listener(event)
-                        self.listening = False
+                    if self._listener is not None:
+                        await self._give(self._listener, event)
                 elif type(event) is MarkReached:
                     self._reached(event.name)
                 elif type(event) is Drained:
@@ -61,6 +73,16 @@ class Playout:
         finally:
             self.closed.set()
             _settle(self._waiting, None)
+
+    async def _give(self, listener: Listener, audio: bytes) -> None:
+        self.listening = True
+        try:
+            await listener(audio)
+        except asyncio.CancelledError:
+            if not self._abandoned or self._reader is None or self._reader.uncancel() > 0:
+                raise
+        finally:
+            self.listening = self._abandoned = False
 
     def name(self, kind: str) -> str:
         """A fresh item name."""

@@ -151,15 +151,20 @@ async def run_call(
     """Run a call to its end beside the caller's script, and check what must be true of every call."""
     line = line or VirtualLine()
     call = make_call(flow, line, services, others)
-    with capture_logs():
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(call.run(), name="call")
-            if script is not None:
-                await script(line)
-    record = running.result()
+    record = await beside_script(call, None if script is None else lambda: script(line))
     assert line.left_over == []
     assert record.ended is not None
     assert record.hangup_by
     assert record.outcome != "live"
     assert all(step.outcome is not None and step.ms is not None for step in record.steps)
     return record
+
+
+async def beside_script(call: Call, script: Callable[[], Awaitable[None]] | None) -> CallRecord:
+    """Run a call to its end while the script runs; what the engine logs is not printed."""
+    with capture_logs():
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(call.run(), name="call")
+            if script is not None:
+                await script()
+    return running.result()

@@ -117,3 +117,26 @@ async def test_cancelling_first_of_cancels_all() -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(first_of(forever(ended, "a"), forever(ended, "b")), 1)
     assert ended == ["a", "b"]
+
+
+@virtual_time
+async def test_who_cleans_up_is_not_cancelled_again() -> None:
+    """A caller who hangs up often ends several waits at once, one around the other."""
+    cleaned: list[float] = []
+
+    async def session() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1)
+            cleaned.append(asyncio.get_running_loop().time())
+
+    async def inner() -> None:
+        await first_of(session(), gives(2))
+
+    async def outer() -> None:
+        await first_of(inner(), gives(2.5))
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(outer(), 2.7)
+    assert cleaned == [3]

@@ -133,6 +133,52 @@ async def test_the_caller_is_heard_by_whoever_listens() -> None:
 
 
 @virtual_time
+async def test_a_listener_that_takes_no_audio_is_left_alone_when_it_is_replaced() -> None:
+    line = VirtualLine()
+    heard: list[bytes] = []
+
+    async def deaf(audio: bytes) -> None:
+        await asyncio.Event().wait()
+
+    async def listener(audio: bytes) -> None:
+        heard.append(audio)
+
+    async with playing(line) as playout:
+        playout.listener = deaf
+        await line.caller.says("Hello", 0.2)
+        assert playout.listening
+        playout.listener = listener
+        assert await playout.play(ms(500))  # the leg is read again
+    assert len(heard) == 9
+    assert not playout.listening
+
+
+@virtual_time
+async def test_a_listener_may_hand_over_to_another_and_fail() -> None:
+    line = VirtualLine()
+    heard: list[bytes] = []
+
+    async def second(audio: bytes) -> None:
+        heard.append(audio)
+        raise KeyError("listener")
+
+    async def first(audio: bytes) -> None:
+        playout.listener = second
+
+    playout = Playout(await line.open_media())
+    playout.listener = first
+
+    async def listens() -> None:
+        async with beside(playout.run()):
+            await line.caller.says("Hello", 1.0)
+
+    with pytest.raises(KeyError, match="listener"):
+        await listens()
+    assert len(heard) == 1
+    await line.close()
+
+
+@virtual_time
 async def test_running_dry_is_told() -> None:
     dry: list[float] = []
     line = VirtualLine()
