@@ -2,7 +2,7 @@
 
 Sans-IO: audio, marks, answers and the time come in; messages to write gather in ``outbox``. Asterisk plays its queue at
 exactly one frame per 20 ms, so three things are enough to know what the caller heard: the bytes written, the marks that
-come back (one at least every 500 ms of audio), and between them the clock.
+come back (one at least every second of audio), and between them the clock.
 
 * At most 2 s lie in Asterisk. The rest waits here and follows when marks come back.
 * When nothing is left to play, silence follows, so that the caller's RTP never stops: first a short piece, then pieces
@@ -22,12 +22,13 @@ from asterisk.media.leg import BYTES_PER_MS, Drained, Format, MarkReached
 from asterisk.media.playout import SILENCE, Backlog
 
 AHEAD_MS = 2000  # written and not known to be played, at most
-MARK_EVERY_MS = 500  # also the size of a message when audio comes in bulk
+MARK_EVERY_MS = 1000
+PIECE_MS = 500  # the longest message of audio; below 65,500 bytes in every format
 SILENCE_MS = 1000  # a piece of silence when the line is idle
 BRIDGING_MS = 40  # the first piece, behind audio that may still go on
 LEAD_MS = 30  # how long before the queue is empty silence follows
 IDLE_LEAD_MS = 200  # the same between two pieces of silence: an engine that stalls this long is not heard
-PATIENCE_MS = 60  # how long after it ran empty, when audio came piece by piece
+PATIENCE_MS = 100  # how long after it ran empty, when audio came piece by piece
 PIECEMEAL_MS = 200  # less than this in the queue after a write: the audio comes piece by piece
 DEAF_S = 8.0  # a mark that does not come back for this long: Asterisk is gone
 
@@ -166,7 +167,7 @@ class WriteAhead:
             self._emptied(now)
         while not self._held and backlog.has_frame:
             room = self._whole(AHEAD_MS) - (self._written - self._confirmed)
-            taken = backlog.take(min(room, self._whole(MARK_EVERY_MS)))
+            taken = backlog.take(min(room, self._whole(PIECE_MS)))
             if not taken:
                 break
             for item in taken:
@@ -213,7 +214,8 @@ class WriteAhead:
             self.room = 0
         else:
             until_mark = self._whole(MARK_EVERY_MS) - (self._written - self._marked)
-            self.room = min(until_mark, self._whole(AHEAD_MS) - (self._written - self._confirmed))
+            until_full = self._whole(AHEAD_MS) - (self._written - self._confirmed)
+            self.room = min(until_mark, until_full, self._whole(PIECE_MS))
 
     def _whole(self, ms: int) -> int:
         return ms * self._per_ms // self.frame * self.frame

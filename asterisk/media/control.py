@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 MAX_COMMAND = 128  # bytes; Asterisk drops a longer one and only its own log says so (measured)
 
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 class MediaError(Exception):
     """The media connection cannot be used; the text says what happened, where, and what to do."""
@@ -76,7 +78,7 @@ def command(name: str, correlation_id: str | None = None) -> str:
     fields = {"command": name}
     if correlation_id is not None:
         fields["correlation_id"] = correlation_id
-    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+    text = _compact(fields)
     size = len(text.encode())
     if size > MAX_COMMAND:
         raise MediaError(f"{name}: Asterisk drops a command of {size} bytes ({MAX_COMMAND} at most): shorten its id")
