@@ -41,5 +41,6 @@ def virtual_services(provider: VirtualProvider | None = None, **changes: Any) ->
     usual: dict[str, Any] = {
         "voices": voices, "speech": Speech(voices, provider.name), "http": Http(), "records": KeptRecords(),
         "metrics": Metrics(CollectorRegistry()), "clock": virtual_clock(), "engine": "virtual",
+        "default_voice": provider.name,
     }  # fmt: skip
     return Services(**{**usual, **changes})
