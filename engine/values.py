@@ -31,7 +31,7 @@ def fits(known: str, declared: str) -> bool:
 
 
 def fit(value: Any, type: str, name: str) -> Any:
-    """The value as its declared type. A whole number may become a number, nothing else is converted; else `StepError`."""
+    """The value as its declared type. A whole number may become a number, nothing else is converted. (`StepError`)"""
     match type:
         case "string" if isinstance(value, str):
             return value
