@@ -219,6 +219,10 @@ class Walker:
             name = {Unhandled: "error", HandlerFired: "cancelled"}.get(type(way_out), "done")
             outcome = Outcome(name, detail=str(way_out) or type(way_out).__name__.lower())
             raise
+        except asyncio.CancelledError:
+            if self.call.with_person:
+                outcome = Outcome("connected", detail="until the caller hung up")
+            raise
         finally:
             trace.ms = int((clock() - started) * 1000)
             trace.outcome, trace.detail = outcome.name, trace.detail or outcome.detail
