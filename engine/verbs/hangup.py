@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,8 +13,8 @@ from flows.fields import Text
 from flows.flow import Step
 from flows.verb import Fields
 
-# Q.850 causes that Asterisk turns into these SIP codes when a call is refused before it was answered.
-CAUSE_OF = {404: 1, 408: 18, 480: 19, 486: 17, 503: 34, 603: 21}
+# Q.850 causes that Asterisk turns into these SIP codes when a call is refused before it was answered (measured).
+CAUSE_OF = {403: 21, 404: 1, 408: 18, 480: 19, 486: 17, 503: 34, 603: 16}
 NORMAL = 16
 
 
@@ -22,7 +22,9 @@ class HangupFields(Fields):
     """How."""
 
     result: Text | None = Field(None, description="The flow's own word for how the call ended; kept in the record.")
-    sip_code: int | None = Field(None, description="For a call that was not answered: 404, 408, 480, 486, 503 or 603.")
+    sip_code: Literal[403, 404, 408, 480, 486, 503, 603] | None = Field(
+        None, description="For a call that was not answered: 403, 404, 408, 480, 486, 503 or 603."
+    )
 
 
 class Hangup(Verb):
@@ -39,5 +41,5 @@ class Hangup(Verb):
         fields = step.fields
         assert isinstance(fields, HangupFields)
         result = "" if fields.result is None else fields.result.render(call.walker.context())
-        refused = fields.sip_code is not None and not call.line.is_answered
-        raise Stop(cause=CAUSE_OF.get(fields.sip_code or 0, NORMAL) if refused else NORMAL, result=result)
+        cause = NORMAL if fields.sip_code is None or call.line.is_answered else CAUSE_OF[fields.sip_code]
+        raise Stop(cause=cause, result=result)
