@@ -45,7 +45,8 @@ class Caller:
         self.channel = channel
         self.name = name
         self.over = asyncio.Event()  # the call is over, whoever hung up
-        self.cause: int | None = None
+        self.cause: int | None = None  # Q.850
+        self.sip_code: int | None = None  # of a refusal, such as 486
         self._outside = outside
         self._events = events
         self._heard = asyncio.Event()  # the other side is making sound
@@ -72,6 +73,7 @@ class Caller:
                 case "StasisEnd" | "ChannelDestroyed":
                     # The first for a call that was answered (nothing follows it), the second for one that was not.
                     self.cause = self.cause or getattr(event, "cause", None)
+                    self.sip_code = getattr(event, "tech_cause", None)
                     self.over.set()
 
     async def answered(self, within: float = 30.0) -> None:
@@ -156,7 +158,8 @@ class World:
     async def open(cls, instance: Instance) -> AsyncIterator[World]:
         """Connect; at the end every caller that is left hangs up."""
         async with (
-            Client(instance.ari_url, instance.ari_user, instance.ari_password, APP) as client,
+            # All channels: the end of a call that nobody answered is else not told.
+            Client(instance.ari_url, instance.ari_user, instance.ari_password, APP, subscribe_all=True) as client,
             asyncio.TaskGroup() as tasks,
         ):
             outside = cls(instance, client, tasks)
