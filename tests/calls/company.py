@@ -207,10 +207,16 @@ Open = Callable[..., AbstractAsyncContextManager[Company]]
 
 @asynccontextmanager
 async def company(
-    pbx: Instance, world: Instance, folder: Path, flow: str = "", *, routes: str | None = None,
-    files: Mapping[str, str | bytes] = {}, **options: Any,
+    pbx: Instance,
+    world: Instance,
+    folder: Path,
+    flow: str = "",
+    *,
+    routes: str | None = None,
+    files: Mapping[str, str | bytes] = {},
+    **options: Any,
 ) -> AsyncIterator[Company]:
-    """An engine with this flow, as `hookflash serve` runs it, and the world outside. ``options`` are settings."""  # fmt: skip
+    """An engine with this flow, as `hookflash serve` runs it, and the world. ``options`` are settings."""
     if "flows" not in options:
         write_flows(folder, flow, routes, files)
     settings = settings_for(pbx, folder, **options)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asterisk
 
 DEMO = Path(flows.__file__).parent / "examples" / "demo"
 CALLERS_TONE, PERSONS_TONE = 700.0, 1000.0  # Hz
-SILENT_WITHIN = 0.2  # s from the moment at which a detector hears speech to silence at the caller, both ways of RTP in it
+SILENT_WITHIN = 0.2  # s from hearing that it is speech to silence at the caller, with RTP both ways
 
 GREETING = "Welcome to the company. You may interrupt me whenever you like, and zero always leads to a person."
 ANSWER = "Of course. Which question?"

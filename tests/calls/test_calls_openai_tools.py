@@ -35,7 +35,10 @@ FLOW = f"""
               while_running: {{say: "{FILLER}", after: 300ms}}
           collect:
             into: order
-            schema: {{type: object, properties: {{dish: {{type: string}}, name: {{type: string}}}}, required: [dish, name]}}
+            schema:
+              type: object
+              properties: {{dish: {{type: string}}, name: {{type: string}}}}
+              required: [dish, name]
           exits:
             ordered: {{description: The order is complete., requires: [order]}}
         outcomes: {{silence: [], max_duration: [], provider_error: []}}
