@@ -31,6 +31,12 @@ def _melody(law: str) -> bytes:
     return b"".join(tone((float(note), note / 2), 300, law, 0.03) for note in notes)
 
 
+def prepare(law: str) -> None:
+    """Compute the sounds now, so that no live call waits for them (0.1 s)."""
+    _sound("ringback", law, None)
+    _sound("music", law, None)
+
+
 async def keep_company(playout: Playout, kind: Comfort, music: Path | None = None) -> None:
     """Play in a loop until cancelled; then the line falls silent at once."""
     try:

@@ -118,7 +118,7 @@ class Conversation:
         self._metrics.sessions.inc()
         finished = False
         try:
-            async with beside(self._mouth(), self._watch_ear()) as tasks:
+            async with beside(self._mouth(), self._watch_ear(), self._watch_line()) as tasks:
                 self._tasks = tasks
                 self._playout.listener = self._voice.send_audio
                 self._playout.on_drained = self._drained
@@ -130,7 +130,8 @@ class Conversation:
         finally:
             self._playout.listener = self._playout.on_drained = None
             self._metrics.sessions.dec()
-            await self._close(flush=not finished)
+            closing = asyncio.ensure_future(self._close(flush=not finished))
+            await asyncio.shield(closing)  # however often this is cancelled, no session stays open
 
     async def _close(self, *, flush: bool) -> None:
         if flush and not self._playout.closed.is_set():
@@ -226,6 +227,11 @@ class Conversation:
         if self._item is not None and self._item in self._open:
             self._item = None  # more audio of it counts as a beginning
             self._post(RanDry())
+
+    async def _watch_line(self) -> None:
+        """The line's audio may break while the call lives: then the flow decides."""
+        await self._playout.closed.wait()
+        self._post(Broken("the audio of the call was lost"))
 
     async def _watch_ear(self) -> None:
         """Keep the voice's ear in time.

@@ -19,6 +19,7 @@ from asterisk.exchange import Exchange, ExchangeError, ExchangeSettings
 from asterisk.installation import locate
 from asterisk.targets import Targets
 from engine.beside import beside, first_of
+from engine.comfort import prepare
 from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
@@ -100,6 +101,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
     Raises `UserError` (settings, flows, Asterisk, port, database) with what to change.
     """
     library = load_library(settings.flows)
+    prepare(settings.asterisk.law)
     readiness = Readiness(capacity=settings.max_calls, flows_loaded=True)
     async with AsyncExitStack() as stack:
         voices, http = open_voices(settings, library), Http()

@@ -168,7 +168,7 @@ class Converse(Verb):
             return await opening, voice
         except BaseException as error:
             opening.cancel()
-            await asyncio.gather(opening, voice.close(), return_exceptions=True)
+            await asyncio.shield(asyncio.gather(opening, voice.close(), return_exceptions=True))
             if isinstance(error, TimeoutError):
                 raise VoiceError(f"no session within {fields.connect_within:g} s", code="timeout") from None
             raise
