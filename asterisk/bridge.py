@@ -57,7 +57,7 @@ class CallBridge:
             await self.drop_media(channel)
             raise LineError(f"audio could not be connected within {MEDIA_WITHIN:g} s") from None
         except BaseException:
-            await asyncio.shield(self.drop_media(channel))
+            await self.drop_media(channel)
             raise
 
     async def connect(self, other: Party) -> None:

@@ -41,7 +41,7 @@ _TEXT = {
 
 
 def dial_status(sip_code: int | None, cause: int | None, *, rang: bool) -> DialStatus:
-    """The outcome of a leg that ended without an answer. `rang`: the far side said that it rings (180)."""
+    """The outcome of a leg that ended without an answer. `rang`: the far side rang or played (180, 183)."""
     if sip_code in _NOBODY_CAME:
         return "no_answer" if rang else "unavailable"
     if sip_code is not None and sip_code >= 300:

@@ -15,6 +15,7 @@ from asterisk.ari.models import (
     ChannelDtmfReceived,
     ChannelHangupRequest,
     ChannelStateChange,
+    Dial,
     StasisEnd,
     StasisStart,
 )
@@ -78,6 +79,7 @@ class Exchange:
         client.on_event("StasisStart", self._on_start)
         client.on_event("StasisEnd", self._on_end)
         client.on_event("ChannelStateChange", self._on_state)
+        client.on_event("Dial", self._on_dial)
         client.on_event("ChannelDtmfReceived", self._on_key)
         client.on_event("ChannelHangupRequest", self._on_request)
         client.on_event("ChannelDestroyed", self._on_destroyed)
@@ -152,14 +154,19 @@ class Exchange:
             self._expect_asterisk()
             sweeping.cancel()
             await asyncio.gather(sweeping, return_exceptions=True)
-            while not self._arrivals.empty():
-                if (line := self._arrivals.get_nowait()) is not None:
-                    await line.give_back()
-            self._arrivals.put_nowait(None)
-            if self._lines:
-                closing = [asyncio.ensure_future(line.close()) for line in self._lines.values()]
-                await asyncio.wait(closing, timeout=CLOSE_WITHIN)
-            await self._switch.settle(CLOSE_WITHIN)
+            await self._release()
+
+    async def _release(self) -> None:
+        """Give back what nobody took, then close every line; all at once, and in bounded time."""
+        waiting = [self._arrivals.get_nowait() for _ in range(self._arrivals.qsize())]
+        self._arrivals.put_nowait(None)
+        for line in waiting:
+            if line is not None:
+                self._switch.start(line.give_back(), f"return of line {line.facts.id}")
+        await self._switch.settle(CLOSE_WITHIN)
+        for line in self._lines.values():
+            self._switch.start(line.close(), f"close of line {line.facts.id}")
+        await self._switch.settle(CLOSE_WITHIN)
 
     # ── Events. They come in order for each channel; none of these waits. ─────────────────────────────────────────────
 
@@ -202,6 +209,10 @@ class Exchange:
     def _on_state(self, event: ChannelStateChange) -> None:
         if (party := self._switch.parties.get(event.channel.id)) is not None:
             party.see(event.channel)
+
+    def _on_dial(self, event: Dial) -> None:
+        if event.dialstatus == "PROGRESS" and (party := self._switch.parties.get(event.peer.id)) is not None:
+            party.rang = True
 
     def _on_key(self, event: ChannelDtmfReceived) -> None:
         if (party := self._switch.parties.get(event.channel.id)) is not None:

@@ -68,7 +68,3 @@ class DialOptions(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """SIP headers of the INVITE."""
-
-    @property
-    def early_media(self) -> bool:
-        """Whether the caller hears what the target plays before it answers."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 
 from asterisk import ari
 from asterisk.bridge import CallBridge
 from asterisk.causes import NORMAL_CLEARING, dial_status
 from asterisk.external_media import ExternalMedia
-from asterisk.facts import DialOptions, DialResult, DialStatus, Ending, LineError
+from asterisk.facts import DialResult, DialStatus, Ending, LineError, LineGone
 from asterisk.media.leg import MediaLeg
 from asterisk.party import Party
 from asterisk.switch import Switch
-from asterisk.targets import invite_variables
 
 SETUP_WITHIN = 5.0  # seconds for Asterisk to make the channel
 BACKSTOP = 10  # seconds after our own time limit Asterisk stops the ringing by itself, should we be gone
@@ -32,6 +32,7 @@ class AsteriskLeg:
         self._began = self._loop.time()
         self._result: asyncio.Future[DialResult] = self._loop.create_future()
         self._deadline: asyncio.TimerHandle | None = None
+        self._connected = False
         self._hanging_up: asyncio.Task[None] | None = None
         self.party.up.add_done_callback(self._came_up)
         self.party.ended.add_done_callback(self._went)
@@ -62,30 +63,41 @@ class AsteriskLeg:
             raise
 
     async def digit(self) -> str:
-        """The next key that this party presses. Raises `LineGone`."""
-        return await self.party.key()
+        """The next key that this party presses. Raises `LineError` when it has hung up."""
+        try:
+            return await self.party.key()
+        except LineGone:  # is said of the caller alone
+            raise self._absent() from None
 
     async def open_media(self) -> MediaLeg:
         """Audio between this party and the engine, until it is connected or hung up. Raises `LineError`."""
         async with self._audio_lock:
             if self.party.ended.done() or self._hanging_up is not None:
-                raise LineError(f"{self._target} is not on the line any more")
-            return await self._bridge.open_media()
+                raise self._absent()
+            if self._connected:
+                raise LineError(f"{self._target} is connected to the caller: the engine cannot speak to it alone")
+            try:
+                return await self._bridge.open_media()
+            except LineGone:
+                raise self._absent() from None
 
-    async def close_media(self) -> None:
-        """End the audio between this party and the engine; the party stays."""
+    async def stay(self) -> None:
+        """It is connected to the caller now: end the audio between this party and the engine."""
         async with self._audio_lock:
+            self._connected = True
             await self._bridge.close()
 
     async def hangup(self, cause: int = NORMAL_CLEARING) -> None:
         """Hang up, or stop the ringing; returns when the channel is gone, within some seconds. Idempotent."""
         await asyncio.shield(self._hang_up(cause))
 
-    async def start(self, endpoint: str, caller: Party, caller_number: str, options: DialOptions) -> None:
-        """Make the channel and send the INVITE. Raises `LineError`; then nothing is left of it."""
-        variables = invite_variables(options, caller_number)
+    async def start(self, endpoint: str, caller: Party, variables: Mapping[str, str], timeout: float) -> None:
+        """Make the channel and send the INVITE; the ringing ends after `timeout` s. `variables`: of `invite_variables`.
+
+        Raises `LineError`; then nothing is left of it.
+        """
         shows_own = "CONNECTEDLINE(num)" in variables
-        self._deadline = self._loop.call_at(self._began + options.timeout, self._timed_out)
+        self._deadline = self._loop.call_at(self._began + timeout, self._timed_out)
         channels = self._switch.client.channels
         try:
             with self._switch.speaking_of(f"{self._target} could not be dialled", caller):
@@ -98,7 +110,7 @@ class AsteriskLeg:
                     await self._switch.make(self.party, request)
                     await self._enter()  # before its StasisStart it cannot be dialled: 409 (measured)
                     caller_id = None if shows_own else caller.id
-                    backstop = int(options.timeout) + BACKSTOP
+                    backstop = int(timeout) + BACKSTOP
                     with contextlib.suppress(ari.NotFound):  # it ended already: its ChannelDestroyed tells why
                         await channels.dial(channel_id=self.party.id, caller=caller_id, timeout=backstop)
         except TimeoutError:
@@ -115,6 +127,9 @@ class AsteriskLeg:
         finally:
             entered.cancel()
 
+    def _absent(self) -> LineError:
+        return LineError(f"{self._target} is not on the line any more")
+
     def _hang_up(self, cause: int) -> asyncio.Task[None]:
         if self._hanging_up is None:
             self._hanging_up = self._switch.start(self._release(cause), f"end of leg {self.party.id}")
@@ -122,12 +137,14 @@ class AsteriskLeg:
 
     async def _release(self, cause: int) -> None:
         self._settle("cancelled")
-        await self.close_media()
+        async with self._audio_lock:
+            await self._bridge.close()
         await self._switch.hang_up(self.party, cause)
         self._switch.forget(self.party)
 
     def _timed_out(self) -> None:
-        self._settle("no_answer")
+        # Without as much as a 180 nobody was asked: the network or the far exchange is silent.
+        self._settle("no_answer" if self.party.rang else "unavailable")
         self._hang_up(NORMAL_CLEARING)
 
     def _came_up(self, up: asyncio.Future[None]) -> None:

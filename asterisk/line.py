@@ -17,7 +17,7 @@ from asterisk.leg import AsteriskLeg
 from asterisk.media.leg import MediaLeg
 from asterisk.party import Party
 from asterisk.switch import GONE_WITHIN, Switch
-from asterisk.targets import Targets
+from asterisk.targets import Targets, invite_variables
 
 logger = logging.getLogger(__name__)
 
@@ -121,20 +121,25 @@ class AsteriskLine:
     async def dial(self, target: str, options: DialOptions) -> AsteriskLeg:
         """Create a leg and start dialling. Raises `LineError`, `LineGone`; then nothing is left of the leg."""
         endpoint = self._targets.endpoint(target)
+        variables = invite_variables(options, self._facts.caller)
         self._refuse_when_over()
         leg = AsteriskLeg(self._switch, self._audio, target)
         self._legs[leg.channel] = leg
-        await self._while_there(leg.start(endpoint, self._party, self._facts.caller, options))
+        await self._while_there(leg.start(endpoint, self._party, variables, options.timeout))
         return leg
 
     async def connect(self, leg: Connectable) -> None:
-        """Let the caller and the leg hear each other, in place of the engine. Raises `LineError`, `LineGone`."""
+        """Let the caller and the leg hear each other, in place of the engine; answers the call if nobody did.
+
+        Raises `LineError` when the leg is gone, `LineGone` when the caller is.
+        """
         known = self._legs.get(leg.channel)
         if known is None:
             raise LineError(f"channel {leg.channel} is no leg of this call")
+        await self.answer()
         async with self._changing:
             await self._while_there(self._bridge.connect(known.party))
-        await known.close_media()
+        await known.stay()
 
     async def close(self) -> None:
         """Release everything: legs, media, bridge, and the call itself unless it was given back. Idempotent."""
@@ -167,16 +172,18 @@ class AsteriskLine:
 
     async def _release(self) -> None:
         self._over.set()
-        async with self._changing:  # what was being changed is cancelled by now and has undone itself
-            await self._bridge.drop_media()
-            await asyncio.gather(*(leg.hangup() for leg in self._legs.values()))
-            await self._bridge.close()
-        if not self._given_back:
-            await self._switch.hang_up(self._party)
-        self._switch.forget(self._party)
-        words = "given back to the dialplan" if self._given_back else "released"
-        self._party.end(Ending(NORMAL_CLEARING, None, words))
-        self.closed.set_result(None)
+        try:
+            async with self._changing:  # what was being changed is cancelled by now and has undone itself
+                await self._bridge.drop_media()
+                await asyncio.gather(*(leg.hangup() for leg in self._legs.values()))
+                await self._bridge.close()
+            if not self._given_back:
+                await self._switch.hang_up(self._party)
+        finally:
+            self._switch.forget(self._party)
+            words = "given back to the dialplan" if self._given_back else "released"
+            self._party.end(Ending(NORMAL_CLEARING, None, words))
+            self.closed.set_result(None)
 
     def _refuse_when_over(self) -> None:
         if self._over.is_set():

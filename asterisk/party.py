@@ -29,6 +29,7 @@ class Party:
         self.going_back = False
         """It was told to go on in the dialplan: leaving is no end."""
         self.rang = False
+        """The far side said that it rings, or plays something before the answer (180, 183)."""
         self.up: asyncio.Future[None] = loop.create_future()
         """Resolves when the channel is answered; cancelled when it ends without."""
         self.ended: asyncio.Future[Ending] = loop.create_future()

@@ -69,6 +69,28 @@ class House:
                 await asyncio.sleep(0.05)
 
 
+@asynccontextmanager
+async def carrier(
+    world: Instance, variables: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.Future[ari.Event]]:
+    """A call to the pbx by bare ARI, which also knows how an unanswered one ended: gives its ChannelDestroyed."""
+    ended: asyncio.Future[ari.Event] = asyncio.get_running_loop().create_future()
+    channel_id = ari.new_id("carrier")
+    async with ari.Client(world.ari_url, world.ari_user, world.ari_password, "world") as client:
+        client.on_event("ChannelDestroyed", ended.set_result)
+        async with client.events(channel_id=channel_id, types=["StasisStart"]) as entered:
+            await client.channels.create(
+                endpoint="PJSIP/+12125550100@pbx",
+                app="world",
+                channel_id=channel_id,
+                formats="ulaw",
+                variables=variables,
+            )
+            await anext(entered)
+        await client.channels.dial(channel_id=channel_id, timeout=10)
+        yield ended
+
+
 async def hear(leg: MediaLeg, ms: int) -> bytes:
     """So much of what comes in on a leg, as 16-bit samples."""
     got = bytearray()

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp import web
-from telephony import House, Options, hear, nothing_left, open_house, settings
+from telephony import House, Options, carrier, hear, nothing_left, open_house, settings
 
 from asterisk import ari
 from asterisk import exchange as exchanges
@@ -147,17 +148,14 @@ async def test_a_line_is_closed_while_audio_is_connected(house: House) -> None:
 
 
 async def test_a_call_that_nobody_takes_goes_to_the_fallback(pbx: Instance, world: Instance) -> None:
-    over: asyncio.Queue[ari.Event] = asyncio.Queue()
-    async with ari.Client(world.ari_url, world.ari_user, world.ari_password, "world") as carrier:
-        carrier.on_event("ChannelDestroyed", over.put_nowait)
-        async with Exchange.open(settings(pbx)) as exchange:
-            caller = await carrier.channels.create(endpoint="PJSIP/+12125550100@pbx", app="world", formats="ulaw")
-            await carrier.channels.dial(channel_id=caller.id, timeout=10)
-            async with asyncio.timeout(3):
-                while not exchange.live:  # noqa: ASYNC110 - nobody is told of a line that waits
-                    await asyncio.sleep(0.01)
+    async with Exchange.open(settings(pbx)) as exchange, AsyncExitStack() as stack:
+        over = await stack.enter_async_context(carrier(world))
         async with asyncio.timeout(3):
-            ended = await over.get()
+            while not exchange.live:  # noqa: ASYNC110 - nobody is told of a line that waits
+                await asyncio.sleep(0.01)
+        callers = stack.pop_all()
+    async with callers, asyncio.timeout(3):
+        ended = await over
     assert exchange.live == 0
     assert ended.tech_cause == 503  # type: ignore[attr-defined]  # the fallback's congestion
     await nothing_left(pbx, world)
@@ -262,7 +260,7 @@ async def test_a_dead_call_makes_no_line(house: House) -> None:
     try:
         await house.pbx.cli("channel originate Local/dead@trap/n application Wait 1")
         async with asyncio.timeout(5):
-            while "TRAPPED=yes" not in await house.pbx.cli("dialplan show globals"):
+            while "TRAPPED=yes" not in await house.pbx.cli("dialplan show globals"):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         line = await house.call()  # nothing came before this one
         assert line.facts.did == "+12125550100"

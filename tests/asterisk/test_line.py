@@ -1,11 +1,12 @@
 """A line on a real Asterisk: audio, keys, hand-off. The caller and the targets are a second Asterisk, over SIP."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from telephony import House, Options, hear, ulaw_tone
+from telephony import House, Options, carrier, hear, ulaw_tone
 
 from asterisk import ari
 from asterisk.facts import LineError, LineGone
@@ -33,16 +34,11 @@ async def test_caller_and_engine_hear_each_other(house: House, tone_share: Share
     assert tone_share(await house.heard(), 1000) > 0.9
 
 
-async def test_facts_come_from_the_invite(house: House, outside: World, world: Instance) -> None:
-    async with ari.Client(world.ari_url, world.ari_user, world.ari_password) as carrier:
-        headers = {"X-Case": '4711, "x;y"', "Diversion": "<sip:+12125550177@carrier>", "Subject": "not wanted"}
-        variables = {f"PJSIP_HEADER(add,{name})": value for name, value in headers.items()}
-        # A channel of the world's application, which `outside` has registered.
-        caller = await carrier.channels.create(
-            endpoint="PJSIP/+12125550100@pbx", app="world", formats="ulaw",
-            variables={**variables, "CONNECTEDLINE(num)": "+12125550199", "CONNECTEDLINE(name)": "Ann Lee"},
-        )  # fmt: skip
-        await carrier.channels.dial(channel_id=caller.id, timeout=10)
+async def test_facts_come_from_the_invite(house: House, world: Instance) -> None:
+    headers = {"X-Case": '4711, "x;y"', "Diversion": "<sip:+12125550177@carrier>", "Subject": "not wanted"}
+    variables = {f"PJSIP_HEADER(add,{name})": value for name, value in headers.items()}
+    caller_id = {"CONNECTEDLINE(num)": "+12125550199", "CONNECTEDLINE(name)": "Ann Lee"}
+    async with carrier(world, {**variables, **caller_id}):
         line = await anext(house.lines)
     facts = line.facts
     assert (facts.did, facts.caller, facts.caller_name) == ("+12125550100", "+12125550199", "Ann Lee")
@@ -99,16 +95,12 @@ async def test_keys_are_sent_to_the_caller(house: House, outside: World, world: 
 
 
 async def test_a_call_is_refused_with_a_cause(house: House, world: Instance) -> None:
-    over: asyncio.Queue[ari.Event] = asyncio.Queue()
-    async with ari.Client(world.ari_url, world.ari_user, world.ari_password, "world") as carrier:
-        carrier.on_event("ChannelDestroyed", over.put_nowait)
-        caller = await carrier.channels.create(endpoint="PJSIP/+12125550100@pbx", app="world", formats="ulaw")
-        await carrier.channels.dial(channel_id=caller.id, timeout=10)
+    async with carrier(world) as over:
         line = await anext(house.lines)
         await line.ring()
         await line.hangup(17)
         async with asyncio.timeout(3):
-            ended = await over.get()
+            ended = await over
     assert (ended.cause, ended.tech_cause) == (17, 486)  # type: ignore[attr-defined]
     assert line.ended.result().cause == 17
     await line.hangup()
@@ -177,10 +169,24 @@ async def test_a_target_that_is_not_reached_says_why(
 
 async def test_a_trunk_that_does_not_answer_is_unavailable(house: House) -> None:
     line = await house.call()
-    leg = await line.dial("teams:alice@127.0.0.2:9", Options(timeout=3))
+    # Nobody listens there. Asterisk says so at once, or tries until the time is over: that depends on its TLS sockets.
+    leg = await line.dial("teams:alice@127.0.0.2:9", Options(timeout=1))
     result = await leg.answered()
     assert result.status == "unavailable"
+    assert result.ring_ms < 1200
     await line.close()
+
+
+async def test_a_silent_network_is_unavailable(house: House) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1)
+        line = await house.call()
+        leg = await line.dial(f"teams:alice@127.0.0.1:{silent.getsockname()[1]}", Options(timeout=0.5))
+        result = await leg.answered()
+        assert (result.status, result.sip_code) == ("unavailable", None)
+        assert 500 <= result.ring_ms < 800
+        await line.close()
 
 
 async def test_an_endpoint_that_does_not_exist_is_a_clear_error(house: House) -> None:
@@ -230,6 +236,8 @@ async def test_the_target_is_heard_before_it_is_connected(house: House, tone_sha
     assert tone_share(await hear(whisper, 500), 1000) > 0.9
     await line.connect(leg)
     assert whisper.is_closed
+    with pytest.raises(LineError, match="connected to the caller"):
+        await leg.open_media()
     await asyncio.sleep(0.5)  # of conversation
     await line.close()
     heard = Track.read(await house.heard("12125561000"))
@@ -250,6 +258,10 @@ async def test_the_first_of_several_targets_wins(house: House) -> None:
     await line.connect(soon)
     await line.close()
     assert soon.ended.done()
+    for ask in (soon.digit, soon.open_media):  # a leg that is gone is no caller who is gone
+        with pytest.raises(LineError, match="not on the line") as refused:
+            await ask()
+        assert not isinstance(refused.value, LineGone)
 
 
 async def test_cancelling_the_wait_stops_the_ringing(house: House) -> None:
