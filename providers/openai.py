@@ -12,7 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import ClientSession
 
-from providers.realtime import Realtime, tool_definitions
+from providers.realtime import Realtime
+from providers.realtime_fields import tool_definitions
 from providers.realtime_socket import EXPIRES_AFTER, RealtimeVoice, open_http
 from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session, Speaker, VoiceError
 

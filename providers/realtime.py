@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar
 
+from providers.realtime_fields import Frame, text, tool_definitions, usage
 from providers.voice import (
     Audio,
     Failed,
@@ -43,16 +44,7 @@ MAX_WARNINGS = 20  # about frames that make no sense; a provider gone mad must n
 REMEMBERED = 16  # responses and items of the past
 
 Events = Sequence[VoiceEvent]
-Frame = Mapping[str, Any]
 _Request = tuple[str, dict[str, Any]]  # event id and body of a response.create
-
-
-def tool_definitions(tools: Sequence[Tool]) -> list[dict[str, Any]]:
-    """Tools as the dialect writes them."""
-    return [
-        {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.parameters}
-        for tool in tools
-    ]
 
 
 @dataclass(slots=True)
@@ -96,12 +88,12 @@ class Realtime:
 
     # ── what the owner wants ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def say(self, text: str) -> None:
+    def say(self, words: str) -> None:
         """Ask for a response that speaks this text.
 
         The dialect has no verbatim speech; the model is told to be exact.
         """
-        instructions = f"Say the following words to the caller, exactly as written, and nothing else:\n\n{text}"
+        instructions = f"Say the following words to the caller, exactly as written, and nothing else:\n\n{words}"
         self._queue.append({"instructions": instructions, "tool_choice": "none"})
         self._ask()
 
@@ -163,7 +155,7 @@ class Realtime:
 
     def _send(self, kind: str, **fields: Any) -> str:
         event_id = f"event_{next(self._number)}"
-        self.out.append(json.dumps({"type": kind, "event_id": event_id, **fields}, ensure_ascii=False))
+        self.out.append(json.dumps({"type": kind, "event_id": event_id, **fields}))
         return event_id
 
     # ── what the provider says ────────────────────────────────────────────────────────────────────────────────────────
@@ -182,7 +174,7 @@ class Realtime:
             event = json.loads(frame)
             handler = self._handlers.get(event["type"])
             return handler(self, event) if handler is not None else ()
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
             return self.nonsense(f"{type(error).__name__}: {error}")
 
     def nonsense(self, what: str) -> Events:
@@ -192,8 +184,8 @@ class Realtime:
             return ()
         return (Warned(f"the provider sent a frame that makes no sense ({self._clean(what)[:200]})", "garbage"),)
 
-    def _clean(self, text: str) -> str:
-        return text.replace(self._secret, "…") if self._secret else text
+    def _clean(self, message: str) -> str:
+        return message.replace(self._secret, "…") if self._secret else message
 
     def _session_created(self, event: Frame) -> Events:
         self._note_expiry(event["session"])
@@ -228,15 +220,15 @@ class Realtime:
         return (SpeechStopped(),)
 
     def _user_delta(self, event: Frame) -> Events:
-        item = event["item_id"]
-        self._partial[item] = text = self._partial.get(item, "") + (event.get("delta") or "")
+        item = text(event, "item_id")
+        self._partial[item] = said = self._partial.get(item, "") + (event.get("delta") or "")
         while len(self._partial) > REMEMBERED:
             del self._partial[next(iter(self._partial))]
-        return (UserText(text, final=False, item=item),) if text else ()
+        return (UserText(said, final=False, item=item),) if said else ()
 
     def _user_completed(self, event: Frame) -> Events:
         self._partial.pop(event["item_id"], None)
-        return (UserText(event["transcript"], item=event["item_id"]),)
+        return (UserText(text(event, "transcript"), item=text(event, "item_id")),)
 
     def _user_failed(self, event: Frame) -> Events:
         self._partial.pop(event["item_id"], None)
@@ -246,7 +238,7 @@ class Realtime:
         )
 
     def _response_created(self, event: Frame) -> Events:
-        response = event["response"]["id"]
+        response = text(event["response"], "id")
         if response in self._past:
             return ()
         # Interrupted between asking and beginning: `_muted` was set by `interrupt` and holds for this response.
@@ -261,7 +253,7 @@ class Realtime:
     def _audio(self, event: Frame) -> Events:
         if self._is_stale(event["response_id"]):
             return ()
-        item = event["item_id"]
+        item = text(event, "item_id")
         data = a2b_base64(event["delta"], strict_mode=True)
         self._audio_shape = self._shape_of(event)
         received = self._received
@@ -304,17 +296,17 @@ class Realtime:
         if self._is_stale(event["response_id"]):
             return ()
         self.expecting = False
-        return (VoiceText(event["delta"], event["item_id"]),)
+        return (VoiceText(text(event, "delta"), text(event, "item_id")),)
 
     def _audio_transcript_done(self, event: Frame) -> Events:
         if self._is_stale(event["response_id"]):
             return ()
-        return (VoiceText(event["transcript"], event["item_id"], final=True),)
+        return (VoiceText(text(event, "transcript"), text(event, "item_id"), final=True),)
 
     def _text_done(self, event: Frame) -> Events:
         if self._is_stale(event["response_id"]):
             return ()
-        return (VoiceText(event["text"], event["item_id"], final=True),)
+        return (VoiceText(text(event, "text"), text(event, "item_id"), final=True),)
 
     def _response_done(self, event: Frame) -> Events:
         response = event["response"]
@@ -326,29 +318,29 @@ class Realtime:
             spoken, muted = self._spoken, self._muted
             self._active = None
             self._muted = self.expecting = False
-        usage = _usage(response.get("usage") or {})
+        spent = usage(response.get("usage") or {})
         status, details = response["status"], response.get("status_details") or {}
         events: list[VoiceEvent] = []
         if status == "cancelled":
             if details.get("reason") != "client_cancelled":
                 events.append(Interrupted())
-            events.append(TurnDone("interrupted", usage, spoken))
+            events.append(TurnDone("interrupted", spent, spoken))
         elif status == "failed":
-            events += self._failed_turn(details.get("error") or {}, usage, spoken)
+            events += self._failed_turn(details.get("error") or {}, spent, spoken)
         elif status == "completed":
             calls = self._tool_calls(response.get("output") or ())
             # A response that went on although the caller was heard: its end was dropped, so it counts as interrupted.
-            events += [*calls, TurnDone("interrupted" if muted else "completed", usage, spoken)]
+            events += [*calls, TurnDone("interrupted" if muted else "completed", spent, spoken)]
         else:
             reason = details.get("reason") or status
-            events.append(TurnDone("completed" if spoken else "failed", usage, spoken, detail=f"cut short: {reason}"))
+            events.append(TurnDone("completed" if spoken else "failed", spent, spoken, detail=f"cut short: {reason}"))
         self._ask()
         return events
 
-    def _failed_turn(self, error: Frame, usage: Usage, spoken: str | None) -> list[VoiceEvent]:
-        code = error.get("code") or error.get("type") or ""
-        message = self._clean(error.get("message") or code or "the provider gave no reason")
-        events: list[VoiceEvent] = [TurnDone("failed", usage, spoken, detail=message)]
+    def _failed_turn(self, error: Frame, spent: Usage, spoken: str | None) -> list[VoiceEvent]:
+        code = str(error.get("code") or error.get("type") or "")
+        message = self._clean(str(error.get("message") or code or "the provider gave no reason"))
+        events: list[VoiceEvent] = [TurnDone("failed", spent, spoken, detail=message)]
         if code in FATAL:
             self.over = True
             events.append(Failed(message, code))
@@ -359,7 +351,7 @@ class Realtime:
         events: list[VoiceEvent] = []
         refused: list[str] = []
         calls = [item for item in output if item.get("type") == "function_call"]
-        together = _Calls({call["call_id"] for call in calls})
+        together = _Calls({text(call, "call_id") for call in calls})
         self._calls.update(dict.fromkeys(together.open, together))
         for call in calls:
             try:
@@ -367,7 +359,7 @@ class Realtime:
             except ValueError:
                 arguments = None
             if isinstance(arguments, dict):
-                events.append(ToolCall(call["call_id"], call["name"], arguments))
+                events.append(ToolCall(call["call_id"], text(call, "name"), arguments))
             else:
                 events.append(
                     Warned(f"the model called '{call['name']}' with arguments that are no JSON object", "arguments")
@@ -383,8 +375,8 @@ class Realtime:
 
     def _error(self, event: Frame) -> Events:
         error = event["error"]
-        code = error.get("code") or error.get("type") or ""
-        message = self._clean(error.get("message") or code)
+        code = str(error.get("code") or error.get("type") or "")
+        message = self._clean(str(error.get("message") or code))
         passing = code in PASSING or error.get("type") in PASSING
         if code in BENIGN:
             return ()
@@ -436,15 +428,3 @@ class Realtime:
         "session.updated": _session_updated,
         "error": _error,
     }
-
-
-def _usage(usage: Frame) -> Usage:
-    inputs = usage.get("input_token_details") or {}
-    outputs = usage.get("output_token_details") or {}
-    return Usage(
-        input_text=int(inputs.get("text_tokens") or 0),
-        input_audio=int(inputs.get("audio_tokens") or 0),
-        cached=int(inputs.get("cached_tokens") or 0),
-        output_text=int(outputs.get("text_tokens") or 0),
-        output_audio=int(outputs.get("audio_tokens") or 0),
-    )

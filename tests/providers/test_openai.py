@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from providers import realtime_socket
 from providers.openai import OpenAI
 from providers.openai import provider as openai_provider
 from providers.voice import (
@@ -235,6 +236,18 @@ async def test_a_session_that_expires_soon_says_so(emulate: Emulate, openai: Mak
         expiring = await owner.next(Expiring)
     assert 40 < expiring.seconds <= 50
     assert len(owner.of(Expiring)) == 1
+
+
+async def test_an_idle_session_lives_and_still_notices_its_end(
+    emulate: Emulate, openai: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime_socket, "HEARTBEAT", 0.05)
+    async with owned(openai(await emulate()).voice(session())) as owner:
+        voice: Any = owner.voice
+        voice._notice_at = asyncio.get_running_loop().time() + 0.2
+        assert 119 < (await owner.next(Expiring)).seconds <= 120
+        await owner.voice.say("Hello.")
+        assert (await owner.next(TurnDone)).status == "completed"
 
 
 async def test_close_is_idempotent_and_the_voice_is_silent_after_it(emulate: Emulate, openai: Make) -> None:

@@ -298,3 +298,14 @@ async def test_an_answer_that_does_not_come(emulate: Emulate, openai: Make, aske
         conversation = await emulator.conversation()
         await owner.voice.say("Still there?")
         await conversation.expect("response.create", 1 if asked else 0)
+
+
+async def test_a_provider_that_does_not_answer_pings_is_gone(
+    emulate: Emulate, openai: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime_socket, "HEARTBEAT", 0.1)
+    async with owned(openai(await emulate(faults=Faults(stop_reading=True))).voice(session())) as owner:
+        await owner.next(Ready)
+        await owner.voice.send_audio(silence(20))
+        await over(owner)
+    assert owner.events[-1] == Failed("OpenAI lost the connection", "close_1006", recoverable=True)

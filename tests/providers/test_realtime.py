@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from providers.realtime import MAX_WARNINGS, Realtime
 from providers.voice import (
@@ -380,6 +382,11 @@ def test_a_limit_that_is_used_up(provider: Provider) -> None:
 
 # ── frames that make no sense ─────────────────────────────────────────────────────────────────────────────────────────
 
+FIELDS = [
+    "response", "id", "status", "status_details", "reason", "error", "code", "message", "output", "type", "call_id",
+    "name", "arguments", "usage", "input_token_details", "audio_tokens", "item_id", "response_id", "delta", "transcript",
+    "session", "expires_at", "rate_limits", "remaining", "event_id",
+]  # fmt: skip
 NONSENSE = [
     "", "nonsense", "[]", "null", "7", "{}", '{"type": 5}', '{"type": ["a"]}', '{"type": "response.done"}',
     '{"type": "response.done", "response": {"id": "r"}}', '{"type": "response.created", "response": null}',
@@ -398,6 +405,30 @@ def test_nonsense_is_warned_about(provider: Provider, frame: str) -> None:
     assert [type(event) for event in events] in ([Warned], [])
     provider.created("resp_9")
     assert provider.audio(b"\x01" * 160, "resp_9") != []
+
+
+WORDS = st.sampled_from(["resp_1", "item_1", "AAAA", "completed"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5),
+    max_leaves=12,
+)
+
+
+FRAMES = st.tuples(st.sampled_from(sorted(Realtime._handlers)), st.dictionaries(st.sampled_from(FIELDS), VALUES))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(FRAMES, max_size=8))
+def test_no_frame_whatever_raises_or_makes_events_of_wrong_types(frames: list[tuple[str, dict[str, Any]]]) -> None:
+    provider = Provider()
+    provider.realtime.say("Hello.")
+    for kind, fields in frames:
+        for event in provider.raw(json.dumps({**fields, "type": kind})):
+            for field in ("text", "item", "id", "name", "message", "code", "detail"):
+                assert isinstance(getattr(event, field, ""), str | None), event
+    for frame in provider.realtime.out:
+        frame.encode()
 
 
 def test_nonsense_does_not_fill_the_trace(provider: Provider) -> None:

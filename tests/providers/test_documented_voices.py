@@ -1,0 +1,54 @@
+"""What docs/voices.md and docs/writing-a-voice.md show must work as it stands there."""
+
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from providers import openai, rehearsal
+from providers.script import FINISH, Call, parse
+from providers.voice import Audio, Provider, Session, TurnDone
+from tests.emulators.openai_realtime import silence, tone
+from tests.providers.conftest import owned
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+def options(block: str) -> Any:
+    [step] = yaml.safe_load(block)
+    return step["converse"]["options"]
+
+
+def test_the_script_can_be_followed() -> None:
+    [script] = [yaml.safe_load(block)["script"] for block in blocks("voices.md", "yaml") if block.startswith("script:")]
+    steps = parse(script)
+    assert steps[-1] == Call(FINISH, {"exit": "ordered", "data": {"dish": "pizza", "price": "${result.price}"}})
+
+
+def test_the_options_are_taken() -> None:
+    [example] = [block for block in blocks("voices.md", "yaml") if "options:" in block]
+    openai.provider({"api_key": "sk-x"}).voice(Session(options=options(example)["openai"]))
+
+
+def test_every_option_is_documented() -> None:
+    text = (DOCS / "voices.md").read_text()
+    for name in (*openai.OPTIONS, *rehearsal.OPTIONS):
+        assert f"`{name}`" in text, name
+
+
+async def test_the_example_is_a_voice() -> None:
+    [code] = blocks("writing-a-voice.md", "python")
+    parrot: Any = ModuleType("parrot")
+    exec(code, parrot.__dict__)
+    provider: Provider = parrot.provider({})
+    async with owned(provider.voice(Session())) as owner:
+        await owner.hear(tone(200) + silence(1000))
+        done = await owner.next(TurnDone)
+    assert owner.of(Audio) == [Audio(tone(200), done.item)]
+    await provider.close()
