@@ -1,8 +1,8 @@
 """The floor: what it costs at the least to move the same frames between the same two sockets in this language.
 
 A bare program on the same Asterisk, fed by the same phones and the same provider, with the same event loop and the same
-HTTP library as the engine: it answers, opens a chan_websocket leg and a realtime session, and pumps. No flow, no turns, no
-ledger, no marks, no flush, no timer, no record; an error ends the process.
+HTTP library as the engine: it answers, opens a chan_websocket leg and a realtime session, and pumps. No flow, no turns,
+no ledger, no marks, no flush, no timer, no record; an error ends the process.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Floor:
                 self._entered[channel].set()
             elif event["type"] == "StasisStart":
                 call = self._calls[channel] = group.create_task(self._call(channel))
-                call.add_done_callback(lambda _, channel=channel: self._calls.pop(channel))
+                call.add_done_callback(lambda _, channel=channel: self._calls.pop(channel))  # type: ignore[misc]
 
     async def _call(self, channel: str) -> None:
         await self._ask("POST", f"channels/{channel}/answer")
@@ -91,7 +91,10 @@ class Floor:
 
     async def _session(self) -> aiohttp.ClientWebSocketResponse:
         provider = await self._http.ws_connect(
-            f"{self._provider}/realtime?model=floor", headers={"Authorization": "Bearer floor"}, compress=0, max_msg_size=0
+            f"{self._provider}/realtime?model=floor",
+            headers={"Authorization": "Bearer floor"},
+            compress=0,
+            max_msg_size=0,
         )
         pcmu = {"format": {"type": "audio/pcmu"}}
         await provider.send_json({"type": "session.update", "session": {"audio": {"input": pcmu, "output": pcmu}}})
@@ -99,9 +102,7 @@ class Floor:
             pass
         return provider
 
-    async def _pump(
-        self, media: aiohttp.ClientWebSocketResponse, provider: aiohttp.ClientWebSocketResponse
-    ) -> None:
+    async def _pump(self, media: aiohttp.ClientWebSocketResponse, provider: aiohttp.ClientWebSocketResponse) -> None:
         """Until it is cancelled, which happens when the caller has hung up."""
 
         async def down() -> None:

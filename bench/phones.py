@@ -84,8 +84,8 @@ class Phones:
                     self._hear(phone)
                 elif ready == sip:
                     self._signal()
-                else:
-                    self._command()
+                elif ready == 0:
+                    self._command()  # and else it is a phone that was hung up a moment ago
             now = time.monotonic()
             while due <= now:
                 self._speak(self._slots[slot])

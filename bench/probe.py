@@ -59,13 +59,13 @@ class Probe:
             _channel.set(call.line.facts.channel)
             return await run(call)
 
-        Call.run = run_in_context  # type: ignore[method-assign]
+        Call.run = run_in_context  # type: ignore[method-assign, assignment]
         return probe
 
     def reset(self) -> None:
         """Count anew."""
         for counted in (self._reading, self._up, self._down, self._flushes, self._session, self._first, self._late):
-            counted.clear()  # type: ignore[attr-defined]
+            counted.clear()
 
     def found(self) -> dict[str, Spread | list[int] | None]:
         """Since `reset`, in ms; flushes in ns of the monotonic clock."""
@@ -104,7 +104,7 @@ class Probe:
                     began[channel.decode()] = now
             received(handler, data)
 
-        ResponseHandler.data_received = data_received  # type: ignore[method-assign]
+        ResponseHandler.data_received = data_received  # type: ignore[method-assign, assignment]
 
     def _wrap_voice(self) -> None:
         send_audio, connect = RealtimeVoice.send_audio, RealtimeVoice.connect
@@ -117,8 +117,8 @@ class Probe:
             await connect(voice)
             self._session.append(now_ns() - self._began[_channel.get()])
 
-        RealtimeVoice.send_audio = timed_send  # type: ignore[method-assign]
-        RealtimeVoice.connect = timed_connect  # type: ignore[method-assign]
+        RealtimeVoice.send_audio = timed_send  # type: ignore[method-assign, assignment]
+        RealtimeVoice.connect = timed_connect  # type: ignore[method-assign, assignment]
 
     def _wrap_leg(self) -> None:
         send, flush = WebSocketLeg.send, WebSocketLeg.flush
@@ -134,8 +134,8 @@ class Probe:
             self._loop.call_soon(lambda: self._flushes.append(now_ns()))
             return await flush(leg)
 
-        WebSocketLeg.send = timed_send  # type: ignore[method-assign]
-        WebSocketLeg.flush = timed_flush  # type: ignore[method-assign]
+        WebSocketLeg.send = timed_send  # type: ignore[method-assign, assignment]
+        WebSocketLeg.flush = timed_flush  # type: ignore[method-assign, assignment]
 
     def _wrote(self, audio: bytes, delays: list[int]) -> None:
         read = self._reading.pop(audio[_KEY], 0)

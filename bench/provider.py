@@ -193,7 +193,8 @@ class Provider:
             for session in self._sessions:
                 session.speaking = False
                 heard.append((session.id, now_ns()))
-                await _send(session, "input_audio_buffer.speech_started", audio_start_ms=0, item_id=f"user_{session.id}")
+                user = f"user_{session.id}"
+                await _send(session, "input_audio_buffer.speech_started", audio_start_ms=0, item_id=user)
                 details = {"type": "cancelled", "reason": "turn_detected"}
                 await _send(session, "response.done", response=_response(session, "cancelled", details))
                 group.create_task(self._resume(session, asked["quiet_ms"] / 1000))

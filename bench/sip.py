@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 _HEAD = re.compile(r"^([A-Za-z-]+)\s*:\s*(.*)$")
-_SHORT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length", "c": "content-type"}
+_SHORT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class Stage:
     @asynccontextmanager
     async def engine(self, *, probe: bool = False) -> AsyncIterator[Child]:
         """The engine, ready for calls to `TALK` and `HANDOFF`."""
-        told = {**self._told, "app": self.pbx.application, "probe": probe, "folder": str(self.folder.absolute())}
+        told = {**self._told, "app": self.pbx.application, "probe": probe, "folder": str(self.folder)}
         async with Child("bench.engine", "engine-probed" if probe else "engine", self.folder, told) as engine:
             if engine.told["media"] != "websocket":
                 raise BenchError(f"the engine's media go by {engine.told['media']}, not by websocket")
@@ -83,14 +83,12 @@ class Stage:
 
     @property
     def _told(self) -> dict[str, Any]:
-        pbx = self.pbx
-        return {
-            "url": pbx.ari_url, "user": pbx.ari_user, "password": pbx.ari_password, "provider": self.provider.told["url"],
-        }  # fmt: skip
+        pbx, provider = self.pbx, self.provider.told["url"]
+        return {"url": pbx.ari_url, "user": pbx.ari_user, "password": pbx.ari_password, "provider": provider}
 
     @asynccontextmanager
-    async def calls(self, number: str, calls: int, per_second: float) -> AsyncIterator[None]:
-        """So many calls to a number are up and hear the other side while the block runs; none is left after it."""
+    async def calls(self, who: Child, number: str, calls: int, per_second: float) -> AsyncIterator[None]:
+        """So many calls to a number of ``who`` are up and hear it while the block runs; none is left after it."""
         dialled = await self.phones.ask("dial", number=number, calls=calls, per_second=per_second)
         try:
             if dialled["up"] != calls:
@@ -103,6 +101,9 @@ class Stage:
         finally:
             await self.phones.ask("hang_up")
             await self.pbx.idle(GONE_WITHIN)
+            async with asyncio.timeout(GONE_WITHIN):
+                while (await who.ask("live"))["calls"]:  # noqa: ASYNC110 - it is another process
+                    await asyncio.sleep(0.05)
 
     async def window(self, who: Child, calls: int, seconds: float) -> Window:
         """Measure for so long."""
@@ -138,7 +139,7 @@ async def raised(folder: Path) -> AsyncIterator[Stage]:
             return config.model_copy(update={"trunks": (trunk,), "rtp_start": start, "rtp_end": end})
 
         pbx = await stack.enter_async_context(
-            sandbox.start("pbx", folder.absolute() / "asterisk", choose=choose, extra={"extensions.conf": _DIALPLAN})
+            sandbox.start("pbx", folder / "asterisk", choose=choose, extra={"extensions.conf": _DIALPLAN})
         )
         await phones.ask("use", port=pbx.sip_port)
         provider = await stack.enter_async_context(Child("bench.provider", "provider", folder, {}))

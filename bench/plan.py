@@ -1,0 +1,166 @@
+"""What is measured, in which order, and what comes of it. Every function here is one measurement on the stage."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from bench.child import BenchError
+from bench.figures import Spread, slope, spread
+from bench.stage import FLOOR, HANDOFF, TALK, Stage, Window
+from bench.stamp import FRAME_MS
+
+Tell = Callable[[str], None]
+
+PER_SECOND = 20.0  # calls that begin
+HANDOFFS_PER_SECOND = 4.0
+APART_MS = 25  # between two interruptions
+QUIET_MS = 500  # how long an interrupting caller speaks
+SPEAK_AHEAD = 1.5  # seconds in which every voice gets ahead of time before it is interrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of it."""
+
+    compared: int  # calls, for the engine beside the floor
+    rounds: int  # of both, in turns
+    seconds: float  # of a window
+    sweep: tuple[int, ...]
+    probed: int  # calls, for times inside the engine
+    interruptions: int  # of every call
+    handoffs: int
+
+
+FULL = Plan(100, 3, 8.0, (10, 50, 100, 150, 200, 250), 100, 4, 20)
+QUICK = Plan(10, 1, 3.0, (10, 20), 10, 2, 4)
+
+
+@dataclass(slots=True)
+class Results:
+    """Everything that was measured."""
+
+    engine: list[Window] = field(default_factory=list)
+    floor: list[Window] = field(default_factory=list)
+    sweep: list[Window] = field(default_factory=list)
+    stopped_by: str = ""  # why the sweep did not go on
+    probed: dict[str, Any] = field(default_factory=dict)  # see `Probe.found`
+    provider_own: Spread | None = None  # ms of a session's start that are the provider's
+    flushed: Spread | None = None  # ms from the provider's event to the flush
+    silent: Spread | None = None  # ms from the provider's event to silence at the caller
+    never_silent: int = 0  # interruptions after which the caller went on hearing the voice
+    two_way: Spread | None = None
+
+    @property
+    def cpu_ms(self) -> float:
+        """Of the engine for a call in a second."""
+        return median(window.cpu_ms for window in self.engine)
+
+    @property
+    def floor_cpu_ms(self) -> float:
+        """Of the floor for a call in a second."""
+        return median(window.cpu_ms for window in self.floor)
+
+    @property
+    def held(self) -> Window | None:
+        """The window with the most calls in which no frame was missed."""
+        return max((window for window in self.sweep if not window.missed), key=lambda held: held.calls, default=None)
+
+    @property
+    def memory_per_call(self) -> float | None:
+        """Bytes by which the engine grows with each call."""
+        return slope([(window.calls, window.resident) for window in self.sweep])
+
+
+async def measure(stage: Stage, plan: Plan, tell: Tell) -> Results:
+    """All of it."""
+    results = Results()
+    await _compare(stage, plan, results, tell)
+    await _sweep(stage, plan, results, tell)
+    await _look_inside(stage, plan, results, tell)
+    return results
+
+
+async def _compare(stage: Stage, plan: Plan, results: Results, tell: Tell) -> None:
+    """The engine and the floor in turns, at the same number of calls, in the same minutes."""
+    calls = plan.compared
+    async with stage.engine() as engine, stage.floor() as floor:
+        sides = (("engine", engine, TALK, results.engine), ("floor", floor, FLOOR, results.floor))
+        for number in range(plan.rounds):
+            for name, child, did, windows in sides:
+                async with stage.calls(child, did, calls, PER_SECOND):
+                    windows.append(await stage.window(child, calls, plan.seconds))
+                tell(f"{name}, {calls} calls, round {number + 1}: {windows[-1].cpu_ms:.2f} ms of CPU per call-second")
+
+
+async def _sweep(stage: Stage, plan: Plan, results: Results, tell: Tell) -> None:
+    """More and more calls on one engine, until a frame is missed or a call does not come up."""
+    async with stage.engine() as engine:
+        for calls in plan.sweep:
+            try:
+                async with stage.calls(engine, TALK, calls, PER_SECOND):
+                    window = await stage.window(engine, calls, plan.seconds)
+            except BenchError as error:
+                results.stopped_by = str(error)
+                tell(f"{calls} calls: {error}")
+                return
+            results.sweep.append(window)
+            tell(
+                f"{calls} calls: {window.core_share:.0%} of a core, {window.missed} frames missed; Asterisk "
+                f"{window.pbx_cpu / window.seconds:.0%}, provider {window.provider_cpu / window.seconds:.0%}, "
+                f"phones {window.phones_cpu / window.seconds:.0%} of a core"
+            )
+            if window.missed:
+                results.stopped_by = f"{window.missed} frames were missed at {calls} calls"
+                return
+
+
+async def _look_inside(stage: Stage, plan: Plan, results: Results, tell: Tell) -> None:
+    """Delays, starts, interruptions and hand-offs, in an engine that is watched, so that its CPU does not count."""
+    async with stage.engine(probe=True) as engine:
+        await stage.provider.ask("reset")
+        async with stage.calls(engine, TALK, plan.probed, PER_SECOND):
+            results.probed = await engine.ask("probed")  # the starts
+            results.provider_own = (await stage.provider.ask("heard"))["own_ms"]
+            await asyncio.gather(stage.reset(), engine.ask("reset"))
+            await asyncio.sleep(plan.seconds)
+            delays = await engine.ask("probed")
+            results.probed |= {name: delays[name] for name in ("up", "down", "late")}
+            tell(f"inside the engine, {plan.probed} calls: {delays['up']} and {delays['down']} ms")
+            await _interrupt(stage, plan, results, engine.ask)
+            tell(f"interrupted {plan.probed * plan.interruptions} times: silent after {results.silent} ms")
+        async with stage.calls(engine, HANDOFF, plan.handoffs, HANDOFFS_PER_SECOND):
+            results.two_way = spread(await stage.phones.ask("two_way"))
+        tell(f"{plan.handoffs} hand-offs: both hear each other after {results.two_way} ms")
+
+
+async def _interrupt(stage: Stage, plan: Plan, results: Results, ask: Callable[..., Any]) -> None:
+    """Interrupt every voice while seconds of it wait to be played, and see when the caller hears the last of it."""
+    await stage.provider.ask("ahead", on=True)
+    await asyncio.gather(stage.reset(), ask("reset"))
+    heard: list[tuple[int, int]] = []
+    for _ in range(plan.interruptions):
+        await asyncio.sleep(SPEAK_AHEAD)
+        heard += await stage.provider.ask("interrupt", apart_ms=APART_MS, quiet_ms=QUIET_MS)
+    await asyncio.sleep(SPEAK_AHEAD)
+    flushes = sorted((await ask("probed"))["flushes"])
+    gaps = await stage.phones.ask("quiet")
+    await stage.provider.ask("ahead", on=False)
+    results.flushed = spread([(at - sent) / 1e6 for _, sent in heard if (at := _next(flushes, sent)) is not None])
+    ends: list[float] = []
+    for session, sent in heard:
+        last = min(((after, before) for who, before, after in gaps if who == session and after > sent), default=None)
+        if last is None or last[0] - sent > (QUIET_MS + 1000) * 1e6:
+            results.never_silent += 1
+        else:
+            ends.append(max(0.0, (last[1] - sent) / 1e6 + FRAME_MS))  # a frame sounds for as long as it is
+    results.silent = spread(ends)
+
+
+def _next(times: list[int], after: int) -> int | None:
+    at = bisect_left(times, after)
+    return times[at] if at < len(times) else None
