@@ -384,8 +384,8 @@ def test_a_limit_that_is_used_up(provider: Provider) -> None:
 
 FIELDS = [
     "response", "id", "status", "status_details", "reason", "error", "code", "message", "output", "type", "call_id",
-    "name", "arguments", "usage", "input_token_details", "audio_tokens", "item_id", "response_id", "delta", "transcript",
-    "session", "expires_at", "rate_limits", "remaining", "event_id",
+    "name", "arguments", "usage", "input_token_details", "audio_tokens", "item_id", "response_id", "delta",
+    "transcript", "session", "expires_at", "rate_limits", "remaining", "event_id",
 ]  # fmt: skip
 NONSENSE = [
     "", "nonsense", "[]", "null", "7", "{}", '{"type": 5}', '{"type": ["a"]}', '{"type": "response.done"}',
