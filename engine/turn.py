@@ -225,7 +225,7 @@ class Turn:
                 self.owed_since = None
             case ToolClosed(id, owed):
                 self._tools.pop(id, None)
-                if owed and not self._tools:
+                if not self._tools and (owed or self.dry):
                     self.owed_since = now
             case FinishAsked(exit):
                 return self._finish(End("exit", exit), now)

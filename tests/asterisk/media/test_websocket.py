@@ -218,7 +218,8 @@ async def test_an_asterisk_that_is_not_there_says_so(unused_tcp_port: int) -> No
 
 async def test_a_server_that_never_finishes_the_handshake_is_not_waited_for(monkeypatch) -> None:
     monkeypatch.setattr("asterisk.media.websocket.CONNECT_TIMEOUT", 0.05)
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    kept: list[object] = []  # dropped, a connection would be closed
+    server = await asyncio.start_server(lambda *ends: kept.append(ends), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with media_session() as http:
         with pytest.raises(MediaError, match="no answer in"):
