@@ -8,10 +8,9 @@ waits for control.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,7 +70,8 @@ log = structlog.get_logger()
 
 CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
 EAR_EVERY = 0.2  # seconds between two looks at the caller's audio
-DEAF_AFTER = 3.0  # seconds in which a provider takes no audio: it is gone
+DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
+LOST_AFTER = 1.0  # seconds without a media leg: the audio broke, for a hang-up would be known by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +136,11 @@ class Conversation:
     async def _close(self, *, flush: bool) -> None:
         if flush and not self._playout.closed.is_set():
             await self._playout.flush()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self._voice.close()
+        except Exception as error:  # the talk is over: how it ended stands
+            log.warning("a voice could not be closed", provider=self._name, error=f"{type(error).__name__}: {error}")
 
     # ── The mouth: what the voice does ────────────────────────────────────────────────────────────────────────────────
 
@@ -174,9 +176,10 @@ class Conversation:
                     self._cut, self._item = self._latest, None
                 self._post(CallerSpeaks())
             case SpeechStopped():
-                self._paused_at = self._clock()
+                self._paused_at, self._speech_at = self._clock(), None
                 self._post(CallerPauses())
             case Interrupted():
+                self._speech_at = self._speech_at or time.perf_counter()
                 self._cut, self._item = self._latest, None
                 self._post(VoiceCut())
             case VoiceText(text, item, final):
@@ -229,8 +232,9 @@ class Conversation:
             self._post(RanDry())
 
     async def _watch_line(self) -> None:
-        """The line's audio may break while the call lives: then the flow decides."""
+        """The line's audio may break while the call lives: then the flow decides. (It also ends with the call.)"""
         await self._playout.closed.wait()
+        await asyncio.sleep(LOST_AFTER)
         self._post(Broken("the audio of the call was lost"))
 
     async def _watch_ear(self) -> None:
@@ -249,11 +253,7 @@ class Conversation:
                 continue
             stuck = 0.0
             if heard == self._playout.heard:
-                try:
-                    async with asyncio.timeout(DEAF_AFTER):
-                        await self._voice.send_audio(silence)
-                except TimeoutError:
-                    break
+                await self._tell(self._voice.send_audio(silence), "audio")
             heard = self._playout.heard
         self._post(Broken(f"it took no audio for {DEAF_AFTER:.0f} s"))
 
@@ -304,23 +304,31 @@ class Conversation:
     async def _hush(self) -> None:
         """Silence the line first; then tell the voice what was heard, in milliseconds really played."""
         cut = await self._playout.flush()
-        now = time.perf_counter()  # finer than the loop's clock
-        if self._speech_at is not None:
-            self._call.services.metrics.barge_in_stop.observe(now - self._speech_at)
-            self._call.record.timings["barge_in_ms"] = round((now - self._speech_at) * 1000, 2)
+        if self._speech_at is not None:  # else nobody spoke: a farewell was too long
+            took = time.perf_counter() - self._speech_at  # finer than the loop's clock
+            self._call.services.metrics.barge_in.inc()
+            self._call.services.metrics.barge_in_stop.observe(took)
+            self._call.record.timings["barge_in_ms"] = round(took * 1000, 2)
             self._speech_at = None
-        self._call.services.metrics.barge_in.inc()
         if not self._capabilities.turn_detection:
-            await self._voice.interrupt()
+            await self._tell(self._voice.interrupt())
         for heard in cut:
             if heard.item in self._spoken:
                 self._spoken[heard.item].interrupted = True
             if self._capabilities.truncation:
-                await self._voice.truncate(heard.item, heard.played_ms)
+                await self._tell(self._voice.truncate(heard.item, heard.played_ms))
 
     async def _say(self, text: str) -> None:
-        await self._voice.say(text)
-        self._post(VoiceAsked())
+        self._post(VoiceAsked())  # first: the audio may come before the command is confirmed
+        await self._tell(self._voice.say(text))
+
+    async def _tell(self, command: Awaitable[None], what: str = "command") -> None:
+        """Give the voice something. A provider that does not take it in time is gone."""
+        try:
+            async with asyncio.timeout(DEAF_AFTER):
+                await command
+        except TimeoutError:
+            self._post(Broken(f"it took no {what} for {DEAF_AFTER:.0f} s"))
 
     # ── Tools ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -328,10 +336,10 @@ class Conversation:
         if call.name == FINISH and self._toolbox.exits:
             exit, problem = self._toolbox.finish(call.arguments)
             if exit is None:
-                await self._voice.tool_result(call.id, json.dumps({"error": problem}))
-                return self._post(VoiceAsked())
-            await self._voice.tool_result(call.id, '{"ok": true}', respond=False)
-            return self._post(FinishAsked(exit))
+                self._post(VoiceAsked())
+                return await self._tell(self._voice.tool_result(call.id, json.dumps({"error": problem})))
+            self._post(FinishAsked(exit))
+            return await self._tell(self._voice.tool_result(call.id, '{"ok": true}', respond=False))
         assert self._tasks is not None
         self._running[call.id] = self._tasks.create_task(self._use_tool(call), name=f"tool {call.name}")
         return None
@@ -343,11 +351,11 @@ class Conversation:
         owed = False
         try:
             answer = await self._toolbox.use(call.name, call.arguments)
-            await self._voice.tool_result(call.id, answer)
             owed = True
         finally:
             self._running.pop(call.id, None)
             self._post(ToolClosed(key, owed=owed))
+        await self._tell(self._voice.tool_result(call.id, answer))
 
     # ── The record ────────────────────────────────────────────────────────────────────────────────────────────────────
 

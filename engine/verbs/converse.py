@@ -136,6 +136,8 @@ class Converse(Verb):
         assert isinstance(fields, ConverseFields)
         context = call.walker.context()
         toolbox = self._toolbox(fields, call)
+        greeting = None if fields.greeting is None else fields.greeting.render(context)
+        reprompt = fields.silence.say.render(context)
         name = fields.provider or call.services.default_voice
         try:
             provider = call.services.voices.get(name)
@@ -147,8 +149,7 @@ class Converse(Verb):
             return Outcome("provider_error", detail=f"{name}: {error}")
         conversation = Conversation(
             call, playout, voice, name, provider.capabilities, toolbox, self._turns(fields),
-            greeting=None if fields.greeting is None else fields.greeting.render(context),
-            reprompt=fields.silence.say.render(context),
+            greeting=greeting, reprompt=reprompt,
         )  # fmt: skip
         return await conversation.run()
 
