@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from bench.child import obey
 from bench.probe import Probe
-from engine.serve import Engine, running
+from engine.serve import Engine, running, settle
 from engine.settings import AsteriskSettings, DatabaseSettings, HttpSettings, Settings
 
 FLOWS = Path(__file__).parent / "flows"
@@ -32,6 +32,7 @@ async def main() -> None:
                 probe = Probe.install()
                 stack.push_async_callback(probe.close)
             engine = await stack.enter_async_context(running(_settings(told)))
+            settle()
             return {"media": engine.exchange.media}
 
         async def live(_: dict[str, Any]) -> dict[str, Any]:
