@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from flows.resources import Endpoint
+from flows.texts import in_text
 
 MAX_BODY = 256 * 1024
 TRANSIENT = frozenset({502, 503, 504})
 TRIES = 3
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ def secret(name: str) -> str:
             return Path(path).read_text().strip()
         except OSError as error:
             raise HttpFailedError(f"the secret {name} cannot be read from {path}: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise HttpFailedError(f"the secret {name} cannot be read from {path}: it is not text") from None
     raise HttpFailedError(f"the secret {name} is not set: set the environment variable {name} or {name}_FILE")
 
 
@@ -73,13 +78,12 @@ class Http:
         """One request within ``timeout`` seconds, repeats included. Raises `HttpFailedError`.
 
         Only what may safely be repeated is: GET, HEAD, or a request with an idempotency key, on a refused connection or
-        502–504.
+        502–504. PUT and DELETE, which are idempotent (RFC 9110, 9.2.2), go out once more when the connection breaks.
         """
         limit = endpoint.timeout if timeout is None else timeout
         again = method in ("GET", "HEAD") or idempotency_key is not None
-        sent = {name: self._value(value) for name, value in endpoint.headers.items()} | dict(headers or {})
-        if idempotency_key is not None:
-            sent["Idempotency-Key"] = idempotency_key
+        key = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        sent = self._headers(endpoint, {**(headers or {}), **key})
         url = self._url(endpoint, path)
         try:
             async with asyncio.timeout(limit):
@@ -109,18 +113,27 @@ class Http:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), json_serialize=_write)
         return self._session
 
-    def _value(self, value: Any) -> str:
-        return self._secret(value["secret"]) if isinstance(value, Mapping) else str(value)
+    def _headers(self, endpoint: Endpoint, more: Mapping[str, str]) -> dict[str, str]:
+        """All headers, with their secrets. What stands in one never becomes a header of its own."""
+        own = {
+            name: self._secret(value["secret"]) if isinstance(value, Mapping) else value
+            for name, value in endpoint.headers.items()
+        }
+        for name, value in (sent := {**own, **more}).items():
+            if _CONTROL.search(value):
+                raise HttpFailedError(f"the header {name} for {endpoint.name} holds a line break or the like")
+        return sent
 
     @staticmethod
     def _url(endpoint: Endpoint, path: str) -> str:
         if path and not path.startswith("/"):
             path = "/" + path
-        if path.startswith("//") or "/../" in f"{path.split('?')[0]}/" or "\\" in path:
-            raise HttpFailedError(f"the path {path!r} would leave the endpoint {endpoint.name}")
+        segments = [unquote(segment) for segment in path.split("?")[0].split("/")]
+        if path.startswith("//") or "\\" in path or {".", ".."} & set(segments):
+            raise HttpFailedError(f"the path for {endpoint.name} would lead elsewhere: it has '.', '..', '//' or '\\'")
         return endpoint.base_url.rstrip("/") + path
 
     async def close(self) -> None:
@@ -128,6 +141,11 @@ class Http:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _write(body: Any) -> str:
+    """A flow's value as JSON; a timestamp as the text that it is in a prompt."""
+    return json.dumps(body, default=in_text)
 
 
 def _transient(error: BaseException) -> bool:
@@ -139,7 +157,7 @@ def _transient(error: BaseException) -> bool:
 def _parse(raw: bytes, content_type: str, name: str) -> Any:
     if content_type.endswith("json"):
         try:
-            return json.loads(raw)
-        except ValueError as error:
+            return json.loads(raw) if raw.strip() else None
+        except (ValueError, RecursionError) as error:
             raise HttpFailedError(f"{name} answered with broken JSON: {error}") from error
     return raw.decode(errors="replace")
