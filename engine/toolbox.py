@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from engine.http import HttpFailedError
-from engine.outcome import StepError
+from engine.line import LineGone
+from engine.outcome import Leave, StepError
 from engine.record import ToolUse
 from flows.expressions import ExpressionError
 from flows.json_schema import JsonSchema
@@ -74,9 +75,8 @@ class Toolbox:
 
     def offered(self) -> tuple[Tool, ...]:
         """The tools as the voice is told of them."""
-        flow = tuple(
-            Tool(tool.name, tool.description, tool.parameters.schema) for tool in self.tools.values() if tool.allowed()
-        )
+        tools = [tool for tool in self.tools.values() if self._allowed(tool)]
+        flow = tuple(Tool(tool.name, tool.description, tool.parameters.schema) for tool in tools)
         return (*flow, self._finish_tool()) if self.exits else flow
 
     def _finish_tool(self) -> Tool:
@@ -132,27 +132,48 @@ class Toolbox:
         tool = self.tools.get(name)
         if tool is None:
             return "error", _problem(f"there is no tool {name!r}; there are: {', '.join(self.tools) or 'none'}")
-        self.used[name] = self.used.get(name, 0) + 1
-        if tool.max_calls is not None and self.used[name] > tool.max_calls:
-            return "error", _problem(f"{name} may be used {tool.max_calls} times only")
-        if not tool.allowed():
-            return "error", _problem(f"{name} may not be used now")
-        wrong = tool.parameters.errors(dict(arguments))
-        if wrong:
-            return "error", _problem("the arguments are not right: " + "; ".join(wrong))
         try:
+            refusal = self._refusal(tool, arguments)
+            if refusal:
+                return "error", _problem(refusal)
+            self.used[name] = self.used.get(name, 0) + 1
             async with asyncio.timeout(tool.timeout):
                 answer = await tool.act(arguments)
+            text = json.dumps(answer, ensure_ascii=False, default=str)
+        except (Leave, LineGone):
+            raise
         except TimeoutError:
             return "timeout", _problem(f"{name} did not answer within {tool.timeout:g} s")
         except HttpFailedError as error:
             return "timeout" if error.kind == "timeout" else "error", _problem(str(error))
         except (StepError, ExpressionError) as error:
             return "error", _problem(str(error))
-        text = json.dumps(answer, ensure_ascii=False, default=str)
+        except Exception as error:  # a mistake in a tool, perhaps a plugin's: the talk goes on without it
+            log.exception("a tool failed in a way that it does not know", tool=name, error=str(error))
+            return "error", _problem(f"{name} failed")
         if len(text) > MAX_RESULT:
             return "error", _problem(f"{name} answered with {len(text)} characters, more than a model is given")
         return "ok", text
+
+    @staticmethod
+    def _allowed(tool: FlowTool) -> bool:
+        """Whether a tool may be used now; not when nobody can tell."""
+        try:
+            return tool.allowed()
+        except ExpressionError as error:
+            log.warning("a tool is not offered: its condition cannot be evaluated", tool=tool.name, error=str(error))
+            return False
+
+    def _refusal(self, tool: FlowTool, arguments: Mapping[str, Any]) -> str:
+        """Why a tool is not used, in words for the model; "" when it may be."""
+        if not self._allowed(tool):
+            return f"{tool.name} may not be used now"
+        wrong = tool.parameters.errors(dict(arguments))
+        if wrong:
+            return "the arguments are not right: " + "; ".join(wrong)
+        if tool.max_calls is not None and self.used.get(tool.name, 0) >= tool.max_calls:
+            return f"{tool.name} was used as often as it may be ({tool.max_calls})"
+        return ""
 
 
 def _problem(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,36 @@ from textwrap import dedent, indent
 from typing import Any
 
 from engine.call import Call
+from engine.http import Http, Reply
 from engine.record import CallRecord
 from engine.services import Services
 from engine.verb import installed
 from engine.virtual import VirtualLine, VirtualProvider, virtual_services
 from flows.language import Language, Loaded
 from flows.library import Library
+from flows.resources import Endpoint
 from tests.engine.support import beside_script
+
+
+class Endpoints(Http):
+    """Endpoints without a network. ``answers``: what comes from a path: a body, an exception, or a list of them in
+    order, the last one for ever; ``(seconds, answer)`` comes late."""
+
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.answers = {path: list(one) if isinstance(one, list) else [one] for path, one in answers.items()}
+        self.asked: list[dict[str, Any]] = []
+
+    async def request(self, endpoint: Endpoint, method: str, path: str, **more: Any) -> Reply:
+        self.asked.append({"endpoint": endpoint.name, "method": method, "path": path, **more})
+        answers = self.answers[path]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        seconds, answer = answer if isinstance(answer, tuple) else (0.0, answer)
+        await asyncio.sleep(seconds)
+        if isinstance(answer, Exception):
+            raise answer
+        return Reply(200, answer)
+
 
 Script = Callable[[VirtualLine], Awaitable[None]]
 
