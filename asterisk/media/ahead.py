@@ -44,18 +44,29 @@ class _Mark:
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """What a flush threw away."""
+    """What a flush threw away: of what had been written, the last ``queued`` bytes but for our own silence."""
 
-    estimated_ms: int  # by our own count; right within a frame
     asked: bool  # a `Status` follows, to be given to `exact_ms`
     dropped: int  # bytes that had not been written yet
-    silence: int  # bytes of ours behind the real audio
+    queued: int  # bytes that had been written and not played, by our own count; right within a frame
+    written: int  # the position behind the last byte written
+    silences: tuple[tuple[int, int], ...]  # from and to: silence of ours, before, between or behind real audio
     per_ms: int
     frame: int
 
+    @property
+    def estimated_ms(self) -> int:
+        """Milliseconds of real audio, by our own count."""
+        return self._real_ms(self.queued)
+
     def exact_ms(self, status: Status) -> int:
         """The same by Asterisk's count of its queue, taken just before it was emptied."""
-        return (self.dropped + max(0, status.queue_length * self.frame - self.silence)) // self.per_ms
+        return self._real_ms(status.queue_length * self.frame)
+
+    def _real_ms(self, queued: int) -> int:
+        start = self.written - queued
+        silence = sum(max(0, end - max(begin, start)) for begin, end in self.silences)
+        return (self.dropped + max(0, queued - silence)) // self.per_ms
 
 
 class WriteAhead:
@@ -70,6 +81,7 @@ class WriteAhead:
         self._filler = SILENCE[audio_format] * self._whole(SILENCE_MS)
         self._backlog = Backlog(audio_format, frame)
         self._marks: deque[_Mark] = deque()
+        self._silences: deque[tuple[int, int]] = deque()  # from and to: silence of ours that is perhaps not played yet
         self._number = 0
         self._written = 0
         self._confirmed = 0  # played for sure: the position of the last mark that came back
@@ -107,13 +119,13 @@ class WriteAhead:
         self._unannounced = False
         if self._confirmed >= self._real_end and all(mark.name is None for mark in self._marks):  # all was heard
             self._recount()
-            return Flushed(dropped // self._per_ms, False, dropped, 0, self._per_ms, self.frame)
-        silence = self._written - self._real_end
-        queued = max(0, round((self._dry_at - now) * self._rate) - silence)
+            return Flushed(False, dropped, 0, self._written, (), self._per_ms, self.frame)
+        queued = max(0, round((self._dry_at - now) * self._rate))
+        flushed = Flushed(True, dropped, queued, self._written, tuple(self._silences), self._per_ms, self.frame)
         self.outbox += (command("GET_STATUS"), command("FLUSH_MEDIA"), command("CONTINUE_MEDIA"))  # flush keeps a pause
         self._emptied(now)
         self._fill(now)
-        return Flushed((dropped + queued) // self._per_ms, True, dropped, silence, self._per_ms, self.frame)
+        return flushed
 
     def processed(self, mark: MarkProcessed, now: float) -> list[MarkReached | Drained]:
         """A mark came back; gives the events that it means."""
@@ -121,6 +133,8 @@ class WriteAhead:
         while self._marks and self._marks[0].number <= mark.number:
             passed = self._marks.popleft()
             self._confirmed = passed.position
+            while self._silences and self._silences[0][1] <= passed.position:
+                self._silences.popleft()
             if passed.name is not None:
                 events.append(MarkReached(passed.name))
             if passed.ends and self._real_end <= passed.position and not self._backlog:
@@ -190,6 +204,7 @@ class WriteAhead:
         self._silent = self._confirmed >= self._real_end
         size = self._whole(SILENCE_MS if self._silent else BRIDGING_MS)
         self.outbox.append(self._filler[:size])
+        self._silences.append((self._written, self._written + size))
         self._written += size
         self._dry_at = max(self._dry_at, now) + size / self._rate
         if self._silent:
@@ -199,6 +214,7 @@ class WriteAhead:
     def _emptied(self, now: float) -> None:
         """After FLUSH_MEDIA: the queue is empty and its marks never come."""
         self._marks.clear()
+        self._silences.clear()
         self._confirmed = self._marked = self._real_end = self._written
         self._dry_at = now
         self._silent = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asterisk.media.ahead import DEAF_S, Flushed, WriteAhead
@@ -213,7 +213,8 @@ def test_a_flush_of_nothing_asks_nothing() -> None:
     rig = Rig()
     rig.run(500)
     before = len(rig.messages)
-    assert rig.flush() == Flushed(0, False, 0, 0, 8, FRAME)
+    flushed = rig.flush()
+    assert (flushed.estimated_ms, flushed.asked) == (0, False)
     assert len(rig.messages) == before
     rig.send(tone(10))
     rig.run(1000)
@@ -274,6 +275,7 @@ operations = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(operations, st.integers(0, 19))
+@example([("send", 1), ("wait", 1), ("send", 160), ("flush", 0)], 0)  # silence lies before the real audio
 def test_whatever_is_done_nothing_real_is_lost_or_miscounted(steps: list[tuple[str, int]], phase: int) -> None:
     rig = Rig(phase / 1000)
     sent = discarded = marks = cancelled = 0
