@@ -177,8 +177,11 @@ class WriteAhead:
     def _write(self, now: float) -> None:
         backlog = self._backlog
         if self._silent and backlog.has_frame and not self._held:
+            waiting = [mark for mark in self._marks if mark.name is not None]
             self.outbox.append(command("FLUSH_MEDIA"))
             self._emptied(now)
+            for mark in waiting:  # marks of real audio that was played; the flush took them with the silence
+                self._place_mark(mark.name, now, ends=mark.ends)
         while not self._held and backlog.has_frame:
             room = self._whole(AHEAD_MS) - (self._written - self._confirmed)
             taken = backlog.take(min(room, self._whole(PIECE_MS)))

@@ -276,6 +276,7 @@ operations = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(operations, st.integers(0, 19))
 @example([("send", 1), ("wait", 1), ("send", 160), ("flush", 0)], 0)  # silence lies before the real audio
+@example([("wait", 1), ("mark", 0), ("wait", 1), ("mark", 0)], 0)  # the second mark flushes silence
 def test_whatever_is_done_nothing_real_is_lost_or_miscounted(steps: list[tuple[str, int]], phase: int) -> None:
     rig = Rig(phase / 1000)
     sent = discarded = marks = cancelled = 0
