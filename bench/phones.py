@@ -18,9 +18,8 @@ from itertools import count
 from struct import Struct
 from typing import Any
 
-from bench.figures import spread
 from bench.sip import Dialog, Message, offer, parse, respond
-from bench.stamp import FRAME_BYTES, FRAME_MS, Tally, now_ns, read, stamp
+from bench.stamp import FRAME_BYTES, FRAME_MS, Tally, now_ns, read, stamp, total
 
 SLOTS = 20  # moments within 20 ms at which a phone may send
 RESEND = 0.5  # seconds (T1 of RFC 3261)
@@ -47,7 +46,7 @@ class Phone:
     heard: Tally = field(default_factory=Tally)
     who: int = -1  # who is heard now
     first: dict[int, int] = field(default_factory=dict)  # who -> ns of their first frame
-    last_ns: int = 0
+    voice_ns: int = 0  # when it heard that last
     quiet: list[tuple[int, int, int]] = field(default_factory=list)  # who, last frame before, first frame after
 
 
@@ -112,15 +111,15 @@ class Phones:
             return  # not audio
         found = read(packet[12:])
         if found is None:
-            phone.heard.filler += 1
+            phone.heard.fill(now)
             return
         made, who, number = found
         if who != phone.who:
             phone.who, phone.heard.last = who, -1
             phone.first.setdefault(who, now)
-        elif now - phone.last_ns > QUIET:
-            phone.quiet.append((who, phone.last_ns, now))
-        phone.last_ns = now
+        elif now - phone.voice_ns > QUIET:
+            phone.quiet.append((who, phone.voice_ns, now))
+        phone.voice_ns = now
         phone.heard.note(made, number, now)
 
     # ── Signalling ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -294,15 +293,7 @@ class Phones:
     def do_heard(self) -> dict[str, Any]:
         """Since `reset`: what the callers heard of the provider."""
         talking = [phone for phone in self._by_socket.values() if phone.who >= 0]
-        tallies = [phone.heard for phone in talking]
-        return {
-            "phones": len(talking),
-            "gone": sum(phone.state != "up" for phone in talking),
-            "frames": sum(tally.frames for tally in tallies),
-            "lost": sum(tally.lost for tally in tallies),
-            "filler": sum(tally.filler for tally in tallies),
-            "age_ms": spread([age / 1000 for tally in tallies for age in tally.ages]),
-        }
+        return {"phones": len(talking), **total([phone.heard for phone in talking])}
 
     def do_quiet(self) -> list[tuple[int, int, int]]:
         """Since `reset`: (who, ns of the last frame, ns of the next) whenever a voice fell silent."""

@@ -20,7 +20,7 @@ from aiohttp import WSMsgType, web
 
 from bench.child import obey
 from bench.figures import spread
-from bench.stamp import FRAME_MS, STAMP_BASE64, Tally, now_ns, read, stamp
+from bench.stamp import FRAME_MS, STAMP_BASE64, Tally, now_ns, read, stamp, total
 from tests.emulators.openai_realtime import items
 
 SLOTS = 20
@@ -106,7 +106,7 @@ class Provider:
     def _hear(self, session: Session, text: str) -> None:
         found = read(a2b_base64(text[_STAMP]))
         if found is None:
-            session.heard.filler += 1
+            session.heard.fill(now_ns())
         else:
             made, _, number = found
             session.heard.note(made, number, now_ns())
@@ -177,14 +177,7 @@ class Provider:
 
     async def _do_heard(self, _: dict[str, Any]) -> dict[str, Any]:
         tallies = [session.heard for session in self._sessions]
-        return {
-            "sessions": len(tallies),
-            "frames": sum(tally.frames for tally in tallies),
-            "lost": sum(tally.lost for tally in tallies),
-            "filler": sum(tally.filler for tally in tallies),
-            "age_ms": spread([age / 1000 for tally in tallies for age in tally.ages]),
-            "own_ms": spread(self._own),
-        }
+        return {"sessions": len(tallies), **total(tallies), "own_ms": spread(self._own)}
 
     async def _do_interrupt(self, asked: dict[str, Any]) -> list[tuple[int, int]]:
         """The caller is heard in one session after the other, ``apart_ms``; each speaks again ``quiet_ms`` later."""

@@ -146,12 +146,14 @@ def _windows(windows: list[Window]) -> str:
 def _window(window: Window) -> dict[str, Any]:
     return {
         "calls": window.calls, "seconds": round(window.seconds, 3), "cpu_ms_per_call_second": round(window.cpu_ms, 3),
-        "core_share": round(window.core_share, 3), "missed": window.missed, "filler": window.heard["filler"],
+        "core_share": round(window.core_share, 3), "missed": window.missed, "due": window.due,
         "resident_mb": round(window.resident / 2**20, 1),
         "cores": {
             "asterisk": round(window.pbx_cpu / window.seconds, 3),
             "provider": round(window.provider_cpu / window.seconds, 3),
             "phones": round(window.phones_cpu / window.seconds, 3),
+            "other_programs": round(window.others_cpu / window.seconds, 3),
         },
-        "caller_to_provider_ms": window.received["age_ms"], "provider_to_caller_ms": window.heard["age_ms"],
+        "caller_to_provider": {name: found for name, found in window.received.items() if name != "own_ms"},
+        "provider_to_caller": window.heard,
     }  # fmt: skip

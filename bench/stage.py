@@ -12,8 +12,9 @@ from typing import Any
 from asterisk import sandbox
 from asterisk.config import AsteriskConfig, Trunk
 from asterisk.instance import Instance
-from bench.child import BenchError, Child, cpu_seconds, resident_bytes
+from bench.child import BenchError, Child, busy_seconds, cpu_seconds, resident_bytes
 from bench.floor import APP as FLOOR_APP
+from bench.stamp import FRAME_MS
 
 TALK, HANDOFF, FLOOR = "+12125550100", "+12125550101", "+12125550900"
 SETTLE = 1.5  # seconds between the last call that came up and the first frame that is counted
@@ -37,6 +38,7 @@ class Window:
     pbx_cpu: float
     provider_cpu: float
     phones_cpu: float
+    others_cpu: float  # all other programs of this machine
     resident: int  # bytes of the engine
     heard: dict[str, Any]  # by the phones
     received: dict[str, Any]  # by the provider
@@ -52,9 +54,14 @@ class Window:
         return self.cpu / self.seconds
 
     @property
+    def due(self) -> int:
+        """Frames that were due in this window, both ways."""
+        return int(self.calls * self.seconds * 1000 / FRAME_MS * 2)
+
+    @property
     def missed(self) -> int:
-        """Frames that were sent and did not arrive, either way."""
-        return int(self.heard["lost"] + self.received["lost"])
+        """Frames that somebody at either end missed when they were due: lost, late, or silence in their place."""
+        return sum(int(end[how]) for end in (self.heard, self.received) for how in ("lost", "late", "filler"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +117,17 @@ class Stage:
         await self.reset()
         processes = (who.pid, self.pbx.pid, self.provider.pid, self.phones.pid)
         loop = asyncio.get_running_loop()
-        before, began = [cpu_seconds(pid) for pid in processes], loop.time()
+        before, all_before, began = [cpu_seconds(pid) for pid in processes], busy_seconds(), loop.time()
         await asyncio.sleep(seconds)
-        after, ended = [cpu_seconds(pid) for pid in processes], loop.time()
+        after, all_after, ended = [cpu_seconds(pid) for pid in processes], busy_seconds(), loop.time()
         heard, received = await asyncio.gather(self.phones.ask("heard"), self.provider.ask("heard"))
+        if heard["phones"] != calls or received["sessions"] != calls:
+            live = min(heard["phones"], received["sessions"])
+            raise BenchError(f"only {live} of {calls} calls lived to the end of the window; see {self.folder}")
         cpu, pbx, provider, phones = (b - a for a, b in zip(before, after, strict=True))
-        if heard["gone"] or received["sessions"] != calls:
-            raise BenchError(f"{heard['gone']} calls ended while {calls} were measured; see {self.folder}")
-        return Window(calls, ended - began, cpu, pbx, provider, phones, resident_bytes(who.pid), heard, received)
+        others = max(0.0, all_after - all_before - cpu - pbx - provider - phones)
+        resident = resident_bytes(who.pid)
+        return Window(calls, ended - began, cpu, pbx, provider, phones, others, resident, heard, received)
 
     async def reset(self) -> None:
         """Count anew, on both ends."""

@@ -9,11 +9,16 @@ from __future__ import annotations
 import array
 import time
 from binascii import b2a_base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import Any
+
+from bench.figures import spread
 
 FRAME_MS = 20
 FRAME_BYTES = 160
+LATE_NS = 80_000_000
 MAGIC = b"hkflsh"  # six bytes: eight characters of base64
 MAGIC_BASE64 = b2a_base64(MAGIC, newline=False)
 _LAYOUT = Struct(">6sQIIxx")  # magic, ns of the monotonic clock, who, number
@@ -41,9 +46,11 @@ class Tally:
     """What arrived from one sender since the last `reset`: frames, those that are missing, and how old they were."""
 
     frames: int = 0
-    lost: int = 0
-    filler: int = 0  # audio that is not stamped: silence where a frame was due
+    lost: int = 0  # sent and never arrived
+    filler: int = 0  # silence that arrived where a frame was due
+    late: int = 0  # arrived so long after the one before that a jitter buffer of 60 ms had run dry
     last: int = -1  # number; -1 before the first
+    last_ns: int = 0  # when anything arrived
     ages: array.array[int] = field(default_factory=lambda: array.array("I"))  # µs
 
     def note(self, made: int, number: int, now: int) -> None:
@@ -51,10 +58,22 @@ class Tally:
         self.frames += 1
         if self.last >= 0:
             self.lost += max(0, number - self.last - 1)
-        self.last = number
+            self.late += now - self.last_ns > LATE_NS
+        self.last, self.last_ns = number, now
         self.ages.append(max(0, now - made) // 1000)
 
+    def fill(self, now: int) -> None:
+        """One frame that is not stamped."""
+        self.filler += 1
+        self.last_ns = now
+
     def reset(self) -> None:
-        """Count anew, without forgetting which number is next."""
-        self.frames = self.lost = self.filler = 0
+        """Count anew, without forgetting what came last."""
+        self.frames = self.lost = self.filler = self.late = 0
         self.ages = array.array("I")
+
+
+def total(tallies: Sequence[Tally]) -> dict[str, Any]:
+    """All of them together, as JSON takes it; ages in ms."""
+    counted = {name: sum(getattr(tally, name) for tally in tallies) for name in ("frames", "lost", "filler", "late")}
+    return counted | {"age_ms": spread([age / 1000 for tally in tallies for age in tally.ages])}
