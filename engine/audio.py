@@ -78,11 +78,16 @@ def from_wav(data: bytes, law: str, name: str = "sound") -> bytes:
 
 
 def load(path: Path, law: str) -> bytes:
-    """A sound file: ``.wav`` (see `from_wav`), or raw G.711 named ``.ulaw`` or ``.alaw``. Raises `AudioError`."""
+    """A sound file as `from_file` reads it. Raises `AudioError`."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise AudioError(f"{path}: {error.strerror}") from error
+    return from_file(path, data, law)
+
+
+def from_file(path: Path, data: bytes, law: str) -> bytes:
+    """What a sound file holds: ``.wav`` (see `from_wav`), or raw G.711 named ``.ulaw`` or ``.alaw``. (`AudioError`)"""
     if path.suffix in (".ulaw", ".alaw"):
         own = path.suffix[1:]
         return data if own == law else encode(decode(data, own), law)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from engine.outcome import StepError
@@ -47,13 +48,18 @@ def fit(value: Any, type: str, name: str) -> Any:
             return dict(value)
         case "array" if isinstance(value, list | tuple):
             return list(value)
+        case "timestamp" if isinstance(value, datetime):
+            return value
         case "any":
             return value
     raise StepError(f"{name} is declared as {type}, but the value is {_kind(value)}")
 
 
 def _kind(value: Any) -> str:
-    names = {str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", list: "array"}
+    names = {
+        str: "string", bool: "boolean", int: "integer", float: "number", dict: "object", list: "array",
+        datetime: "timestamp",
+    }  # fmt: skip
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
 

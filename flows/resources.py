@@ -42,11 +42,12 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Something to say (``text``) or to play (``path``)."""
+    """Something to say (``text``) or to play (``path``, ``content``)."""
 
     name: str
     text: str | None = None
     path: Path | None = None
+    content: bytes = field(default=b"", repr=False, compare=False)  # of the file, as it was when it was loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,8 @@ def _prompt(name: str, given: Any, where: Where, draft: Draft) -> Prompt | None:
     if "text" in given:
         return Prompt(name, text=str(given["text"]))
     try:
-        path, _ = draft.load(str(given["file"]), given.value_at["file"])
+        path, content = draft.load(str(given["file"]), given.value_at["file"])
     except MistakeError as mistake:
         draft.report(mistake.where, mistake.code, mistake.message)
         return None
-    return Prompt(name, path=path)
+    return Prompt(name, path=path, content=content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -25,6 +26,7 @@ from flows.verb import Fields, Outcomes
 from providers.voice import ALAW, ULAW, Provider, Session, Turns, Utterance, Voice, VoiceError
 
 LIMITS = ("silence", "max_duration", "provider_error")
+TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what every provider takes
 
 
 class ExitFields(Fields):
@@ -100,6 +102,9 @@ class ConverseFields(Fields):
         for name in self.exits:
             if name in (*LIMITS, "done", "error"):
                 raise ValueError(f"an exit cannot be called '{name}': the step itself ends that way")
+        for name in self.tools:
+            if not TOOL_NAME.fullmatch(name):
+                raise ValueError(f"a tool's name has letters, digits, '_' and '-' only, and '{name}' has others")
         if FINISH in self.tools:
             raise ValueError("a tool cannot be called 'finish': the model leaves the step by it")
         return self

@@ -59,7 +59,9 @@ class Gather(Verb):
         text = fields.say.render(call.walker.context())
         audio = await synthesise(call, text, voice=fields.voice, language=fields.language)
         digits = ""
-        for _ in range(1 + fields.retries):
+        for attempt in range(1 + fields.retries):
+            if attempt:
+                call.line.drop_digits()  # the rest of a wrong answer is no answer to the next question
             call.said("voice", text)
             digits = await collect(
                 call, audio, most=fields.digits, first_within=fields.timeout, between=fields.inter_digit,

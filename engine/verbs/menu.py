@@ -45,7 +45,9 @@ class Menu(Verb):
         text = fields.say.render(call.walker.context())
         audio = await synthesise(call, text, voice=fields.voice, language=fields.language)
         outcome = "no_input"
-        for _ in range(1 + fields.retries):
+        for attempt in range(1 + fields.retries):
+            if attempt:
+                call.line.drop_digits()  # the rest of a wrong answer is no answer to the next question
             call.said("voice", text)
             key = await collect(call, audio, most=1, first_within=fields.timeout)
             outcome = key if key in step.outcomes else "no_match" if key else "no_input"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from engine.audio import AudioError, load
+from engine.audio import AudioError, from_file
 from engine.call import Call
-from engine.outcome import DONE, Outcome, StepError
+from engine.outcome import DONE, Outcome
 from engine.prompting import Interruptible, prompt, synthesise
 from engine.verb import Verb
 from flows.fields import FilePath, PromptName
 from flows.flow import Step
+from flows.problems import Problem
+from flows.resources import Resources
+from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
 
@@ -41,25 +46,34 @@ class Play(Verb):
     shorthand: ClassVar[str | None] = "file"
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=("interrupted",))
 
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """A sound that could not be played."""
+        sound = _recorded(fields, scope.resources)
+        try:
+            if sound is not None:
+                from_file(*sound, "ulaw")
+        except AudioError as error:
+            yield scope.problem(scope.at("file" if fields.file is not None else "prompt"), "E306", str(error))
+
     async def run(self, step: Step, call: Call) -> Outcome:
         """Play it, as often as asked."""
         fields = step.fields
         assert isinstance(fields, PlayFields)
-        audio = await self._audio(fields, call)
+        sound = _recorded(fields, call.library.resources)
+        if sound is not None:
+            audio = from_file(*sound, (await call.playout()).law)
+        else:
+            spoken = call.library.resources.prompts[fields.prompt or ""].text
+            audio = await synthesise(call, spoken or "")
         for _ in range(fields.loop):
             if not await prompt(call, audio, fields.interruptible):
                 return Outcome("interrupted")
         return DONE
 
-    @staticmethod
-    async def _audio(fields: PlayFields, call: Call) -> bytes:
-        law = (await call.playout()).law
-        known = call.library.resources.prompts[fields.prompt] if fields.prompt is not None else None
-        if known is not None and known.text is not None:
-            return await synthesise(call, known.text)
-        path = known.path if known is not None else fields.file.path if fields.file is not None else None
-        assert path is not None
-        try:
-            return load(path, law)
-        except AudioError as error:
-            raise StepError(str(error)) from error
+
+def _recorded(fields: PlayFields, resources: Resources) -> tuple[Path, bytes] | None:
+    """The sound file and its content, as they were when the flow was loaded; None for a prompt that is spoken."""
+    if fields.file is not None:
+        return fields.file.path, fields.file.read_bytes()
+    known = resources.prompts.get(fields.prompt or "")
+    return None if known is None or known.path is None else (known.path, known.content)

@@ -40,8 +40,9 @@ class Say(Verb):
         assert isinstance(fields, SayFields)
         text = fields.text.render(call.walker.context())
         audio = await synthesise(call, text, voice=fields.voice, language=fields.language)
-        call.said("voice", text)
+        spoken = call.said("voice", text)
         for _ in range(fields.loop):
             if not await prompt(call, audio, fields.interruptible):
+                spoken.interrupted = True
                 return Outcome("interrupted")
         return DONE

@@ -11,6 +11,7 @@ from engine.outcome import DONE, Outcome
 from engine.verb import Verb
 from flows.fields import Expression, Steps, Value
 from flows.flow import Step
+from flows.texts import in_text
 from flows.verb import Fields
 
 
@@ -32,7 +33,7 @@ class SwitchFields(Fields):
     @model_validator(mode="after")
     def one_form(self) -> Self:
         """One of the two forms."""
-        if bool(self.branches) == (self.value is not None):
+        if bool(self.branches) == (self.value is not None) or (self.branches and (self.cases or self.default)):
             raise ValueError("switch takes either 'value' with 'cases', or a list of branches with 'when' and 'steps'")
         return self
 
@@ -58,8 +59,7 @@ class Switch(Verb):
     def _chosen(fields: SwitchFields, call: Call) -> Steps:
         context = call.walker.context()
         if fields.value is not None:
-            value = fields.value.evaluate(context)
-            return fields.cases.get(str(value).lower() if isinstance(value, bool) else str(value), fields.default)
+            return fields.cases.get(in_text(fields.value.evaluate(context)), fields.default)
         for branch in fields.branches:
             if branch.when is None or branch.when.evaluate(context):
                 return branch.steps
