@@ -96,9 +96,9 @@ class AsteriskLine:
         """The caller's next key; keys pressed earlier wait in order. Raises `LineGone`."""
         return await self._party.key()
 
-    async def digit_waiting(self) -> None:
-        """Until a key was pressed that nobody has read yet; it stays unread. Raises `LineGone`."""
-        await self._party.key_waiting()
+    async def peek_digit(self, index: int = 0) -> str:
+        """The unread key behind ``index`` others, when there is one; it stays unread. Raises `LineGone`."""
+        return await self._party.peek_key(index)
 
     def drop_digits(self) -> None:
         """Forget keys pressed so far."""

@@ -80,16 +80,17 @@ class Party:
 
     async def key(self) -> str:
         """The next key, earlier ones first. Raises `LineGone` when the channel is gone and no key is left."""
-        await self.key_waiting()
+        await self.peek_key()
         return self._keys.popleft()
 
-    async def key_waiting(self) -> None:
-        """Until a key waits that nobody has read; it stays. Raises as `key`."""
-        while not self._keys:
+    async def peek_key(self, index: int = 0) -> str:
+        """The unread key behind ``index`` others; it stays unread. Raises as `key`."""
+        while len(self._keys) <= index:
             if self.ended.done():
                 raise LineGone(f"no more keys: {self.ended.result().text}")
             self._key_came.clear()
             await self._key_came.wait()
+        return self._keys[index]
 
     def forget_keys(self) -> None:
         """Drop the keys that wait."""

@@ -35,7 +35,6 @@ class Call:
         self.library = library
         self.services = services
         self.with_person = False  # a person is connected: the AI's time limits no longer count
-        self.parting: Stop | None = None  # if the line ends now, this is why, and not that the caller hung up
         facts = line.facts
         self.record = CallRecord(
             id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
@@ -124,8 +123,6 @@ class Call:
             log.exception("call failed", error=str(error))
             self._ended("failed", by="engine", error=f"{type(error).__name__}: {error}")
         if self.line.ended.done():
-            if self.parting is not None:
-                self._parted(self.parting)
             self._ended("caller_hung_up", by="caller", ending=self.line.ended.result())
         await self._wind_up()
 
@@ -146,15 +143,12 @@ class Call:
                 "the flow failed and does not say what then", error=str(error), exc_info=not isinstance(error, Leave)
             )
             stop = await rescue(self)
-        if self.line.ended.done() and stop is not self.parting:
+        if self.line.ended.done():
             raise LineGone("the caller hung up while the flow was ending")
-        self._parted(stop)
-        with contextlib.suppress(LineError):
-            await self.line.hangup(stop.cause)
-
-    def _parted(self, stop: Stop) -> None:
         self.record.result = stop.result or self.record.result
         self._ended("handed_off" if self.with_person else "failed" if self.record.error else "completed", by=stop.by)
+        with contextlib.suppress(LineError):
+            await self.line.hangup(stop.cause)
 
     async def _hung_up(self) -> None:
         await asyncio.shield(self.line.ended)

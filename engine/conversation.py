@@ -130,6 +130,7 @@ class Conversation:
         finally:
             self._playout.listener = self._playout.on_drained = None
             self._metrics.sessions.dec()
+            self._call.line.drop_digits()  # they were meant for this talk
             closing = asyncio.ensure_future(self._close(flush=not finished))
             await asyncio.shield(closing)  # however often this is cancelled, no session stays open
 

@@ -68,14 +68,7 @@ async def hand_off(call: Call, plan: Plan, step: str) -> Result:
     attempts: list[Attempt] = []
     loop = asyncio.get_running_loop()
     ends = None if plan.timeout is None else loop.time() + plan.timeout
-    leg: Leg | None = None
-    try:
-        async with beside(*await _company(call, plan)):
-            leg = await _first_connected(call, plan, step, attempts, ends)
-    except BaseException:
-        if leg is not None:
-            await asyncio.shield(_drop(call, leg))
-        raise
+    leg = await _first_connected(call, plan, step, attempts, ends)
     if leg is None:
         return Result(_status(attempts, timed_out=ends is not None and loop.time() >= ends), None, attempts)
     call.with_person = True
@@ -91,20 +84,35 @@ async def _first_connected(
             for turn in plan.rounds:
                 groups = [turn.targets] if turn.ring == "simultaneous" else [(target,) for target in turn.targets]
                 for targets in groups:
-                    leg = await _ring(call, plan, targets, turn.timeout, step, attempts)
-                    if leg is not None and await _connected(call, leg):
+                    leg = await _reach(call, plan, targets, turn.timeout, step, attempts)
+                    if leg is not None:
                         return leg
     return None
+
+
+async def _reach(
+    call: Call, plan: Plan, targets: Sequence[str], timeout: float, step: str, attempts: list[Attempt]
+) -> Leg | None:
+    """Ring targets and connect the first that answers, in company until then; None when nobody could be reached."""
+    leg: Leg | None = None
+    try:
+        async with beside(*await _company(call, plan)):
+            leg = await _ring(call, plan, targets, timeout, step, attempts)
+        return leg if leg is not None and await _connected(call, leg) else None
+    except BaseException:
+        if leg is not None:
+            await asyncio.shield(_drop(call, leg))
+        raise
 
 
 async def _connected(call: Call, leg: Leg) -> bool:
     """Let both hear each other; False when the target is gone already: then the next one is rung."""
     try:
         await call.line.connect(leg)
-    except BaseException as error:
+    except LineGone:
+        raise
+    except LineError as error:
         await asyncio.shield(_drop(call, leg))
-        if not isinstance(error, LineError) or isinstance(error, LineGone):
-            raise
         log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
         return False
     return True
@@ -206,4 +214,5 @@ async def stay_connected(call: Call, leg: Leg) -> None:
     try:
         await asyncio.shield(leg.ended)
     finally:
+        call.line.drop_digits()  # they were meant for the person
         await asyncio.shield(_drop(call, leg))

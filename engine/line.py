@@ -50,7 +50,6 @@ class DialOptions:
     caller_id: str | None = None  # None: the caller's own number
     caller_name: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)  # SIP headers of the INVITE
-    early_media: bool = False
 
 
 class Leg(Protocol):
@@ -106,13 +105,16 @@ class Line(Protocol):
         """Hang up (or refuse, before the answer) with a Q.850 cause. Idempotent."""
 
     async def give_back(self) -> bool:
-        """Return the call to what stands behind the engine (the dialplan's fallback). False when there is nothing."""
+        """Return the call to what stands behind the engine (the dialplan's fallback). False when there is nothing.
+
+        `ended` resolves with `close` then; a hang-up does nothing any more.
+        """
 
     async def digit(self) -> str:
         """The caller's next key; keys pressed earlier wait in order."""
 
-    async def digit_waiting(self) -> None:
-        """Until a key was pressed that nobody has read yet; it stays unread."""
+    async def peek_digit(self, index: int = 0) -> str:
+        """The unread key behind ``index`` others, when there is one; it stays unread."""
 
     def drop_digits(self) -> None:
         """Forget keys pressed so far."""

@@ -44,7 +44,7 @@ async def prompt(call: Call, audio: bytes, interruptible: Interruptible = "none"
 
 
 async def _key_pressed(call: Call) -> None:
-    await call.line.digit_waiting()
+    await call.line.peek_digit()
 
 
 async def _speech_heard(playout: Playout) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 MAX_STEPS = 1000  # a call that runs more steps than this loops
+UNREAD = 32  # keys that may wait to be read; a caller who leans on the keypad shall not hide a handler's key
 MAX_JUMPS = 32  # jumps with no word or key from the caller in between
 
 # Which handler answers for an outcome that no step handled; every other one goes to `error`.
@@ -271,11 +272,17 @@ class Walker:
         return outcomes[0]
 
     async def _watch_digits(self, handlers: Mapping[str, HandlerFired]) -> None:
+        unread = 0  # keys of no handler stay for the step that reads keys next
         while True:
-            digit = await self.call.line.digit()
+            digit = await self.call.line.peek_digit(unread)
             self.heard_caller()
             if digit in handlers and not self.call.with_person:  # keys are the person's while one is connected
+                self.call.line.drop_digits()
                 raise handlers[digit]
+            unread += 1
+            if unread == UNREAD:
+                self.call.line.drop_digits()
+                unread = 0
 
     # ── Handlers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -37,11 +37,9 @@ async def rescue(call: Call) -> Stop:
             raise
         except LineError as error:
             log.error("the safety destination could not be rung", target=destination, error=str(error))
-    call.parting = Stop(by="engine", result="given back to the dialplan")  # the line may end before we hear that it did
     with contextlib.suppress(LineError):
         if await call.line.give_back():
-            return call.parting
-    call.parting = None
+            return Stop(by="engine", result="given back to the dialplan")
     await _apologise(call)
     return Stop(by="engine", cause=TEMPORARY_FAILURE)
 

@@ -33,17 +33,18 @@ class Keys:
         self._gone = True
         self._changed.set()
 
-    async def waiting(self) -> None:
-        """Until there is an unread key. Raises `LineGone`."""
-        while not self._keys:
+    async def peek(self, index: int = 0) -> str:
+        """The unread key behind ``index`` others; it stays unread. Raises `LineGone`."""
+        while len(self._keys) <= index:
             if self._gone:
                 raise LineGone("nobody is there to press a key")
             self._changed.clear()
             await self._changed.wait()
+        return self._keys[index]
 
     async def read(self) -> str:
         """The next key. Raises `LineGone`."""
-        await self.waiting()
+        await self.peek()
         return self._keys.pop(0)
 
 

@@ -57,6 +57,7 @@ class VirtualLine:
         self._latency = latency
         self._faults = dict(faults or {})
         self._rings = False
+        self._given_back = False
 
     @property
     def media(self) -> VirtualMedia | None:
@@ -96,17 +97,16 @@ class VirtualLine:
         await self._command("give_back")
         if self._fallback:
             self.log.add("caller", "given_back")
-            self._gone(Ending(16, None, "given back"))
-            await asyncio.sleep(self._latency)  # the caller leaves before the command is confirmed
+            self._given_back = True
         return self._fallback
 
     async def digit(self) -> str:
         """The caller's next key. Raises `LineGone` when the caller is gone."""
         return await self.keys.read()
 
-    async def digit_waiting(self) -> None:
-        """Until there is a key that nobody has read yet."""
-        await self.keys.waiting()
+    async def peek_digit(self, index: int = 0) -> str:
+        """The unread key behind ``index`` others; it stays unread."""
+        return await self.keys.peek(index)
 
     def drop_digits(self) -> None:
         """Forget keys pressed so far."""
@@ -155,13 +155,15 @@ class VirtualLine:
         await self._command("close", needs_caller=False)
         for leg in self.legs:
             leg.release()
+        if self._given_back and not self.ended.done():
+            self._gone(Ending(16, None, "given back"))
         self.end("close", 16)
 
     # ── The world's side ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def end(self, by: Literal["caller", "engine", "close"], cause: int = 16) -> None:
-        """The caller's side is gone. Idempotent."""
-        if not self.ended.done():
+        """The caller's side is gone. Idempotent; a call that was given back goes on without us."""
+        if not self.ended.done() and not self._given_back:
             self.log.add("caller", "hung_up", by)
             self._gone(Ending(cause, None, by))
 

@@ -28,7 +28,6 @@ class Options:
     caller_id: str | None = None
     caller_name: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    early_media: bool = False
 
 
 def settings(pbx: Instance, **choices: object) -> ExchangeSettings:

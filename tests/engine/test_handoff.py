@@ -141,8 +141,8 @@ async def test_how_a_target_is_dialled() -> None:
     line = VirtualLine(targets={"a": {"answer": 1, "hangs_up_after": 1}})
     await hands_off(line, ringing("a", timeout=12), headers={"X-Call": "7"}, caller_id="+14155550111")
     options = line.legs[0].options
-    assert (options.timeout, options.caller_id, dict(options.headers), options.early_media) == (
-        12, "+14155550111", {"X-Call": "7"}, False,
+    assert (options.timeout, options.caller_id, dict(options.headers)) == (
+        12, "+14155550111", {"X-Call": "7"},
     )  # fmt: skip
 
 

@@ -148,7 +148,7 @@ async def test_what_the_caller_says_arrives_frame_by_frame() -> None:
 async def test_keys_wait_in_order_and_end_with_the_call() -> None:
     line = VirtualLine()
     async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(line.digit_waiting())
+        waiting = group.create_task(line.peek_digit())
         await line.caller.presses("12")
         await waiting
     assert [await line.digit(), await line.digit()] == ["1", "2"]
@@ -289,8 +289,10 @@ async def test_giving_back_needs_something_behind_the_engine() -> None:
     await line.close()
     line = VirtualLine(fallback=True)
     assert await line.give_back()
-    assert line.ended.result().text == "given back"
     await line.hangup()
+    assert not line.ended.done()
+    await line.close()
+    assert line.ended.result().text == "given back"
     assert [entry.what for entry in line.log] == ["given_back"]
 
 
