@@ -41,7 +41,7 @@ async def _bench(plan: Plan, console: Console) -> None:
 @click.option("--quick", is_flag=True, help="Few calls, under a minute: does it work, and roughly how well.")
 def main(quick: bool) -> None:
     """Measure the engine beside a floor, with real calls through a private Asterisk; under 8 minutes."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     try:

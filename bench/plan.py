@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -177,14 +177,22 @@ async def _interrupt(stage: Stage, plan: Plan, results: Results, ask: Callable[.
     gaps = await stage.phones.ask("quiet")
     await stage.provider.ask("ahead", on=False)
     results.flushed = spread([(at - sent) / 1e6 for _, sent in heard if (at := _next(flushes, sent)) is not None])
-    ends: list[float] = []
-    for session, sent in heard:
-        last = min(((after, before) for who, before, after in gaps if who == session and after > sent), default=None)
-        if last is None or last[0] - sent > (QUIET_MS + 1000) * 1e6:
-            results.never_silent += 1
-        else:
-            ends.append(max(0.0, (last[1] - sent) / 1e6 + FRAME_MS))  # a frame sounds for as long as it is
-    results.silent = spread(ends)
+    ends = [silent_after(session, sent, gaps) for session, sent in heard]
+    results.silent = spread([end for end in ends if end is not None])
+    results.never_silent = ends.count(None)
+
+
+def silent_after(session: int, sent: int, gaps: Sequence[Sequence[int]]) -> float | None:
+    """ms from ``sent`` (ns) until the caller heard the last of a session; None when it went on.
+
+    ``gaps``: (session, ns of the last frame before the silence, ns of the first one after it).
+    """
+    next_one, last = min(
+        ((after, before) for who, before, after in gaps if who == session and after > sent), default=(0, 0)
+    )
+    if not next_one or next_one - sent > (QUIET_MS + 1000) * 1e6:
+        return None
+    return max(0.0, (last - sent) / 1e6 + FRAME_MS)  # a frame sounds for as long as it is
 
 
 def _next(times: list[int], after: int) -> int | None:
