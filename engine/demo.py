@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from engine.errors import UserError
 from engine.record import CallRecord
 from engine.serve import Engine, running
 from engine.settings import AsteriskSettings, DatabaseSettings, HttpSettings, Settings
+from engine.settings_sources import load_settings
 
 FLOWS = Path(__file__).parent.parent / "flows" / "examples" / "demo"
 FOLDER = Path("var/demo")
@@ -113,25 +113,28 @@ async def _demo(voice: str, stay: bool) -> int:
 
 
 def _settings(pbx: Instance, voice: str, flite: str) -> Settings:
-    voices: dict[str, dict[str, SecretStr]] = {"rehearsal": {"flite": SecretStr(flite)}}
-    if voice == "openai" and not os.environ.get("OPENAI_API_KEY"):
+    """The settings of this place (keys and URLs of voices), with everything else as the demo needs it."""
+    given = load_settings()
+    if voice == "openai" and not given.voices.get("openai", {}).get("api_key"):
         raise DemoError("demo: failed: set OPENAI_API_KEY to talk to OpenAI, or leave out --voice")
-    if key := os.environ.get("OPENAI_API_KEY"):
-        voices["openai"] = {"api_key": SecretStr(key)}
-    return Settings(
-        name="demo",
-        asterisk=AsteriskSettings(
-            url=pbx.ari_url,
-            user=pbx.ari_user,
-            password=SecretStr(pbx.ari_password),
-            app=pbx.application,
-            trunk="carrier",
-        ),
-        flows=(FLOWS,),
-        database=DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{FOLDER}/hookflash.db")),
-        http=HttpSettings(port=0),
-        voice=voice,
-        voices=voices,
+    return given.model_copy(
+        update={
+            "name": "demo",
+            "asterisk": AsteriskSettings(
+                url=pbx.ari_url,
+                user=pbx.ari_user,
+                password=SecretStr(pbx.ari_password),
+                app=pbx.application,
+                trunk="carrier",
+            ),
+            "flows": (FLOWS,),
+            "database": DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{FOLDER}/hookflash.db")),
+            "http": HttpSettings(port=0),
+            "voice": voice,
+            "voices": {**given.voices, "rehearsal": {"flite": SecretStr(flite)}},
+            "speech": "rehearsal",
+            "caller_id": None,
+        }
     )
 
 
