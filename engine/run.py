@@ -146,8 +146,14 @@ class Walker:
         for step in steps:
             if step.disabled or (step.when is not None and not self._holds(step)):
                 continue
-            outcome = await self._attempt(step)
-            await self._follow(step, outcome)
+            try:
+                outcome = await self._attempt(step)
+            except Unhandled:  # of a step inside the verb's own fields: a `catch` answers for it, too
+                if step.catch is None:
+                    raise
+                await self.run_steps(step.catch)
+            else:
+                await self._follow(step, outcome)
 
     def _holds(self, step: Step) -> bool:
         assert step.when is not None
