@@ -9,6 +9,15 @@ import pytest
 from company import Open, company
 
 from asterisk.instance import Instance
+from tests.emulators.openai_realtime.oracle import Oracle
+
+
+@pytest.fixture(scope="session", autouse=True)
+def vendors_types() -> None:
+    """The vendor's types take a second to build: not while a call waits for the emulator."""
+    judge = Oracle()
+    judge.server({"type": "unheard of"})
+    judge.client({"type": "unheard of"})
 
 
 @pytest.fixture
