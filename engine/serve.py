@@ -31,7 +31,7 @@ from engine.settings import Settings
 from engine.speech import Speech
 from engine.switchboard import Switchboard
 from engine.verbs import installed
-from engine.voices import Voices
+from engine.voices import Voices, known_voices
 from flows.language import Language
 from flows.library import Library
 from providers.voice import VoiceError
@@ -59,7 +59,7 @@ class Engine:
 
 def load_library(paths: tuple[Path, ...]) -> Library:
     """The flows of these files and folders. Raises `StartError` with every problem in them."""
-    loaded = Language(installed()).load(paths)
+    loaded = Language(installed(), known_voices()).load(paths)
     for problem in loaded.problems:
         if problem.severity == "warning":
             log.warning(str(problem))

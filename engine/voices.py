@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from providers.registry import load
-from providers.voice import Provider
+import structlog
+
+from providers.registry import capabilities, load, names
+from providers.voice import Capabilities, Provider, VoiceError
+
+log = structlog.get_logger()
+
+
+def known_voices() -> dict[str, Capabilities]:
+    """What every installed voice can do, for the check of flows. A voice that cannot be imported is left out."""
+    found: dict[str, Capabilities] = {}
+    for name in names():
+        try:
+            found[name] = capabilities(name)
+        except VoiceError as error:
+            log.warning("a voice is installed but cannot be used", voice=name, error=str(error))
+    return found
 
 
 class Voices:

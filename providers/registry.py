@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 
-from providers.voice import Provider, VoiceError
+from providers.voice import Capabilities, MakeProvider, Provider, VoiceError
 
 GROUP = "hookflash.voices"
 
@@ -20,6 +21,17 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_installed()))
 
 
+def capabilities(name: str) -> Capabilities:
+    """What an installed voice can do, for the check of flows: its module's ``CAPABILITIES``; needs no settings, no key.
+
+    Raises:
+        VoiceError: no such voice, or its module cannot be imported.
+    """
+    module = sys.modules[_entry(name)[0].module]
+    found = getattr(module, "CAPABILITIES", None)
+    return found if isinstance(found, Capabilities) else Capabilities()
+
+
 def load(name: str, settings: Mapping[str, str]) -> Provider:
     """Import the voice ``name`` and make its provider.
 
@@ -29,6 +41,12 @@ def load(name: str, settings: Mapping[str, str]) -> Provider:
     Raises:
         VoiceError: no such voice, its module cannot be imported, or a setting is missing.
     """
+    _, make = _entry(name)
+    provider: Provider = make(settings)
+    return provider
+
+
+def _entry(name: str) -> tuple[EntryPoint, MakeProvider]:
     points = _installed()
     point = points.get(name)
     if point is None:
@@ -41,5 +59,4 @@ def load(name: str, settings: Mapping[str, str]) -> Provider:
     except (ImportError, AttributeError) as error:
         where = f"{point.value} of {point.dist.name}" if point.dist else point.value
         raise VoiceError(f"voice '{name}' ({where}) cannot be imported: {error}", code="import") from error
-    provider: Provider = make(settings)
-    return provider
+    return point, make

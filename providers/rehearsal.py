@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
@@ -39,6 +39,7 @@ from providers.voice import (
     Warned,
 )
 
+CAPABILITIES = Capabilities(formats=(ULAW, ALAW), verbatim=True, tools=True, turn_detection=True)
 CHUNK_MS = 100  # of audio in an event
 MIN_DELAY = 0.6  # seconds of silence that end a turn
 PATIENCE = 2  # turns that are answered with an apology before a person is fetched
@@ -269,9 +270,7 @@ class Rehearsal:
 
     def __init__(self, flite: Flite, *, foreign: bool) -> None:
         self._flite = flite
-        self.capabilities = Capabilities(
-            formats=(ULAW, ALAW), verbatim=True, tools=True, turn_detection=True, languages=() if foreign else ("en",)
-        )
+        self.capabilities = replace(CAPABILITIES, languages=() if foreign else ("en",))
 
     def voice(self, session: Session) -> RehearsalVoice:
         """A voice for one conversation. Raises `VoiceError` when an option or the script is wrong."""

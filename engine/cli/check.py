@@ -25,10 +25,11 @@ Examples:
 @json_option
 def check(paths: tuple[Path, ...], as_json: bool) -> None:
     """Check flow files and folders: every mistake at once, as file:line:column."""
-    from engine.verb import installed
+    from engine.verbs import installed
+    from engine.voices import known_voices
     from flows.language import Language
 
-    loaded = Language(installed()).load(paths)
+    loaded = Language(installed(), known_voices()).load(paths)
     problems = sorted(loaded.problems)
     errors = sum(problem.severity == "error" for problem in problems)
     if as_json:
@@ -55,7 +56,7 @@ Example: hookflash schema > flow.schema.json, and at the top of a flow:
 )
 def schema() -> None:
     """Print the JSON Schema of flow files, for editors."""
-    from engine.verb import installed
+    from engine.verbs import installed
     from flows.language import Language
 
     click.echo(json.dumps(Language(installed()).schema(), indent=2, ensure_ascii=False))
