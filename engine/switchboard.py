@@ -44,12 +44,10 @@ class Switchboard:
         self._empty.set()
 
     async def run(self, exchange: Exchange) -> None:
-        """Take calls until cancelled or the exchange ends; live calls are then cancelled, so drain first."""
+        """Take calls until the exchange ends and the last of them is over. Cancelling cancels them, so drain first."""
         async with asyncio.TaskGroup() as group:
             async for line in exchange.lines():
-                decision = self._decide(line)
-                work = self._refuse(line, decision) if isinstance(decision, str) else self._take(line, decision)
-                group.create_task(work, name=f"call {line.facts.id}")
+                group.create_task(self._answer_for(line), name=f"call {line.facts.id}")
 
     async def drain(self, timeout: float) -> int:
         """Take no new call and wait for the live ones; how many were still live when the time was over."""
@@ -61,6 +59,15 @@ class Switchboard:
         except TimeoutError:
             log.warning("calls are still live at the end of the drain", calls=len(self.calls))
         return len(self.calls)
+
+    async def _answer_for(self, line: Line) -> None:
+        """One call, whatever becomes of it: what fails here must not end the calls beside it."""
+        try:
+            decision = self._decide(line)
+            await (self._refuse(line, decision) if isinstance(decision, str) else self._take(line, decision))
+        except Exception as error:
+            log.exception("a call failed outside of its flow", call_id=line.facts.id, error=str(error))
+            await self._give_back(line)
 
     def _decide(self, line: Line) -> Route | str:
         """The route of a call, or why it is not taken."""
@@ -105,16 +112,22 @@ class Switchboard:
                 started=now, ended=now, outcome="refused", hangup_by="engine", error=reason,
             )
         )  # fmt: skip
+        await self._give_back(line)
+
+    @staticmethod
+    async def _give_back(line: Line) -> None:
+        """To the dialplan, or congestion. Never raises, and leaves nothing of the line."""
         try:
             async with asyncio.timeout(REFUSE_WITHIN):
                 if not await line.give_back():
                     await line.hangup(42)  # Q.850: switching equipment congestion
         except Exception as error:
-            log.error(
-                "a refused call could not be given back", call_id=facts.id, error=f"{type(error).__name__}: {error}"
-            )
-        finally:
-            await line.close()
+            log.error("a call could not be given back", call_id=line.facts.id, error=f"{type(error).__name__}: {error}")
+        try:
+            async with asyncio.timeout(REFUSE_WITHIN):
+                await line.close()
+        except Exception as error:
+            log.error("a line could not be released", call_id=line.facts.id, error=f"{type(error).__name__}: {error}")
 
     def _count(self) -> None:
         self._readiness.active = len(self.calls)
