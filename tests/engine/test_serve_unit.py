@@ -1,0 +1,157 @@
+"""What an engine does before it takes its first call, and how it watches its Asterisk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from engine import serve
+from engine.beside import beside, first_of
+from engine.errors import UserError
+from engine.health import Readiness
+from engine.metrics import metrics
+from engine.serve import StartError, load_library, open_voices
+from engine.settings import Settings
+from engine.virtual import VirtualProvider, virtual_time
+from providers.voice import VoiceError
+from tests.engine.verbs.phone import flow
+
+HELLO = flow("- say: Hello.\n")
+
+
+def settings(**given: Any) -> Settings:
+    return Settings.model_validate(given)
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_flows_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.flow.yaml").write_text(HELLO)
+    assert set(load_library((tmp_path,)).flows) == {"test"}
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.flow.yaml").write_text(flow("- sya: Hello.\n- goto: nowhere\n"))
+    (tmp_path / "b.flow.yaml").write_text("flow: [")
+    with pytest.raises(StartError) as caught:
+        load_library((tmp_path,))
+    said = str(caught.value)
+    assert said.startswith("the flows cannot be used:\n  ")
+    assert "a.flow.yaml:3:5: error[E205]: unknown verb 'sya' (did you mean 'say'?)" in said
+    assert "unknown section 'nowhere'" in said
+    assert "b.flow.yaml" in said
+    assert isinstance(caught.value, UserError)
+
+
+def test_warnings_are_logged_and_stop_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.flow.yaml").write_text(flow("- menu: {say: Hi}"))
+    with capture_logs() as logs:
+        load_library((tmp_path,))
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+    assert "W401" in logs[0]["event"]
+
+
+@pytest.mark.parametrize("files", [{}, {"routes.yaml": "routes: []\n"}, {"resources.yaml": ""}])
+def test_no_flow_at_all_says_where_they_were_looked_for(tmp_path: Path, files: Mapping[str, str]) -> None:
+    folder = tmp_path / "flows"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    with pytest.raises(StartError, match=r"flows|holds no"):
+        load_library((folder,))
+    with pytest.raises(StartError, match="there is no such file or folder"):
+        load_library((tmp_path / "gone",))
+
+
+# ── Voices ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, str]]]:
+    """Which voices were loaded, with which settings. The voice ``broken`` cannot be made."""
+    asked: list[tuple[str, Mapping[str, str]]] = []
+
+    def load(name: str, given: Mapping[str, str]) -> VirtualProvider:
+        asked.append((name, given))
+        if name == "broken":
+            raise VoiceError("the voice broken needs api_key: set BROKEN_API_KEY", code="setting")
+        return VirtualProvider(name=name)
+
+    monkeypatch.setattr("engine.voices.load", load)
+    monkeypatch.setattr(serve, "known_voices", lambda: None, raising=False)
+    return asked
+
+
+def house(tmp_path: Path, *providers: str) -> Any:
+    steps = "\n".join(f"- converse: {{provider: {name}, exits: {{a: {{}}}}}}\n  catch: []" for name in providers)
+    (tmp_path / "a.flow.yaml").write_text(flow(steps or "- say: Hello."))
+    return load_library((tmp_path,))
+
+
+def test_every_voice_that_a_flow_names_is_made_at_the_start(tmp_path: Path, loaded: list[Any]) -> None:
+    voices = open_voices(
+        settings(voice="one", speech="three", voices={"two": {"api_key": "k"}}), house(tmp_path, "two", "two")
+    )
+    assert sorted(name for name, _ in loaded) == ["one", "three", "two"]
+    assert dict(loaded)["two"] == {"api_key": "k"}
+    loaded.clear()
+    assert voices.get("two").name == "two"
+    assert loaded == []
+
+
+def test_a_voice_that_cannot_be_made_stops_the_start(tmp_path: Path, loaded: list[Any]) -> None:
+    library = house(tmp_path, "broken")
+    with pytest.raises(StartError, match="the voice broken needs api_key: set BROKEN_API_KEY"):
+        open_voices(settings(voice="one", speech="one"), library)
+    with pytest.raises(StartError, match="needs api_key"):
+        open_voices(settings(voice="broken", speech="one"), house(tmp_path))
+
+
+def test_an_engine_without_prompts_starts_and_says_so(tmp_path: Path, loaded: list[Any]) -> None:
+    with capture_logs() as logs:
+        open_voices(settings(voice="one", speech="broken"), house(tmp_path))
+    assert [(entry["event"], entry["voice"]) for entry in logs] == [("prompts cannot be spoken", "broken")]
+
+
+# ── The connection ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@virtual_time
+async def test_readiness_follows_the_connection_and_reconnections_are_counted() -> None:
+    exchange: Any = SimpleNamespace(connected=asyncio.Event())
+    readiness = Readiness(capacity=1, flows_loaded=True)
+    before = metrics.registry.get_sample_value("hookflash_ari_reconnects_total") or 0.0
+    exchange.connected.set()
+    async with beside(serve._watch(exchange, readiness)):
+        await asyncio.sleep(1)
+        assert readiness.reasons() == []
+        exchange.connected.clear()
+        await asyncio.sleep(1)
+        assert readiness.reasons() == ["no connection to Asterisk"]
+        exchange.connected.set()
+        await asyncio.sleep(1)
+        assert readiness.ari_connected
+    assert metrics.registry.get_sample_value("hookflash_ari_reconnects_total") == before + 1
+
+
+@virtual_time
+async def test_draining_ends_with_the_last_call_or_when_told_twice() -> None:
+    async def drains(timeout: float) -> int:
+        await asyncio.sleep(timeout)
+        return 0
+
+    engine: Any = SimpleNamespace(switchboard=SimpleNamespace(drain=drains))
+    now = asyncio.Event()
+    assert await first_of(serve._drain(engine, 5), serve._told(now)) == 0
+    asyncio.get_running_loop().call_later(1, now.set)
+    assert await first_of(serve._drain(engine, 300), serve._told(now)) == 1
+    assert asyncio.get_running_loop().time() == 6
