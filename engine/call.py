@@ -34,6 +34,7 @@ class Call:
         self.fallback = fallback or services.safety_destination  # who is rung when the flow fails
         self.library = library
         self.services = services
+        self.is_over = False  # what still runs does so without the caller
         self.with_person = False  # a person is connected: the AI's time limits no longer count
         facts = line.facts
         self.record = CallRecord(
@@ -155,6 +156,7 @@ class Call:
 
     async def _wind_up(self) -> None:
         """The flow's `hangup` handler: steps that need no caller, in bounded time."""
+        self.is_over = True
         try:
             async with asyncio.timeout(self.services.wind_up):
                 await self.walker.after_hangup()

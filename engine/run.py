@@ -239,8 +239,8 @@ class Walker:
         return outcome
 
     def _need_caller(self, step: Step) -> None:
-        if step.verb.needs_caller and self.call.line.ended.done():
-            raise LineGone("the caller has hung up")
+        if step.verb.needs_caller and (self.call.is_over or self.call.line.ended.done()):
+            raise LineGone("the caller is not there any more")
 
     async def _timed(self, step: Step) -> Outcome:
         """Run a step under its own time limit; whatever goes wrong in it becomes its failure outcome."""

@@ -55,13 +55,22 @@ async def test_the_playback_script_obeys_keys(real: ari.Client) -> None:
 async def test_the_bridge_script_keeps_callers_company(real: ari.Client) -> None:
     room = script("waiting_room", 'ari.Client("http://localhost:8088", "user", "secret", "waiting-room")', "given()")
 
+    listening = asyncio.Event()  # a caller who comes before the script listens is no part of it
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            if name == "on_channel_event":
+                asyncio.get_running_loop().call_soon(listening.set)
+            return getattr(real, name)
+
     @contextlib.asynccontextmanager
     async def given() -> Any:
-        yield real
+        yield Watched()
 
     room["given"] = given
     async with real.events(types=["ChannelEnteredBridge"]) as stream:
         running = asyncio.create_task(room["waiting_room"]())
+        await asyncio.wait_for(listening.wait(), 5)
         caller = await real.channels.originate(endpoint="Local/wait@ari-test", app=real.app)
         assert await kinds(stream, 1) == ["ChannelEnteredBridge"]
         running.cancel()
