@@ -1,5 +1,6 @@
 # The targets that a user, a contributor and CI call. `make help` lists them.
 PYTHON ?= python3
+WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -28,11 +29,11 @@ demo: $(STAMP) ## a real call, narrated and measured (VOICE=openai to use OpenAI
 serve: $(STAMP) ## run the engine beside your own Asterisk (settings: HOOKFLASH_* or hookflash.yaml)
 	@$(BIN)/hookflash serve
 
-test: $(STAMP) lint types sandbox ## everything that must hold before a change is taken
-	@$(BIN)/python -m pytest
+test: $(STAMP) lint types sandbox ## everything that must hold before a change is taken (WORKERS=4 at a time: most wait for audio)
+	@$(BIN)/python -m pytest -n $(WORKERS)
 
 unit: $(STAMP) ## the tests that need no Asterisk: seconds
-	@$(BIN)/python -m pytest -m 'not asterisk and not browser and not cluster and not nightly'
+	@$(BIN)/python -m pytest -n 2 -m 'not asterisk and not browser and not cluster and not nightly'
 
 lint: $(STAMP) ## ruff and the import rules of the house
 	@$(BIN)/ruff check .

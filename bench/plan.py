@@ -38,7 +38,7 @@ class Plan:
 
 
 FULL = Plan(100, 3, 8.0, (10, 50, 100, 150, 200, 250), 100, 4, 20)
-QUICK = Plan(10, 1, 3.0, (10, 20), 10, 2, 4)
+QUICK = Plan(10, 2, 3.0, (10, 20), 10, 2, 4)
 
 
 @dataclass(slots=True)

@@ -25,7 +25,9 @@ def test_the_flow_of_the_readme_is_right_and_short(tmp_path: Path) -> None:
     assert len(flow[1].splitlines()) <= 22
 
 
-@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]))
+@pytest.mark.parametrize(
+    "page", sorted(path.relative_to(ROOT) for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
+)
 def test_links_lead_somewhere(page: Path) -> None:
     text = (ROOT / page).read_text()
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)

@@ -109,7 +109,7 @@ async def test_with_the_offline_voice(open_company: Open) -> None:
         check_the_record(record)
         check_the_sound(*await caller.recording(), await house.heard_by(TEAMS))
         spoken = [entry for entry in record.transcript if entry.role == "voice"]
-        assert spoken[0].text.startswith("Welcome to Hookflash.")
+        assert spoken[0].text.startswith("Welcome to Hookflash")
         assert spoken[0].interrupted
         assert spoken[1].text.startswith("I heard you, and stopped at once.")
         assert [step.verb for step in record.steps] == ["answer", "converse", "say", "transfer"]

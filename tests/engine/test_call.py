@@ -296,7 +296,7 @@ def test_any_call_ends_and_leaves_nothing(
             went = line.log.find("hung_up", who="caller")[0].at
             assert record.ended is not None
             over = (record.ended - record.started).total_seconds() < went  # they went while we were hanging up
-            assert record.hangup_by in (("caller", "target", "flow", "engine") if over else ("caller", "target")), line.log
+            assert record.hangup_by in ("caller", "target", *(("flow", "engine") if over else ())), line.log
         else:
             assert by in ("engine", "given back"), line.log
             assert record.hangup_by in ("flow", "target", "engine"), line.log
