@@ -162,6 +162,7 @@ class Conversation:
         """The first audio of an utterance (or of its rest, after it ran dry)."""
         self._item = self._latest = item
         self._open.add(item)
+        self._speech_at = None  # whoever spoke had spoken into silence
         if self._paused_at is not None:
             self._metrics.turn_response.observe(self._clock() - self._paused_at)
             self._paused_at = None
@@ -339,8 +340,8 @@ class Conversation:
             if exit is None:
                 self._post(VoiceAsked())
                 return await self._tell(self._voice.tool_result(call.id, json.dumps({"error": problem})))
-            self._post(FinishAsked(exit))
-            return await self._tell(self._voice.tool_result(call.id, '{"ok": true}', respond=False))
+            await self._tell(self._voice.tool_result(call.id, '{"ok": true}', respond=False))
+            return self._post(FinishAsked(exit))
         assert self._tasks is not None
         self._running[call.id] = self._tasks.create_task(self._use_tool(call), name=f"tool {call.name}")
         return None

@@ -132,8 +132,13 @@ class Converse(Verb):
             for index, required in enumerate(way.requires):
                 if required not in scope.vars:
                     yield unknown(scope, scope.at("exits", name, "requires", index), "variable", required, scope.vars)
-        if fields.provider is not None and scope.voices is not None and fields.provider not in scope.voices:
+        if fields.provider is None or scope.voices is None:
+            return
+        if fields.provider not in scope.voices:
             yield unknown(scope, scope.at("provider"), "voice", fields.provider, scope.voices)
+        elif (fields.exits or fields.tools) and not scope.voices[fields.provider].tools:
+            message = f"the voice '{fields.provider}' calls no tools, so it can take no exit and use none"
+            yield scope.problem(scope.at("provider"), "E203", message)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Open the audio and the voice side by side, then talk."""

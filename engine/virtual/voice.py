@@ -225,7 +225,7 @@ class VirtualVoice:
             self._turn_end = None
         if len(self._turn) == 1:
             self._emit(SpeechStarted())
-            if self._provider.capabilities.turn_detection:
+            if self._provider.capabilities.turn_detection and self.session.turns.interruptible:
                 self._stop_speaking()
 
     def _after_speech(self) -> None:
