@@ -19,7 +19,10 @@ from providers.voice import (
     Capabilities,
     Interrupted,
     SpeechStarted,
+    SpeechStopped,
     TurnDone,
+    UserText,
+    VoiceText,
 )
 from tests.engine.verbs.phone import counted, dial, flow, library
 from tests.engine.verbs.talking import (
@@ -73,6 +76,24 @@ async def test_tokens_and_times_are_on_record(tmp_path: Path) -> None:
     assert counted(over, "turn_response_seconds_count", provider="virtual") == 1
     assert counted(over, "turn_response_seconds_sum", provider="virtual") == pytest.approx(0.3)
     assert counted(over, "provider_sessions_active", provider="virtual") == 0
+
+
+@virtual_time
+async def test_only_what_was_really_said_is_on_record(tmp_path: Path) -> None:
+    async def acts(voice: Directed, line: VirtualLine) -> None:
+        voice.tells(UserText("I w", final=False), UserText("  "), UserText(" I want pizza "))
+        voice.tells(VoiceText("What ", "a"), audio("a", 2000), VoiceText("size", "a"))
+        await line.caller.waits(0.5)
+        voice.tells(SpeechStarted(), TurnDone("interrupted", item="a"), VoiceText("?", "a"))
+        voice.tells(SpeechStopped())
+        await line.caller.waits(0.1)
+        voice.tells(VoiceText("Thin or ", "b"), VoiceText("Thin or thick?", "b", final=True), audio("b", 500))
+        voice.tells(TurnDone("completed", item="b"), VoiceText("never heard", "c"), TurnDone("completed"))
+
+    over = await directed(tmp_path, acts)
+    assert [(said.role, said.text, said.interrupted) for said in over.record.transcript] == [
+        ("caller", "I want pizza", False), ("voice", "What size?", True), ("voice", "Thin or thick?", False),
+    ]  # fmt: skip
 
 
 # ── Barge-in ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -179,6 +200,7 @@ async def test_where_the_flow_allows_no_interruption_the_voice_speaks_to_its_end
     assert over.voice.truncated == []
     assert counted(over, "barge_in_total") == 0
     assert over.voice.session.turns.interruptible is False
+    assert [said.interrupted for said in over.record.transcript] == [False, False, False]
 
 
 @virtual_time

@@ -133,6 +133,9 @@ async def dial(
     assert all(voice.closed for voice in provider.voices)
     assert record.ended is not None
     assert all(step.outcome is not None for step in record.steps)
+    assert not services.metrics.registry.get_sample_value(
+        "hookflash_provider_sessions_active", {"provider": provider.name}
+    )
     return Over(record, line, provider, services, call)
 
 

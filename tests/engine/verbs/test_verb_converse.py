@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from engine.verb import installed
 from engine.virtual import virtual_time
+from flows.language import Language
 from tests.engine.verbs.phone import dial, flow, library, problems
 from tests.engine.verbs.talking import quiet
 
@@ -69,6 +72,30 @@ def test_its_limits_want_an_answer(tmp_path: Path) -> None:
     found = problems(tmp_path, "- converse: {exits: {a: {}}}")
     assert len(found) == 1
     assert "converse may end with silence, max_duration, provider_error" in found[0]
+
+
+@dataclass(frozen=True)
+class Known:
+    """Satisfies `flows.scope.VoiceFacts`."""
+
+    tools: bool = True
+    understands: bool = True
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [
+        ("parrot", "the voice 'parrot' calls no tools, so it can take no exit and use none"),
+        ("opnai", "unknown voice 'opnai' (did you mean 'openai'?)"),
+        ("openai", ""),
+    ],
+)
+def test_what_a_voice_cannot_do_is_found_where_voices_are_known(tmp_path: Path, provider: str, said: str) -> None:
+    (tmp_path / "a.flow.yaml").write_text(
+        flow(f"- converse: {{provider: {provider}, exits: {{a: {{}}}}}}\n  catch: []")
+    )
+    loaded = Language(installed(), {"openai": Known(), "parrot": Known(tools=False)}).load([tmp_path])
+    assert [problem.message for problem in loaded.problems] == ([said] if said else [])
 
 
 @virtual_time
