@@ -20,9 +20,10 @@ async def beside(*work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.TaskG
     Unlike a bare `asyncio.TaskGroup` it does not wait for its tasks at the end of the block but cancels them, and it
     raises the exception that ended the block itself, not a group: the ways out of a flow (`engine.outcome.Leave`) pass.
     """
+    tasks: list[asyncio.Task[Any]] = []
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(item) for item in work]
+            tasks += [group.create_task(item) for item in work]
             create = group.create_task
 
             def remember(*args: Any, **options: Any) -> asyncio.Task[Any]:
@@ -34,10 +35,13 @@ async def beside(*work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.TaskG
             try:
                 yield group
             finally:
+                del group.create_task
                 for task in tasks:
                     task.cancel()
     except BaseExceptionGroup as errors:
         raise _sole(errors) from None
+    finally:
+        tasks.clear()  # their tracebacks hold frames that hold the group: nothing shall wait for the collector
 
 
 async def first_of(*work: Coroutine[Any, Any, Any]) -> int:

@@ -128,7 +128,7 @@ class Conversation:
                 finished = True
                 return outcome
         finally:
-            self._playout.listener = self._playout.on_drained = None
+            self._playout.listener = self._playout.on_drained = self._tasks = None
             self._metrics.sessions.dec()
             self._call.line.drop_digits()  # they were meant for this talk
             closing = asyncio.ensure_future(self._close(flush=not finished))
