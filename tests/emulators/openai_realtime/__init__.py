@@ -1,13 +1,11 @@
 """An emulator of OpenAI's Realtime API (GA): the real protocol with real audio over a real socket, faults on demand.
 
-`Emulator` holds conversations for tests and the demo; `BenchEmulator` carries many sessions at 50 frames a second
-each way.
+`Emulator` holds conversations; `bench/provider.py` is the one for load.
 """
 
-from tests.emulators.openai_realtime.bench import BenchEmulator
 from tests.emulators.openai_realtime.faults import Faults
 from tests.emulators.openai_realtime.model import Call, Empty, Fail, Say
 from tests.emulators.openai_realtime.server import Emulator
 from tests.emulators.openai_realtime.sound import silence, tone
 
-__all__ = ["BenchEmulator", "Call", "Empty", "Emulator", "Fail", "Faults", "Say", "silence", "tone"]
+__all__ = ["Call", "Empty", "Emulator", "Fail", "Faults", "Say", "silence", "tone"]

@@ -1,4 +1,4 @@
-"""`python -m tests.emulators.openai_realtime --port 0 [--bench]` prints `port N` and serves until it is stopped."""
+"""`python -m tests.emulators.openai_realtime --port 0` prints `port N` and serves until it is stopped."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import signal
 
 import uvloop
 
-from tests.emulators.openai_realtime import BenchEmulator, Emulator
+from tests.emulators.openai_realtime import Emulator
 
 
-async def serve(port: int, *, bench: bool) -> None:
+async def serve(port: int) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    emulator = BenchEmulator() if bench else Emulator(oracle=False)
+    emulator = Emulator(oracle=False)
     await emulator.start(port)
     print(f"port {emulator.port}", flush=True)
     await stopped.wait()
@@ -25,6 +25,4 @@ async def serve(port: int, *, bench: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
-    parser.add_argument("--bench", action="store_true", help="many sessions, stamped frames, no conversation")
-    options = parser.parse_args()
-    uvloop.run(serve(options.port, bench=options.bench))
+    uvloop.run(serve(parser.parse_args().port))
