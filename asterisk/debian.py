@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SUITE = "sid"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 KEYRINGS = (
     "/usr/share/keyrings/debian-archive-keyring.gpg",
     "/usr/share/keyrings/debian-archive-keyring.pgp",
@@ -72,19 +71,22 @@ def unpack(packages: Sequence[str], cache: Path | None = None) -> Path:
 
 
 def mirror() -> str:
-    """The Debian mirror that the machine's own apt uses; deb.debian.org where it names none."""
+    """The Debian mirror of the machine's own apt, whether or not that has fetched its lists. Raises `UnpackError`."""
     listing = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(SITE) $(ORIGIN) $(LABEL) $(COMPONENT)"],
+        ["apt-get", "indextargets", "--no-release-info", "--format", "$(SITE) $(COMPONENT)"],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     for line in listing.stdout.splitlines():
-        site, _, rest = line.partition(" ")
-        if rest == "Debian Debian main":
+        site, _, component = line.partition(" ")
+        if component == "main" and site.rstrip("/").endswith("/debian"):  # not -security, not somebody else's
             return site
-    return DEFAULT_MIRROR
+    raise UnpackError(
+        "the machine's apt names no Debian mirror (apt-get indextargets shows no component main below /debian): "
+        "add one to /etc/apt/sources.list.d, or install asterisk, sip-tester and flite yourself"
+    )
 
 
 @contextmanager

@@ -148,6 +148,28 @@ class TestUnpacking:
         with pytest.raises(debian.UnpackError, match="no-such-package-anywhere"):
             debian.unpack(["no-such-package-anywhere"], tmp_path)
 
+    @pytest.mark.parametrize(
+        ("targets", "found"),
+        [
+            ("http://one/debian-security main\nhttp://two/debian contrib\nhttp://two/debian main", "http://two/debian"),
+            ("https://other/apt main\nhttp://mirror/pub/debian/ main", "http://mirror/pub/debian/"),
+            ("http://one/debian-security main\nhttp://two/ubuntu main", None),
+            ("", None),
+        ],
+    )
+    def test_the_mirror_is_the_one_of_the_machines_own_apt(
+        self, targets: str, found: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        apt = tmp_path / "apt-get"
+        apt.write_text(f"#!/bin/sh\ncat <<'END'\n{targets}\nEND\n")
+        apt.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        if found is not None:
+            assert debian.mirror() == found
+        else:
+            with pytest.raises(debian.UnpackError, match="names no Debian mirror"):
+                debian.mirror()
+
     def test_an_unreachable_mirror_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(debian, "mirror", lambda: "http://127.0.0.1:9/debian")
         monkeypatch.setattr(debian, "_RETRIES", 0)
