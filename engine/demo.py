@@ -95,7 +95,10 @@ async def _demo(voice: str, stay: bool) -> int:
         settings = _settings(pbx, voice, json.dumps(installation.flite()))
         async with running(settings) as engine, World.open(world) as outside:
             story.tell(f"The engine is ready: media by {engine.exchange.media}, health at {engine.url}/readyz")
-            caller, record = await _call(story, engine, outside)
+            try:
+                caller, record = await _call(story, engine, outside)
+            except (WorldError, TimeoutError) as error:
+                raise DemoError(f"demo: failed: {_why(error, engine)}") from error
             said, heard = await caller.recording()
             theirs = await _recording_of(world, TEAMS)
             rows = _measure(record, said, heard, theirs, voice)
@@ -110,6 +113,13 @@ async def _demo(voice: str, stay: bool) -> int:
         raise DemoError(f"demo: failed: {', '.join(bad)}")
     console.print("[bold green]demo: ok[/]")
     return 0
+
+
+def _why(error: Exception, engine: Engine) -> str:
+    """What the caller waited for in vain, and what the engine knows of it."""
+    awaited = str(error) or "something took too long"
+    told = [call.record.error for call in engine.switchboard.calls.values() if call.record.error]
+    return "; the call's record says: ".join([awaited, *told])
 
 
 def _settings(pbx: Instance, voice: str, flite: str) -> Settings:
@@ -151,7 +161,7 @@ async def _call(story: Story, engine: Engine, outside: World) -> tuple[Caller, C
     await asyncio.sleep(2.2)  # listens for a moment, as people do
     story.tell("The caller speaks over it: «Excuse me, I have a question.»")
     await caller.says("Excuse me, I have a question.")
-    await caller.hears_nothing()
+    await caller.hears_nothing(within=8.0)
     story.tell("The voice fell silent; now it answers")
     await caller.hears_something()
     await asyncio.sleep(1.0)

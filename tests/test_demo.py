@@ -1,0 +1,81 @@
+"""`hookflash demo`, run as a newcomer runs it, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import pytest
+
+from asterisk.sandbox import Installation
+
+pytestmark = pytest.mark.asterisk
+
+HOOKFLASH = Path(sys.executable).with_name("hookflash")
+WITHIN = 90.0  # seconds
+
+
+def demo(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
+    return subprocess.run(
+        [HOOKFLASH, "demo", *options], cwd=folder, env={**inherited, "COLUMNS": "200", **environment},
+        capture_output=True, text=True, timeout=WITHIN, check=False,
+    )  # fmt: skip
+
+
+def test_a_newcomer_sees_it_work(installation: Installation, tmp_path: Path) -> None:
+    done = demo(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.rstrip().splitlines()[-1] == "demo: ok"
+    assert installation.banner in done.stdout, "it says which Asterisk"
+    assert "Traceback" not in done.stdout + done.stderr
+
+    record = json.loads((tmp_path / "var/demo/call.json").read_text())
+    assert (record["outcome"], record["hangup_by"]) == ("handed_off", "caller")
+    assert [(each["status"], each["sip_code"]) for each in record["attempts"]] == [("busy", 486), ("answered", 200)]
+    with wave.open(str(tmp_path / "var/demo/call.wav")) as sound:
+        assert (sound.getnchannels(), sound.getframerate()) == (2, 8000)
+        assert 5 < sound.getnframes() / 8000 < 60
+
+    database = f"sqlite+aiosqlite:///{tmp_path}/var/demo/hookflash.db"
+    shown = subprocess.run(
+        [HOOKFLASH, "calls", "show", record["id"]], env={**os.environ, "HOOKFLASH_DATABASE_URL": database},
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert "486" in shown.stdout
+
+
+def test_openai_needs_a_key(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--voice", "openai")
+    assert done.returncode == 1
+    assert "OPENAI_API_KEY" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_provider_that_cannot_be_reached_fails_the_demo_and_is_named(tmp_path: Path) -> None:
+    done = demo(
+        tmp_path, "--voice", "openai", OPENAI_API_KEY="test-key", HOOKFLASH_VOICES_OPENAI_BASE_URL="ws://127.0.0.1:9/v1"
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "demo: failed" in done.stderr
+    assert "OpenAI cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_voice_is_named(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--voice", "nobody")
+    assert done.returncode != 0
+    assert "nobody" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_where_there_can_be_no_asterisk_it_says_what_to_install(tmp_path: Path) -> None:
+    """A machine without apt and without an Asterisk."""
+    done = demo(tmp_path, PATH=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "cache"), HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "install" in done.stderr.lower()
+    assert "Traceback" not in done.stderr
