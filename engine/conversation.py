@@ -172,7 +172,6 @@ class Conversation:
     async def _on_event(self, event: VoiceEvent) -> None:
         match event:
             case SpeechStarted():
-                self._call.walker.heard_caller()
                 self._speech_at = time.perf_counter()
                 if self._turn.options.allow_interruptions:
                     self._cut, self._item = self._latest, None
