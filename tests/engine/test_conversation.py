@@ -96,6 +96,19 @@ async def test_only_what_was_really_said_is_on_record(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@virtual_time
+async def test_a_voice_may_say_itself_that_it_was_interrupted_and_use_a_name_again(tmp_path: Path) -> None:
+    async def acts(voice: Directed, line: VirtualLine) -> None:
+        for text, status in (("One, two", "interrupted"), ("Three.", "completed")):
+            voice.tells(audio("a", 300), VoiceText(text, "a"), TurnDone(status, item="a"))  # type: ignore[arg-type]
+            await line.caller.waits(1)
+
+    over = await directed(tmp_path, acts, fields="max_turns: 2")
+    assert sounds(over) == [("heard", 300), ("heard", 300)]
+    assert over.record.transcript[0].interrupted
+    assert outcome(over) == "max_duration"  # two answers were counted
+
+
 # ── Barge-in ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -201,6 +214,18 @@ async def test_where_the_flow_allows_no_interruption_the_voice_speaks_to_its_end
     assert counted(over, "barge_in_total") == 0
     assert over.voice.session.turns.interruptible is False
     assert [said.interrupted for said in over.record.transcript] == [False, False, False]
+
+
+@virtual_time
+async def test_where_the_flow_allows_no_interruption_nothing_that_still_comes_is_dropped(tmp_path: Path) -> None:
+    async def acts(voice: Directed, line: VirtualLine) -> None:
+        voice.tells(audio("a", 1000))
+        await line.caller.waits(0.5)
+        voice.tells(SpeechStarted(), audio("a", 1000), SpeechStopped())
+        voice.tells(TurnDone("completed", item="a"))
+
+    over = await directed(tmp_path, acts, fields="interruptible: false\nsilence: {after: 2s, reprompts: 0}")
+    assert sum(entry.ms for entry in over.line.log.find("heard")) == 2000
 
 
 @virtual_time

@@ -221,6 +221,18 @@ async def test_audio_that_breaks_off_while_the_caller_is_there_is_noticed(tmp_pa
     assert over.heard[-1] == "Can you hear me?"
 
 
+@virtual_time
+async def test_audio_that_ends_a_moment_before_the_call_is_a_hang_up(tmp_path: Path) -> None:
+    async def script(line: VirtualLine) -> None:
+        await line.caller.hears("hello")
+        await line.medias[0].close()
+        await line.caller.waits(0.5)
+        await line.caller.hangs_up()
+
+    over = await talk(tmp_path, script, after="- say: Never.\n")
+    assert over.ways == [("converse", "cancelled")]
+
+
 # ── Connecting ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -246,6 +258,14 @@ async def test_a_voice_is_closed_when_the_line_has_no_audio(tmp_path: Path) -> N
     over = await talk(tmp_path, quiet, line=line)
     assert (outcome(over), detail(over)) == ("provider_error", "no ports left")
     assert over.voice.closed
+
+
+@virtual_time
+async def test_a_voice_that_fails_at_once_does_not_wait_for_the_line(tmp_path: Path) -> None:
+    line = VirtualLine(faults={"open_media": 4.0})
+    over = await talk(tmp_path, quiet, line=line, provider=VirtualProvider(connects_after=VoiceError("no key")))
+    assert outcome(over) == "provider_error"
+    assert over.record.steps[0].ms == 0
 
 
 @virtual_time

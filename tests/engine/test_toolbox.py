@@ -230,13 +230,14 @@ async def test_a_tool_that_the_model_cancels_ends_and_nothing_is_owed(tmp_path: 
         await line.log.until("answered")
         await line.caller.waits(0.2)
         voice: Any = provider.voices[0]
-        voice.tells(ToolCall("c1", "price", {"dish": "pizza"}), TurnDone("completed"))
+        voice.tells(ToolCall("c1", "book", {"at": "7 pm"}), TurnDone("completed"))
         await line.caller.waits(1)
         voice.tells(ToolCancelled("c1"), ToolCancelled("c1"), ToolCancelled("never was"))
 
     lines = house(tmp_path, TOOLS, fields="    answer_within: 2s\n")
-    over = await dial(lines, script, provider=provider, http=Endpoints({PIZZA: (3.0, {})}))
+    over = await dial(lines, script, provider=provider, http=Endpoints({"/book": (3.0, {})}))
     assert [(use.outcome, use.ms) for use in over.record.tools] == [("cancelled", 1000)]
+    assert outcome(over) == "silence"
     assert over.voice.results == []
 
 
