@@ -55,6 +55,7 @@ class Engine:
     readiness: Readiness
     services: Services
     url: str  # of its own HTTP server
+    lost: asyncio.Event  # no more calls come: another client took the Stasis application
 
 
 def load_library(paths: tuple[Path, ...]) -> Library:
@@ -132,15 +133,15 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         )  # fmt: skip
         url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics))
         exchange = await stack.enter_async_context(_exchange(settings))
-        switchboard = Switchboard(library, services, readiness)
+        switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
         await stack.enter_async_context(
-            beside(switchboard.run(exchange), _watch(exchange, readiness), metrics.watch_loop())
+            beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness), metrics.watch_loop())
         )
         log.info(
             "ready", asterisk=settings.asterisk.url, app=exchange.app, media=exchange.media, flows=len(library.flows),
             http=url,
         )  # fmt: skip
-        yield Engine(switchboard, exchange, readiness, services, url)
+        yield Engine(switchboard, exchange, readiness, services, url, lost)
 
 
 @asynccontextmanager
@@ -162,6 +163,11 @@ async def _exchange(settings: Settings) -> AsyncIterator[Exchange]:
             yield exchange
     except ExchangeError as error:
         raise StartError(str(error)) from error
+
+
+async def _take_calls(switchboard: Switchboard, exchange: Exchange, lost: asyncio.Event) -> None:
+    await switchboard.run(exchange)
+    lost.set()
 
 
 async def _watch(exchange: Exchange, readiness: Readiness) -> None:
@@ -186,8 +192,13 @@ async def _serve(settings: Settings) -> int:
         loop.add_signal_handler(number, told_to_stop)
     async with running(settings) as engine:
         settle()
-        await stop.wait()
+        taken = await first_of(_told(stop), _told(engine.lost)) == 1
         await first_of(_drain(engine, settings.drain_timeout), _told(now))
+    if taken:  # two engines of one name would take it from each other for ever: this one gives way
+        raise StartError(
+            f"another client connected to Asterisk as {settings.asterisk.app!r} and gets the calls now: "
+            "give every engine a Stasis application of its own (asterisk.app, HOOKFLASH_ASTERISK_APP)"
+        )
     return 0
 
 
