@@ -22,6 +22,7 @@ from flows.library import Library
 log = structlog.get_logger()
 
 MEDIA_WITHIN = 5.0  # seconds for the media leg to come up
+LEAVE_WITHIN = 2.0  # seconds to give a call back when the engine stops
 
 
 class Call:
@@ -108,6 +109,7 @@ class Call:
             await self._live()
         except asyncio.CancelledError:
             self._ended("lost", by="engine", error="the engine was stopped")
+            await self._leave_to_dialplan()
             raise
         finally:
             await self._release()
@@ -166,6 +168,15 @@ class Call:
             pass  # a way out of a handler that has nothing behind it
         except Exception as error:
             log.warning("the hangup handler failed", error=str(error))
+
+    async def _leave_to_dialplan(self) -> None:
+        """The engine stops in the middle of the call: what stands behind it takes the caller, not a dead line."""
+        if self.with_person or self.line.ended.done():
+            return
+        with contextlib.suppress(LineError, TimeoutError):
+            async with asyncio.timeout(LEAVE_WITHIN):
+                if await self.line.give_back():
+                    self.record.result = "given back to the dialplan"
 
     async def _release(self) -> None:
         try:

@@ -170,6 +170,16 @@ async def test_an_engine_that_stops_releases_the_line_and_keeps_the_record() -> 
 
 
 @virtual_time
+async def test_an_engine_that_stops_leaves_the_caller_to_the_dialplan() -> None:
+    line = VirtualLine(fallback=True)
+    call = make_call(flow(step(speaks("A long announcement. " * 9))), line)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(call.run(), 2)
+    assert [entry.what for entry in line.log][-1] == "given_back"
+    assert (call.record.outcome, call.record.result) == ("lost", "given back to the dialplan")
+
+
+@virtual_time
 async def test_a_line_that_cannot_be_released_does_not_hold_the_call() -> None:
     line = VirtualLine(faults={"close": 500.0})
     call = make_call(flow(), line)
