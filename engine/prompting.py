@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from engine.beside import first_of
+from engine.line import LineError
 from engine.outcome import StepError
 from engine.playout import Playout
 from providers.energy import EnergyDetector
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from engine.call import Call
 
 Interruptible = Literal["none", "dtmf", "speech", "any"]
+
+LOST_AFTER = 1.0  # seconds; audio that ends with the call ends a moment before the call's end is told
 
 
 async def synthesise(call: Call, text: str, *, voice: str | None = None, language: str | None = None) -> bytes:
@@ -29,18 +32,25 @@ async def synthesise(call: Call, text: str, *, voice: str | None = None, languag
 async def prompt(call: Call, audio: bytes, interruptible: Interruptible = "none") -> bool:
     """Play a prompt; True when it was heard to its end, False when the caller interrupted it.
 
-    A key that interrupts stays in the line's buffer for whoever reads keys next.
+    A key that interrupts stays in the line's buffer for whoever reads keys next. Raises `LineError` when the audio is
+    lost meanwhile: nobody heard the rest.
     """
     playout = await call.playout()
     if interruptible == "none" or not audio:
-        await playout.play(audio)
+        await _play(playout, audio)
         return True
     watches = []
     if interruptible in ("dtmf", "any"):
         watches.append(_key_pressed(call))
     if interruptible in ("speech", "any"):
         watches.append(_speech_heard(playout))
-    return await first_of(playout.play(audio), *watches) == 0
+    return await first_of(_play(playout, audio), *watches) == 0
+
+
+async def _play(playout: Playout, audio: bytes) -> None:
+    if not await playout.play(audio) and playout.closed.is_set():
+        await asyncio.sleep(LOST_AFTER)  # the end of the call, if it is that, cancels this
+        raise LineError("the audio of the call was lost")
 
 
 async def _key_pressed(call: Call) -> None:
