@@ -182,18 +182,27 @@ async def _watch(exchange: Exchange, readiness: Readiness) -> None:
 
 
 async def _serve(settings: Settings) -> int:
-    stop, now = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+    started, stop, now = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    loop, serving = asyncio.get_running_loop(), asyncio.current_task()
+    assert serving is not None
 
     def told_to_stop() -> None:
+        if not started.is_set():
+            serving.cancel()  # a start may wait long for an Asterisk that does not answer
         (now if stop.is_set() else stop).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop)
-    async with running(settings) as engine:
-        settle()
-        taken = await first_of(_told(stop), _told(engine.lost)) == 1
-        await first_of(_drain(engine, settings.drain_timeout), _told(now))
+    taken = False
+    try:
+        async with running(settings) as engine:
+            started.set()
+            settle()
+            taken = await first_of(_told(stop), _told(engine.lost)) == 1
+            await first_of(_drain(engine, settings.drain_timeout), _told(now))
+    except asyncio.CancelledError:
+        if started.is_set() or not stop.is_set():
+            raise
     if taken:  # two engines of one name would take it from each other for ever: this one gives way
         raise StartError(
             f"another client connected to Asterisk as {settings.asterisk.app!r} and gets the calls now: "
