@@ -1,4 +1,4 @@
-"""The audio between Asterisk and the engine breaks off while the call lives: the caller hears something all the same."""
+"""The audio between Asterisk and the engine breaks off while the call lives: the caller hears something yet."""
 
 from __future__ import annotations
 
