@@ -299,6 +299,10 @@ class TestAsteriskRestarts:
                 caller = await outside.call("+12125550100")
                 await caller.answered()
                 await caller.hears_something()
+                if connected:  # then the engine's audio leaves
+                    async with asyncio.timeout(10):
+                        while any(name.startswith("WebSocket/") for name in await pbx.channels()):  # noqa: ASYNC110
+                            await asyncio.sleep(0.02)
                 await pbx.kill()
                 await engine.until_ready(False)
                 await pbx.restart()
