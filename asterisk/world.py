@@ -30,6 +30,7 @@ from asterisk.instance import Instance
 from asterisk.recording import RATE, Track, write
 
 APP = "world"
+TRUNKS = ("pbx", "pbx-tls")
 SPOKEN_WITHIN = 30.0  # seconds for one sentence to be played
 WRITTEN_WITHIN = 5.0  # seconds for MixMonitor to close its files
 
@@ -158,10 +159,13 @@ class World:
     async def open(cls, instance: Instance) -> AsyncIterator[World]:
         """Connect; at the end every caller that is left hangs up."""
         async with (
-            # All channels: the end of a call that nobody answered is else not told.
-            Client(instance.ari_url, instance.ari_user, instance.ari_password, APP, subscribe_all=True) as client,
+            Client(instance.ari_url, instance.ari_user, instance.ari_password, APP) as client,
             asyncio.TaskGroup() as tasks,
         ):
+            # The end of a call that nobody answered is else not told. Not all there is: device states would be part of
+            # it, and Asterisk may lock up when a socket closes that is told of these (#2170; it did).
+            trunks = [f"endpoint:PJSIP/{trunk}" for trunk in TRUNKS]
+            await client.applications.subscribe(application_name=APP, event_source=trunks)
             outside = cls(instance, client, tasks)
             try:
                 yield outside
