@@ -299,10 +299,11 @@ class TestAsteriskRestarts:
                 caller = await outside.call("+12125550100")
                 await caller.answered()
                 await caller.hears_something()
-                if connected:  # then the engine's audio leaves
-                    async with asyncio.timeout(10):
+                if connected:
+                    async with asyncio.timeout(10):  # the engine's audio leaves, then they hear each other
                         while any(name.startswith("WebSocket/") for name in await pbx.channels()):  # noqa: ASYNC110
                             await asyncio.sleep(0.02)
+                    await caller.sounds(600, 0.5)
                 await pbx.kill()
                 await engine.until_ready(False)
                 await pbx.restart()
