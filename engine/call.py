@@ -137,7 +137,7 @@ class Call:
         except Return:
             stop = Stop()
         except Stop as reason:
-            stop = reason.with_traceback(None)  # or it would keep this frame, and the frame it: a call for the collector
+            stop = reason.with_traceback(None)  # which keeps this frame, and that it: a cycle
         except LineGone:
             raise
         except Exception as error:
