@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from asterisk.instance import Instance
-from asterisk.world import World
+from asterisk.world import Caller, World
 from engine.record import CallRecord
 from engine.records.store import Records
 
@@ -288,6 +288,14 @@ class TestStarting:
         ]
 
 
+async def talk(caller: Caller, pbx: Instance) -> None:
+    """The caller talks to a person: the engine's audio has left, and a tone goes through."""
+    async with asyncio.timeout(10):
+        while any(name.startswith("WebSocket/") for name in await pbx.channels()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await caller.sounds(600, 0.5)
+
+
 class TestAsteriskRestarts:
     @pytest.mark.parametrize("connected", [False, True], ids=["in the flow", "with a person"])
     async def test_in_mid_call(self, own_pair: tuple[Instance, Instance], tmp_path: Path, connected: bool) -> None:
@@ -300,10 +308,7 @@ class TestAsteriskRestarts:
                 await caller.answered()
                 await caller.hears_something()
                 if connected:
-                    async with asyncio.timeout(10):  # the engine's audio leaves, then they hear each other
-                        while any(name.startswith("WebSocket/") for name in await pbx.channels()):  # noqa: ASYNC110
-                            await asyncio.sleep(0.02)
-                    await caller.sounds(600, 0.5)
+                    await talk(caller, pbx)
                 await pbx.kill()
                 await engine.until_ready(False)
                 await pbx.restart()
@@ -315,6 +320,8 @@ class TestAsteriskRestarts:
                 again = await outside.call("+12125550100")
                 await again.answered()
                 await again.hears_something()
+                if connected:
+                    await talk(again, pbx)
                 await again.hangs_up()
                 await again.is_over()
             engine.tell(signal.SIGTERM)
