@@ -55,6 +55,8 @@ class Caller:
         self._quiet.set()
         self._played: dict[str, asyncio.Event] = {}
         self._up = asyncio.Event()
+        self._keys: asyncio.Queue[str] = asyncio.Queue()
+        self._key_at: object = None  # events of a call come twice: for its trunk, and for itself
 
     async def _watch(self) -> None:
         async for event in self._events:
@@ -69,6 +71,9 @@ class Caller:
                     self._quiet.set()
                 case "PlaybackFinished":
                     self._played.setdefault(getattr(event, "playback").id, asyncio.Event()).set()  # noqa: B009
+                case "ChannelDtmfReceived" if getattr(event, "timestamp", None) != self._key_at:
+                    self._key_at = getattr(event, "timestamp", None)
+                    self._keys.put_nowait(getattr(event, "digit"))  # noqa: B009
                 case "ChannelHangupRequest":
                     self.cause = getattr(event, "cause", None)
                 case "StasisEnd" | "ChannelDestroyed":
@@ -96,6 +101,11 @@ class Caller:
     async def sounds(self, hertz: float, seconds: float = 2.0) -> None:
         """Make a tone for so long."""
         await self._play(await asyncio.to_thread(self._outside.tone, hertz, seconds), wait=True)
+
+    async def hears_key(self, within: float = 5.0) -> str:
+        """The next key that the company sends."""
+        async with asyncio.timeout(within):
+            return await self._keys.get()
 
     async def presses(self, digits: str) -> None:
         """Press keys (RFC 4733)."""
