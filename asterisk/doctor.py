@@ -117,6 +117,12 @@ async def _modules(patient: _Patient) -> AsyncIterator[Finding]:
             f"modules that calls do not need and attackers like: {', '.join(risky)}",
             "noload them in modules.conf unless something else uses them.",
         )
+    if "bridge_native_rtp" in running:
+        yield Finding(
+            "warn",
+            "bridge_native_rtp is running: a caller who is given back to the dialplan may hear nothing any more",
+            "noload=bridge_native_rtp.so in modules.conf: its packets keep the other side's numbers, which jump.",
+        )
 
 
 async def _writable(patient: _Patient) -> AsyncIterator[Finding]:

@@ -205,11 +205,12 @@ class Conversation:
     async def _turn_done(self, event: TurnDone) -> None:
         self._count(event.usage)
         item = event.item
-        if event.status == "failed":
+        failed = event.status == "failed"
+        if failed:
             log.warning("the provider failed to answer", provider=self._name, detail=event.detail)
             self._call.services.metrics.provider_errors.labels(self._name, "turn").inc()
         if item is None or item not in self._open:
-            self._post(VoiceEnded(spoke=False))
+            self._post(VoiceEnded(spoke=False, failed=failed))
             return
         self._open.discard(item)
         self._note(item, interrupted=event.status == "interrupted")
@@ -218,7 +219,7 @@ class Conversation:
         if item != self._cut:
             ended = await self._playout.finish(item)
             ended.add_done_callback(lambda _: self._post(PlayedOut(item)))
-        self._post(VoiceEnded(spoke=True))
+        self._post(VoiceEnded(spoke=True, failed=failed))
 
     def _failed(self, message: str, code: str, recoverable: bool) -> None:
         log.warning("the provider reports an error", provider=self._name, code=code, message=message)
@@ -296,6 +297,8 @@ class Conversation:
                 return Outcome(
                     "provider_error", detail=f"{self._name}: no audio for {self._turn.options.answer_within:g} s"
                 )
+            case End("failed"):
+                return Outcome("provider_error", detail=f"{self._name}: {self._turn.failures} answers failed")
             case End("max_turns"):
                 return Outcome("max_duration", detail=f"{self._turn.turns} turns")
             case End(reason):

@@ -22,9 +22,8 @@ class TurnOptions:
     max_turns: int | None = None
     allow_interruptions: bool = True
     farewell: float = 4.0  # how long a running utterance may go on once the model asked to finish
-    longest_speech: float = (
-        60.0  # the caller "speaks" for so long: noise, or a lost end of speech; the caller's turn is over
-    )
+    failed_within: float = 1.0  # an answer failed: so soon the caller is asked again; a second failure ends the talk
+    longest_speech: float = 60.0  # the caller "speaks" for so long: noise, or a lost end; their turn is over
 
 
 # ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -64,9 +63,10 @@ class VoiceCut:
 
 @dataclass(frozen=True, slots=True)
 class VoiceEnded:
-    """The voice finished a response; ``spoke`` tells whether it had speech."""
+    """The voice finished a response; ``spoke`` tells whether it had speech, ``failed`` whether it broke off."""
 
     spoke: bool = True
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Reprompt:
 class End:
     """Leave the step."""
 
-    reason: Literal["exit", "silence", "max_duration", "max_turns", "stalled"]
+    reason: Literal["exit", "silence", "max_duration", "max_turns", "stalled", "failed"]
     exit: str = ""
 
 
@@ -154,6 +154,7 @@ class Turn:
     quiet_since: float | None = None  # nobody speaks since then
     reprompts: int = 0
     turns: int = 0
+    failures: int = 0  # answers in a row that failed
     dry: bool = False  # what came of `playing` so far is played, and its rest is owed
     leaving: End | None = None  # how the step ends once the voice has finished speaking
     leaving_since: float = 0.0
@@ -213,8 +214,8 @@ class Turn:
             case VoiceCut():
                 was_playing, self.playing, self.dry, self.owed_since = self.playing, None, False, None
                 return [*([Hush()] if was_playing is not None else []), *self._leave()]
-            case VoiceEnded(spoke):
-                return self._voice_ended(spoke, now)
+            case VoiceEnded(spoke, failed):
+                return self._voice_ended(spoke, failed, now)
             case PlayedOut(item):
                 if self.playing == item:
                     owes_more = self.owed_since is not None and not self.dry  # asked for something else meanwhile
@@ -252,10 +253,15 @@ class Turn:
         self.playing, self.dry, self.owed_since = None, False, None
         return [*([Hush()] if was_speaking else []), *self._leave()]
 
-    def _voice_ended(self, spoke: bool, now: float) -> list[Action]:
+    def _voice_ended(self, spoke: bool, failed: bool, now: float) -> list[Action]:
+        self.failures = self.failures + 1 if failed else 0
+        if self.failures > 1:
+            return [End("failed")]
         if not spoke:
             if self.caller_speaks_since is None and self.playing is None:
                 self.owed_since = None  # an empty turn: the silence timer takes over
+                if failed and self.options.silence is not None:
+                    self.quiet_since = now + min(self.options.failed_within - self.options.silence, 0.0)
             return []
         self.turns += 1
         if self.options.max_turns is not None and self.turns >= self.options.max_turns:

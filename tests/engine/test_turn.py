@@ -70,6 +70,19 @@ def test_silence_reprompts_and_then_gives_up() -> None:
     assert made.handle(CallerSpeaks(), 29.0) == []
 
 
+def test_an_answer_that_failed_is_asked_for_again_soon_and_a_second_one_ends_it() -> None:
+    made = turn(CallerSpeaks(), CallerPauses())
+    assert made.handle(VoiceEnded(spoke=False, failed=True), 3.0) == []
+    assert made.deadline() == 4.0
+    assert made.handle(Tick(), 4.0) == [Reprompt(1)]
+    assert made.handle(VoiceEnded(spoke=False, failed=True), 5.0) == [End("failed")]
+
+
+def test_an_answer_between_two_failures_forgives_the_first() -> None:
+    made = turn(VoiceEnded(spoke=False, failed=True), VoiceSpeaks("a"), VoiceEnded(), PlayedOut("a"))
+    assert made.handle(VoiceEnded(spoke=False, failed=True), 5.0) == []
+
+
 def test_a_word_of_the_caller_starts_the_count_again() -> None:
     made = turn()
     made.handle(Tick(), 8)
@@ -313,9 +326,9 @@ class AnyConversation(RuleBasedStateMachine):
     def played_out(self, item: str) -> None:
         self.take(PlayedOut(item))
 
-    @rule(spoke=st.booleans())
-    def voice_ended(self, spoke: bool) -> None:
-        self.take(VoiceEnded(spoke))
+    @rule(spoke=st.booleans(), failed=st.booleans())
+    def voice_ended(self, spoke: bool, failed: bool) -> None:
+        self.take(VoiceEnded(spoke, failed))
 
     @rule(name=st.sampled_from(["x", "y"]), after=st.none() | st.floats(0.1, 3))
     def tool_opens(self, name: str, after: float | None) -> None:
