@@ -19,11 +19,11 @@ def utc_now() -> datetime:
 
 
 class Leg(BaseModel):
-    """One party of the call: the caller, the voice's media leg, a hand-off target."""
+    """One party of the call: the caller, or a hand-off target."""
 
     id: str
-    kind: Literal["caller", "media", "target"]
-    party: str = ""  # a number, a target as the flow wrote it, or the media driver
+    kind: Literal["caller", "target"]
+    party: str = ""  # a number, or a target as the flow wrote it
     started: datetime = Field(default_factory=utc_now)
     answered: datetime | None = None
     ended: datetime | None = None
