@@ -296,6 +296,19 @@ async def talk(caller: Caller, pbx: Instance) -> None:
     await caller.sounds(600, 0.5)
 
 
+class TestNames:
+    async def test_it_gives_way_to_another_engine_of_its_name(self, pbx: Instance, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        other.mkdir()
+        async with served(pbx, tmp_path) as first:
+            await first.url()
+            async with served(pbx, other) as second:
+                await second.url()
+                assert await first.stops(within=10) == 2
+                assert "give every engine a Stasis application of its own" in "\n".join(first.lines)
+                assert (await second.health())[0] == 200
+
+
 class TestAsteriskRestarts:
     @pytest.mark.parametrize("connected", [False, True], ids=["in the flow", "with a person"])
     async def test_in_mid_call(self, own_pair: tuple[Instance, Instance], tmp_path: Path, connected: bool) -> None:
