@@ -166,9 +166,11 @@ async def test_asterisks_words_are_in_the_errors(real: ari.Client) -> None:
         with pytest.raises(ari.NotInStasis, match="422 Channel not in Stasis application"):
             await bridge.add_channel(channel=f"{channel.id};2")
         channel_id = ari.new_id("leg")
-        undialled = await real.channels.create(
-            endpoint="Local/silent@ari-test/n", app=real.app, channel_id=channel_id, formats="ulaw"
-        )
+        async with real.events(channel_id=channel_id, types=["StasisStart"]) as stream, asyncio.timeout(5):
+            undialled = await real.channels.create(
+                endpoint="Local/silent@ari-test/n", app=real.app, channel_id=channel_id, formats="ulaw"
+            )
+            await anext(stream)  # before, it is no channel of ours: 409
         with pytest.raises(ari.PreconditionFailed, match="412 Channel in invalid state"):
             await undialled.continue_in_dialplan(context="ari-test", extension="wait")
         await undialled.hangup()
