@@ -47,6 +47,10 @@ class PortTakenError(SandboxError):
     """Another program took one of the ports between our look and Asterisk's start."""
 
 
+class DiedError(SandboxError):
+    """Asterisk ended by itself while it started."""
+
+
 class Instance:
     """A private Asterisk, as an async context manager: ready inside, gone after, its folder kept on failure."""
 
@@ -170,6 +174,15 @@ class Instance:
         except TimeoutError as slow:
             await self.kill()
             raise SandboxError(self._told(f"was not ready after {READY_S:.0f} s")) from slow
+        except PortTakenError:
+            await self.kill()
+            raise
+        except SandboxError as error:
+            died = await self._has_died()
+            await self.kill()
+            if died:
+                raise DiedError(self._told("ended by itself while it started")) from error
+            raise
         except BaseException:
             await self.kill()
             raise
@@ -278,6 +291,14 @@ class Instance:
             raise PortTakenError(
                 self._told(f"could not listen ({', '.join(missing) or f'http port {self.http_port}'})")
             )
+
+    async def _has_died(self) -> bool:
+        """Whether the process ended by itself; its end is told a moment after its sockets are gone."""
+        try:
+            await asyncio.wait_for(self._process.wait() if self._process is not None else asyncio.sleep(0), 0.5)
+        except TimeoutError:
+            return False
+        return True
 
     async def _answers(self) -> bool:
         try:

@@ -23,7 +23,7 @@ from asterisk.config import AriUser, AsteriskConfig, Certificate, Folders, Http,
 from asterisk.config.render import template
 from asterisk.debian import UnpackError, cache_folder
 from asterisk.installation import Installation, locate
-from asterisk.instance import Instance, PortTakenError, SandboxError
+from asterisk.instance import DiedError, Instance, PortTakenError, SandboxError
 from asterisk.ports import NoPortsLeftError, Ports
 
 __all__ = [
@@ -74,7 +74,7 @@ async def start(
             try:
                 await stack.enter_async_context(instance)
                 break
-            except PortTakenError:
+            except (PortTakenError, DiedError):
                 if attempt == _ATTEMPTS:
                     raise
                 instance.discard()
@@ -104,7 +104,7 @@ async def pair(
             try:
                 await stack.enter_async_context(world)
                 await stack.enter_async_context(pbx)
-            except PortTakenError:
+            except (PortTakenError, DiedError):
                 if attempt == _ATTEMPTS:
                     raise
                 world.discard()
