@@ -27,10 +27,14 @@ MAX_FILES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of loading: a library when nothing is wrong but warnings, and every problem of every file."""
+    """What came of loading: a library when nothing is wrong but warnings, and every problem of every file.
+
+    ``files`` are those that were read, and those that were missed: what a change of them may put right.
+    """
 
     library: Library | None
     problems: list[Problem]
+    files: frozenset[Path] = frozenset()
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class _Files:
     drafts: list[Draft]
     problems: list[Problem]
     revision: Any
+    sought: set[Path]
 
 
 class Language:
@@ -73,13 +78,16 @@ class Language:
         for draft in files.drafts:
             problems += draft.problems + list(_references(draft, around))
         problems = sorted(set(problems))
+        sought = frozenset(files.sought.union(*(flow_reader.reader.draft.sought for flow_reader in files.flows)))
         if any(problem.severity == "error" for problem in problems):
-            return Loaded(None, problems)
-        return Loaded(Library(flows, files.routes, files.resources, files.revision.hexdigest()[:16]), problems)
+            return Loaded(None, problems, sought)
+        revision = files.revision.hexdigest()[:16]
+        return Loaded(Library(flows, files.routes, files.resources, revision, sought), problems, sought)
 
     def _read(self, paths: Iterable[Path | str]) -> _Files:
-        files = _Files([], Resources(), (), [], [], hashlib.sha256())
+        files = _Files([], Resources(), (), [], [], hashlib.sha256(), set())
         for path, root in _found(paths, files.problems):
+            files.sought.add(path)
             try:
                 content = path.read_bytes()
             except OSError as error:
@@ -120,6 +128,11 @@ class Language:
                 files.problems.append(Problem.at(where, "E307", message))
             flows.setdefault(flow.name, flow)
         return flows
+
+
+def sources(paths: Iterable[Path | str]) -> list[Path]:
+    """The files that `Language.load` would begin with; flows may name others (`Loaded.files`)."""
+    return [path for path, _ in _found(paths, [])]
 
 
 def _found(paths: Iterable[Path | str], problems: list[Problem]) -> Iterable[tuple[Path, Path]]:
@@ -173,4 +186,4 @@ def _no_steps(value: Seq) -> tuple[()]:
     return ()
 
 
-__all__ = ["Language", "Library", "Loaded"]
+__all__ = ["Language", "Library", "Loaded", "sources"]
