@@ -47,7 +47,8 @@ def load_library(paths: Sequence[Path]) -> Library:
 
 def voices_of(library: Library) -> list[str]:
     """The names of the voices that these flows use, sorted."""
-    named = {getattr(step.fields, "provider", None) for flow in library.flows.values() for step in flow.walk()}
+    flows = (*library.flows.values(), *library.next.values())
+    named = {getattr(step.fields, "provider", None) for flow in flows for step in flow.walk()}
     return sorted(str(name) for name in named if name)
 
 

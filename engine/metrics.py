@@ -125,6 +125,10 @@ class Metrics:
             "flow_reload", "Times the flows were read anew (result: taken, unchanged, refused)", ["result"],
             namespace=PREFIX, registry=registry,
         )  # fmt: skip
+        self.flow_roll_backs = Counter(
+            "flow_roll_back", "Next versions of flows that were given up (reason: failed, handoff_failed)",
+            ["flow", "reason"], namespace=PREFIX, registry=registry,
+        )  # fmt: skip
         for result in ("taken", "unchanged", "refused"):
             self.flow_reloads.labels(result)  # an alarm on an increase needs the series to be there before
         self.draining = Gauge(

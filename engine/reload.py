@@ -26,6 +26,7 @@ from engine.beside import beside, first_of
 from engine.loading import FlowsError, load_library, settle, voices_of
 from engine.services import Services
 from engine.switchboard import Switchboard
+from flows.flow import Flow
 from flows.language import sources
 from flows.library import Library
 from providers.voice import VoiceError
@@ -79,11 +80,14 @@ class Reload:
             "revision": library.revision,
             "loaded_at": self.loaded_at.isoformat(),
             "flows": [
-                {"name": flow.name, "version": flow.version, "revision": flow.revision}
-                for _, flow in sorted(library.flows.items())
+                {**_version(flow), "next": self._next(library.next.get(name))}
+                for name, flow in sorted(library.flows.items())
             ],
             "last_error": refusal and {"at": refusal.at.isoformat(), "problems": list(refusal.problems)},
         }
+
+    def _next(self, flow: Flow | None) -> dict[str, Any] | None:
+        return None if flow is None else {**_version(flow), "rolled_back": self._board.trials.rolled_back(flow)}
 
     async def run(self) -> None:
         """Take what changes until cancelled."""
@@ -165,7 +169,7 @@ class Reload:
         try:
             async for _ in awatch(*folders, watch_filter=None, debounce=500, recursive=False):
                 self._woken.set()
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # no watches left, a folder that may not be read: looking goes on
             log.warning("the kernel does not tell when flows change", look_every=LOOK_EVERY, error=str(error))
 
     async def _quiet(self) -> None:
@@ -179,6 +183,10 @@ class Reload:
 
     async def _look(self) -> Stamp:
         return await asyncio.to_thread(_stamp, self._paths, self._files)
+
+
+def _version(flow: Flow) -> dict[str, Any]:
+    return {"name": flow.name, "version": flow.version, "revision": flow.revision}
 
 
 def _stamp(paths: Sequence[Path], files: frozenset[Path]) -> Stamp:
@@ -199,8 +207,8 @@ def _state(path: Path) -> tuple[int, ...] | None:
 
 def _folders(paths: Sequence[Path], files: frozenset[Path]) -> list[Path]:
     """Where something can happen to the files. Not what lies deeper: a flow may stand in a folder full of others."""
-    folders = {path if path.is_dir() else path.parent for path in paths} | {path.parent for path in files}
-    return sorted(folder for folder in folders if folder.is_dir())
+    folders = {path if os.path.isdir(path) else path.parent for path in paths} | {path.parent for path in files}
+    return sorted(folder for folder in folders if os.path.isdir(folder))
 
 
 @contextmanager
