@@ -351,7 +351,7 @@ async def test_an_engine_without_the_kernels_word_says_so_and_works(
 
 
 async def test_the_event_loop_turns_while_a_large_library_is_read(file: Path) -> None:
-    """2,000 lines take 0.15 s; the loop is then late by 1 to 16 ms. Read on the loop itself it would not turn."""
+    """2,000 lines take 0.15 s; the loop is held twice for 10 ms. Read on the loop itself it would not turn."""
     count = 112
     house = House(file.parent)
     (file.parent / "resources.yaml").write_text("endpoints: {pos: {base_url: 'https://pos.example/api'}}\n")
