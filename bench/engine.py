@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from bench.child import obey
 from bench.probe import Probe
-from engine.serve import Engine, running, settle
+from engine.loading import settle
+from engine.serve import Engine, running
 from engine.settings import AsteriskSettings, DatabaseSettings, HttpSettings, Settings
 
 FLOWS = Path(__file__).parent / "flows"

@@ -1,15 +1,17 @@
 """The engine's own HTTP server: is it alive, is it ready for calls, and what has it measured.
 
 ``/livez``: the event loop turns. ``/startupz``: Asterisk is connected and flows are loaded. ``/readyz``: a new call can
-be taken now; else 503 with the reasons. ``/metrics``: Prometheus. The others answer JSON. None tells of a caller.
+be taken now; else 503 with the reasons. ``/metrics``: Prometheus. The others answer JSON, as do further pages of the
+engine (``/flows``). None tells of a caller.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -54,7 +56,10 @@ class Readiness:
         metrics.draining.set_function(lambda: self.draining)
 
 
-def application(readiness: Readiness, metrics: Metrics) -> web.Application:
+Pages = Mapping[str, Callable[[], Any]]  # by path: what gives the JSON that is answered there
+
+
+def application(readiness: Readiness, metrics: Metrics, pages: Pages | None = None) -> web.Application:
     """The aiohttp application, for `serve_health` and for tests."""
 
     async def livez(request: web.Request) -> web.Response:
@@ -73,19 +78,29 @@ def application(readiness: Readiness, metrics: Metrics) -> web.Application:
     async def exposition(request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    def page(told: Callable[[], Any]) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def answer(request: web.Request) -> web.Response:
+            return web.json_response(told())
+
+        return answer
+
     app = web.Application()
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/startupz", startupz)
     app.router.add_get("/metrics", exposition)
+    for path, told in (pages or {}).items():
+        app.router.add_get(path, page(told))
     return app
 
 
 @asynccontextmanager
-async def serve_health(settings: HttpSettings, readiness: Readiness, metrics: Metrics) -> AsyncIterator[str]:
+async def serve_health(
+    settings: HttpSettings, readiness: Readiness, metrics: Metrics, pages: Pages | None = None
+) -> AsyncIterator[str]:
     """Serve while the block runs; gives the server's URL. Raises `ListenError`."""
     readiness.export(metrics)
-    runner = web.AppRunner(application(readiness, metrics), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(application(readiness, metrics, pages), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         try:

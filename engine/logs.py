@@ -26,7 +26,7 @@ _PATTERNS: Final = (
     (re.compile(r"(\w+://[^\s/:@]*):[^\s/@]+@"), r"\1:" + HIDDEN + "@"),
 )
 _NUMBER: Final = re.compile(r"(?<![\w.:-])\+?\d{5,13}(\d{2})(?![\w:-]|\.\d)")
-_QUIET: Final = ("aiohttp.access", "alembic", "asyncio", "aiosqlite", "sqlalchemy")
+_QUIET: Final = ("aiohttp.access", "alembic", "asyncio", "aiosqlite", "sqlalchemy", "watchfiles")
 
 
 def configure(settings: LogSettings, *, secrets: Iterable[str] = (), stream: TextIO | None = None) -> None:

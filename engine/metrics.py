@@ -121,6 +121,16 @@ class Metrics:
             "event_loop_lag_seconds", "How late a timer of the event loop fired", namespace=PREFIX,
             registry=registry, buckets=_LAG,
         )  # fmt: skip
+        self.flow_reloads = Counter(
+            "flow_reload", "Times the flows were read anew (result: taken, unchanged, refused)", ["result"],
+            namespace=PREFIX, registry=registry,
+        )  # fmt: skip
+        self.flow_roll_backs = Counter(
+            "flow_roll_back", "Next versions of flows that were given up (reason: failed, handoff_failed)",
+            ["flow", "reason"], namespace=PREFIX, registry=registry,
+        )  # fmt: skip
+        for result in ("taken", "unchanged", "refused"):
+            self.flow_reloads.labels(result)  # an alarm on an increase needs the series to be there before
         self.draining = Gauge(
             "draining", "1 while live calls end and no new one is taken", namespace=PREFIX, registry=registry
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import shutil
 import signal
@@ -24,15 +23,15 @@ from engine.comfort import prepare
 from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
+from engine.loading import load_library, settle, voices_of
 from engine.metrics import metrics
 from engine.records.store import Records
+from engine.reload import Reload
 from engine.services import Clock, Keeper, Services
 from engine.settings import Settings
 from engine.speech import Speech
 from engine.switchboard import Switchboard
-from engine.verbs import installed
-from engine.voices import Voices, known_voices
-from flows.language import Language
+from engine.voices import Voices
 from flows.library import Library
 from providers.voice import VoiceError
 
@@ -55,24 +54,8 @@ class Engine:
     readiness: Readiness
     services: Services
     url: str  # of its own HTTP server
+    reload: Reload
     lost: asyncio.Event  # no more calls come: another client took the Stasis application
-
-
-def load_library(paths: tuple[Path, ...]) -> Library:
-    """The flows of these files and folders. Raises `StartError` with every problem in them."""
-    loaded = Language(installed(), known_voices()).load(paths)
-    for problem in loaded.problems:
-        if problem.severity == "warning":
-            log.warning(str(problem))
-    if loaded.library is None:
-        errors = [str(problem) for problem in loaded.problems if problem.severity == "error"]
-        raise StartError("the flows cannot be used:\n  " + "\n  ".join(errors))
-    if not loaded.library.flows:
-        places = ", ".join(map(str, paths))
-        raise StartError(
-            f"there is no flow in {places}: set flows (HOOKFLASH_FLOWS) to files or folders with *.flow.yaml"
-        )
-    return loaded.library
 
 
 def open_voices(settings: Settings, library: Library) -> Voices:
@@ -83,8 +66,7 @@ def open_voices(settings: Settings, library: Library) -> Voices:
     if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
         given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
     voices = Voices(given)
-    named = {getattr(step.fields, "provider", None) for flow in library.flows.values() for step in flow.walk()}
-    for name in sorted(str(name) for name in {*named, settings.voice} if name):
+    for name in sorted({*voices_of(library), settings.voice}):
         try:
             voices.get(name)
         except VoiceError as error:
@@ -94,15 +76,6 @@ def open_voices(settings: Settings, library: Library) -> Voices:
     except VoiceError as error:
         log.warning("prompts cannot be spoken", voice=settings.speech, error=str(error))
     return voices
-
-
-def settle() -> None:
-    """Keep the garbage collector away from what was loaded at the start, which lives as long as the process.
-
-    A full collection would walk all of it and stop the process, and with it every live call, for 117 ms (measured).
-    """
-    gc.collect()
-    gc.freeze()
 
 
 @asynccontextmanager
@@ -131,17 +104,22 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
         )  # fmt: skip
-        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics))
-        exchange = await stack.enter_async_context(_exchange(settings))
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
+        reload = Reload(settings.flows, switchboard, services)
+        pages = {"/flows": reload.state}
+        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages))
+        exchange = await stack.enter_async_context(_exchange(settings))
         await stack.enter_async_context(
-            beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness), metrics.watch_loop())
-        )
+            beside(
+                _take_calls(switchboard, exchange, lost), _watch(exchange, readiness), metrics.watch_loop(),
+                reload.run(),
+            )
+        )  # fmt: skip
         log.info(
             "ready", asterisk=settings.asterisk.url, app=exchange.app, media=exchange.media, flows=len(library.flows),
             http=url,
         )  # fmt: skip
-        yield Engine(switchboard, exchange, readiness, services, url, lost)
+        yield Engine(switchboard, exchange, readiness, services, url, reload, lost)
 
 
 @asynccontextmanager
@@ -193,10 +171,12 @@ async def _serve(settings: Settings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_stop)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a start reads the flows anyway
     taken = False
     try:
         async with running(settings) as engine:
             started.set()
+            loop.add_signal_handler(signal.SIGHUP, engine.reload.ask)
             settle()
             taken = await first_of(_told(stop), _told(engine.lost)) == 1
             await first_of(_drain(engine, settings.drain_timeout), _told(now))

@@ -17,6 +17,7 @@ from engine.health import Readiness
 from engine.line import Line
 from engine.record import CallRecord
 from engine.services import Services
+from engine.trials import Trials
 from flows.library import Library
 from flows.routes import Route
 
@@ -38,6 +39,7 @@ class Switchboard:
     def __init__(self, library: Library, services: Services, readiness: Readiness) -> None:
         self.library = library
         self.calls: dict[str, Call] = {}
+        self.trials = Trials(services.metrics)
         self._services = services
         self._readiness = readiness
         self._empty = asyncio.Event()
@@ -79,7 +81,7 @@ class Switchboard:
 
     async def _take(self, line: Line, route: Route) -> None:
         library = self.library
-        flow = library.flows[route.flow]
+        flow = self.trials.choose(library, route, line)
         call = Call(line, flow, library, self._services, fallback=route.fallback)
         self.calls[line.facts.id] = call
         self._count()
@@ -91,6 +93,8 @@ class Switchboard:
         finally:
             del self.calls[line.facts.id]
             self._count()
+            if route.versions and route.versions.roll_back and flow is library.next.get(route.flow):
+                self.trials.ended(flow, route.versions.roll_back, call.record)
             self._services.metrics.call_ended(flow.name, call.record.outcome, clock() - started)
             log.info(
                 "call over",

@@ -43,6 +43,7 @@ class Draft:
     expressions: list[tuple[Expression, Mapping[str, str]]] = field(default_factory=list)
     references: list[Reference] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+    sought: set[Path] = field(default_factory=set)  # files that were to be read, there or not
     local: dict[str, str] = field(default_factory=dict)
 
     def report(self, where: Where, code: str, message: str) -> None:
@@ -70,6 +71,7 @@ class Draft:
     def load(self, relative: str, where: Where) -> tuple[Path, bytes]:
         """The content of a file that the flow names, by a path relative to the flow's file. Raises `MistakeError`."""
         path = self.file.parent / relative
+        self.sought.add(path)
         try:
             root, real = self.root.resolve(), path.resolve()
             if not real.is_relative_to(root):

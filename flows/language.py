@@ -21,16 +21,21 @@ from flows.resources import Resources, read_resources
 from flows.routes import Route, read_routes
 from flows.scope import VoiceFacts
 from flows.verb import Verb
+from flows.versions import is_next, sticky_names
 
 MAX_FILES = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of loading: a library when nothing is wrong but warnings, and every problem of every file."""
+    """What came of loading: a library when nothing is wrong but warnings, and every problem of every file.
+
+    ``files`` are those that were read, and those that were missed: what a change of them may put right.
+    """
 
     library: Library | None
     problems: list[Problem]
+    files: frozenset[Path] = frozenset()
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class _Files:
     drafts: list[Draft]
     problems: list[Problem]
     revision: Any
+    sought: set[Path]
 
 
 class Language:
@@ -65,21 +71,27 @@ class Language:
         """
         files = self._read(paths)
         problems = files.problems
-        flows = self._flows(files)
+        flows, nexts = self._flows(files)
         around = Surroundings(flows, files.resources, self.voices)
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
             problems += flow_reader.reader.draft.problems + flow_reader.problems + list(check(flow_reader, around))
         for draft in files.drafts:
             problems += draft.problems + list(_references(draft, around))
+            if draft.expressions:
+                names = sticky_names()
+                problems += [problem for expression, _ in draft.expressions for problem in expression.compile(names)]
         problems = sorted(set(problems))
+        sought = frozenset(files.sought.union(*(flow_reader.reader.draft.sought for flow_reader in files.flows)))
         if any(problem.severity == "error" for problem in problems):
-            return Loaded(None, problems)
-        return Loaded(Library(flows, files.routes, files.resources, files.revision.hexdigest()[:16]), problems)
+            return Loaded(None, problems, sought)
+        revision = files.revision.hexdigest()[:16]
+        return Loaded(Library(flows, files.routes, files.resources, revision, sought, nexts), problems, sought)
 
     def _read(self, paths: Iterable[Path | str]) -> _Files:
-        files = _Files([], Resources(), (), [], [], hashlib.sha256())
+        files = _Files([], Resources(), (), [], [], hashlib.sha256(), set())
         for path, root in _found(paths, files.problems):
+            files.sought.add(path)
             try:
                 content = path.read_bytes()
             except OSError as error:
@@ -107,19 +119,36 @@ class Language:
             message = "a flow is a mapping that begins with 'flow: NAME'"
             files.problems.append(Problem.at(Where(str(path), 1, 1), "E203", message))
 
-    def _flows(self, files: _Files) -> dict[str, Flow]:
-        flows: dict[str, Flow] = {}
+    def _flows(self, files: _Files) -> tuple[dict[str, Flow], dict[str, Flow]]:
+        """The stable flows by name, and the next versions of some of them."""
+        stable: dict[str, Flow] = {}
+        nexts: dict[str, Flow] = {}
         for flow_reader in files.flows:
             flow = flow_reader.read()
             flow_reader.flow = flow
             for name, content in flow_reader.reader.draft.files.items():
                 files.revision.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+            flows = nexts if is_next(flow_reader.file) else stable
             if flow.name in flows:
                 message = f"flow '{flow.name}' is in {flows[flow.name].file} already"
-                where = flow_reader.tree.value_at.get("flow", flow_reader.tree.where)
-                files.problems.append(Problem.at(where, "E307", message))
+                files.problems.append(Problem.at(_named(flow_reader), "E307", message))
             flows.setdefault(flow.name, flow)
-        return flows
+        for flow_reader in files.flows:
+            name = flow_reader.flow.name if flow_reader.flow else ""
+            if is_next(flow_reader.file) and name not in stable:
+                message = f"there is no flow '{name}' that this could be the next version of{has(stable)}"
+                files.problems.append(Problem.at(_named(flow_reader), "E302", message))
+        return stable, nexts
+
+
+def _named(flow_reader: FlowReader) -> Where:
+    """Where a flow has its name."""
+    return flow_reader.tree.value_at.get("flow", flow_reader.tree.where)
+
+
+def sources(paths: Iterable[Path | str]) -> list[Path]:
+    """The files that `Language.load` would begin with; flows may name others (`Loaded.files`)."""
+    return [path for path, _ in _found(paths, [])]
 
 
 def _found(paths: Iterable[Path | str], problems: list[Problem]) -> Iterable[tuple[Path, Path]]:
@@ -173,4 +202,4 @@ def _no_steps(value: Seq) -> tuple[()]:
     return ()
 
 
-__all__ = ["Language", "Library", "Loaded"]
+__all__ = ["Language", "Library", "Loaded", "sources"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from flows.flow import Flow
@@ -15,12 +16,17 @@ from flows.routes import Route, find_route
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """What the engine runs. ``revision`` is a hash of every file in it."""
+    """What the engine runs. ``revision`` is a hash of every file in it, ``files`` where they are.
+
+    ``next`` holds the next versions of flows, by the same names.
+    """
 
     flows: Mapping[str, Flow]
     routes: tuple[Route, ...] = ()
     resources: Resources = field(default_factory=Resources)
     revision: str = ""
+    files: frozenset[Path] = frozenset()
+    next: Mapping[str, Flow] = field(default_factory=dict)
 
     def route(self, facts: Mapping[str, Any], now: datetime | None = None) -> Route | None:
         """The first route that fits a call's facts: ``did``, ``caller``, ``trunk``, ``direction``, ``headers``,

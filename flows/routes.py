@@ -14,6 +14,7 @@ from flows.draft import Draft
 from flows.hours import known_keys
 from flows.problems import NOWHERE, Where, did_you_mean
 from flows.reader import Map, Seq
+from flows.versions import Versions, read_versions
 
 MATCH_KEYS = ("did", "caller", "trunk", "direction", "tenant", "attestation", "header", "calendar")
 """What a route can ask for. ``header`` and ``calendar`` are mappings, from header to value and from calendar to
@@ -33,6 +34,7 @@ class Route:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     calendars: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fallback: str | None = None
+    versions: Versions | None = None  # how calls are divided when the flow has a next version
     where: Where = NOWHERE
 
     def fits(self, facts: Mapping[str, Any], calendars: Mapping[str, Calendar], now: datetime) -> bool:
@@ -83,7 +85,7 @@ def _route(given: Any, where: Where, draft: Draft) -> Route | None:
     if not isinstance(given, Map):
         draft.report(where, "E203", 'a route is a mapping, such as {match: {did: "+14155550100"}, flow: reception}')
         return None
-    known_keys(given, ("match", "flow", "fallback", "note"), draft)
+    known_keys(given, ("match", "flow", "version", "sticky_by", "roll_back", "fallback", "note"), draft)
     flow = given.get("flow")
     if not isinstance(flow, str) or not flow:
         draft.report(given.value_at.get("flow", where), "E202", "a route needs a 'flow'")
@@ -106,6 +108,7 @@ def _route(given: Any, where: Where, draft: Draft) -> Route | None:
         headers={name.lower(): values for name, values in _nested(match, "header", draft).items()},
         calendars=_calendars(match, draft),
         fallback=None if fallback is None else str(fallback),
+        versions=read_versions(given, draft),
         where=where,
     )
 

@@ -121,3 +121,11 @@ async def test_nothing_listens_after_the_block(metrics: Metrics) -> None:
     with pytest.raises(aiohttp.ClientConnectorError):
         await get(f"{url}/livez")
     assert asyncio.all_tasks() == before
+
+
+async def test_further_pages_answer_what_is_so_now(metrics: Metrics) -> None:
+    state = {"revision": "a"}
+    async with serve_health(FREE, Readiness(1), metrics, {"/flows": lambda: state}) as url:
+        assert await get(f"{url}/flows") == (200, {"revision": "a"})
+        state["revision"] = "b"
+        assert await get(f"{url}/flows") == (200, {"revision": "b"})

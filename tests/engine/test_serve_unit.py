@@ -15,8 +15,9 @@ from engine import serve
 from engine.beside import beside, first_of
 from engine.errors import UserError
 from engine.health import Readiness
+from engine.loading import FlowsError, load_library
 from engine.metrics import metrics
-from engine.serve import StartError, load_library, open_voices
+from engine.serve import StartError, open_voices
 from engine.settings import Settings
 from engine.virtual import VirtualProvider, virtual_time
 from providers.voice import VoiceError
@@ -42,7 +43,7 @@ def test_the_flows_of_a_folder(tmp_path: Path) -> None:
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.flow.yaml").write_text(flow("- sya: Hello.\n- goto: nowhere\n"))
     (tmp_path / "b.flow.yaml").write_text("flow: [")
-    with pytest.raises(StartError) as caught:
+    with pytest.raises(FlowsError) as caught:
         load_library((tmp_path,))
     said = str(caught.value)
     assert said.startswith("the flows cannot be used:\n  ")
@@ -66,9 +67,9 @@ def test_no_flow_at_all_says_where_they_were_looked_for(tmp_path: Path, files: M
     folder.mkdir()
     for name, text in files.items():
         (folder / name).write_text(text)
-    with pytest.raises(StartError, match=r"flows|holds no"):
+    with pytest.raises(FlowsError, match=r"flows|holds no"):
         load_library((folder,))
-    with pytest.raises(StartError, match="there is no such file or folder"):
+    with pytest.raises(FlowsError, match="there is no such file or folder"):
         load_library((tmp_path / "gone",))
 
 
@@ -87,7 +88,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, str]
         return VirtualProvider(name=name)
 
     monkeypatch.setattr("engine.voices.load", load)
-    monkeypatch.setattr(serve, "known_voices", lambda: None, raising=False)
+    monkeypatch.setattr("engine.loading.known_voices", lambda: None)
     return asked
 
 

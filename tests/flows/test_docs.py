@@ -30,11 +30,13 @@ def test_every_example_loads_with_the_installed_verbs(flow: str, tmp_path: Path)
     assert Language(installed()).load([tmp_path]).problems == []
 
 
-def test_the_examples_of_routes_load(tmp_path: Path) -> None:
-    (tmp_path / "routes.yaml").write_text(next(block for block in BLOCKS if block.startswith("routes:")))
+@pytest.mark.parametrize("routes", [block for block in BLOCKS if block.startswith("routes:")])
+def test_the_examples_of_routes_load(routes: str, tmp_path: Path) -> None:
+    (tmp_path / "routes.yaml").write_text(routes)
     (tmp_path / "resources.yaml").write_text(next(block for block in BLOCKS if block.startswith("calendars:")))
-    for name in ("orders", "night", "gold"):
-        (tmp_path / f"{name}.flow.yaml").write_text(f"flow: bella/{name}\nsteps: [{{hangup: {{}}}}]\n")
+    for file in ("orders", "orders.next", "night", "gold"):
+        name = file.removesuffix(".next")
+        (tmp_path / f"{file}.flow.yaml").write_text(f"flow: bella/{name}\nsteps: [{{hangup: {{}}}}]\n")
     assert Language(installed()).load([tmp_path]).problems == []
 
 
