@@ -267,7 +267,8 @@ class Walker:
     async def _interruptible(self, step: Step) -> Outcome:
         """Run a step; a key that a `dtmf` handler waits for takes the call there, unless the step reads keys itself."""
         handlers = self._digit_handlers()
-        if not handlers or step.verb.takes_digits or self.call.line.ended.done():  # type: ignore[attr-defined]
+        reads: bool = step.verb.reads_keys(step.fields)  # type: ignore[attr-defined]
+        if not handlers or reads or self.call.line.ended.done():
             return await step.verb.run(step, self.call)  # type: ignore[attr-defined, no-any-return]
         outcomes: list[Outcome] = []
 

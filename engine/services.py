@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -50,4 +51,5 @@ class Services:
     safety_destination: str | None = None  # who is rung when a flow fails and says nothing of it
     caller_id: str | None = None  # shown to hand-off targets when the flow says nothing
     tenant: Mapping[str, Any] = field(default_factory=dict)
+    chance: Callable[[], float] = random.random  # from 0 to 1, without 1; decides where a flow splits by chance
     wind_up: float = 10.0  # for the `hangup` handler
