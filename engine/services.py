@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from engine.http import Http
@@ -51,5 +52,6 @@ class Services:
     safety_destination: str | None = None  # who is rung when a flow fails and says nothing of it
     caller_id: str | None = None  # shown to hand-off targets when the flow says nothing
     tenant: Mapping[str, Any] = field(default_factory=dict)
+    storage: Path = Path("var")  # where voicemail and recordings are kept
     chance: Callable[[], float] = random.random  # from 0 to 1, without 1; decides where a flow splits by chance
     wind_up: float = 10.0  # for the `hangup` handler
