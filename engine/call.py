@@ -154,7 +154,7 @@ class Call:
         except Return:
             stop = Stop()
         except Stop as reason:
-            stop = reason.with_traceback(None)  # or it would keep this frame, and the frame it: a call for the collector
+            stop = reason.with_traceback(None)  # it would keep this frame, and the frame it: for the collector
         except LineGone:
             raise
         except Exception as error:

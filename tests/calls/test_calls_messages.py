@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from company import Open
+from hearing import seconds_of_tone
+from test_calls_prompts import tone_wav
 from test_calls_steps import endpoint
 
 pytestmark = pytest.mark.asterisk
@@ -44,3 +46,28 @@ async def test_the_company_is_told_and_people_are_written_to(open_company: Open)
     over = asked[-1][2]
     assert (over["event"], over["data"], over["call"]["id"]) == ("call.over", None, record.id)
     assert over["at"] > over["call"]["started"]
+
+
+async def test_a_sound_of_the_company_is_played_and_fetched_once(open_company: Open) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(body=tone_wav(500, 0.5))
+
+    flow = """
+        steps:
+          - play: {endpoint: books, path: /today.wav, loop: 2}
+            catch: [{hangup: {result: wrong}}]
+          - hangup: {result: played}
+    """
+    async with endpoint(answer) as url:
+        resources = f"endpoints: {{books: {{base_url: '{url}'}}}}"
+        async with open_company(flow, files={"resources.yaml": resources}) as house:
+            for _ in range(2):
+                caller = await house.call()
+                record = await house.ended(caller)
+                _, heard = await caller.recording()
+                assert record.result == "played"
+                assert seconds_of_tone(heard, 500) == pytest.approx(1.0, abs=0.25)
+    assert asked == ["/today.wav"]
