@@ -8,7 +8,7 @@ import wave
 from pathlib import Path
 
 import pytest
-from company import Open
+from company import TEAMS, Open
 
 from asterisk.recording import Track
 
@@ -105,3 +105,28 @@ async def test_both_sides_are_recorded_and_pauses_are_not(open_company: Open, tm
     kept = sum(stop - start for start, stop in right.bursts(0.3))
     assert spoken - kept > 1.5, "the sentence in the pause is missing"
     assert f"{left.seconds:.1f} s in {record.result}" == record.steps[0].detail
+
+
+async def test_the_talk_with_a_person_is_missing_and_the_record_says_so(open_company: Open, tmp_path: Path) -> None:
+    flow = f"""
+        steps:
+          - id: kept
+            record: start
+          - say: One moment please.
+          - transfer:
+              attempts: [{{targets: ["tel:{TEAMS}"], timeout: 10s}}]
+            outcomes: {{failed: [{{hangup: {{result: nobody}}}}]}}
+    """
+    async with open_company(flow, storage=tmp_path / "kept") as house:
+        caller = await house.call()
+        await house.connected(caller)
+        await caller.sounds(700, 1.5)
+        await caller.hangs_up()
+        record = await house.ended(caller)
+    [file] = (tmp_path / "kept/recordings").iterdir()
+    left, right = track(file, 0), track(file, 1)
+    assert right.bursts(0.3), "what the engine said before"
+    assert left.bursts(0.1) == [], "what the caller said to the person"
+    assert left.seconds < 6
+    assert record.outcome == "handed_off"
+    assert record.steps[0].detail.endswith("; without the talk with a person, whose audio does not pass the engine")
