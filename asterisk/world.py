@@ -48,6 +48,8 @@ class Caller:
         self.over = asyncio.Event()  # the call is over, whoever hung up
         self.cause: int | None = None  # Q.850
         self.sip_code: int | None = None  # of a refusal, such as 486
+        self.rang = False  # the other side said that it rings
+        self.keys = ""  # that the other side pressed
         self._outside = outside
         self._events = events
         self._heard = asyncio.Event()  # the other side is making sound
@@ -71,9 +73,12 @@ class Caller:
                     self._quiet.set()
                 case "PlaybackFinished":
                     self._played.setdefault(getattr(event, "playback").id, asyncio.Event()).set()  # noqa: B009
+                case "ChannelStateChange":
+                    self.rang = self.rang or getattr(event, "channel").state == "Ringing"  # noqa: B009
                 case "ChannelDtmfReceived" if getattr(event, "timestamp", None) != self._key_at:
                     self._key_at = getattr(event, "timestamp", None)
-                    self._keys.put_nowait(getattr(event, "digit"))  # noqa: B009
+                    self.keys += getattr(event, "digit")  # noqa: B009
+                    self._keys.put_nowait(self.keys[-1])
                 case "ChannelHangupRequest":
                     self.cause = getattr(event, "cause", None)
                 case "StasisEnd" | "ChannelDestroyed":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from typing import Any, Literal
 
 import structlog
@@ -13,6 +14,7 @@ from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Goto, Leave, Return, Stop
 from engine.playout import Playout
 from engine.record import CallRecord, Leg, Spoken
+from engine.recording import Recording
 from engine.run import Walker
 from engine.safety import rescue
 from engine.services import Services
@@ -45,6 +47,7 @@ class Call:
         caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
         self.record.legs.append(caller)
         self.walker = Walker(self, flow, {})
+        self.recording: Recording | None = None  # the latest, which may be over
         self._playout: Playout | None = None
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
@@ -85,8 +88,22 @@ class Call:
                     raise LineError(f"no media connection within {MEDIA_WITHIN:.0f} s") from None
                 assert self._group is not None, "a call has audio only while it runs"
                 self._playout = Playout(media)
+                if self.recording is not None:
+                    self.tap(self.recording)
                 self._group.create_task(self._playout.run(), name=f"playout {self.record.id}")
             return self._playout
+
+    def tap(self, recording: Recording) -> None:
+        """Let a recording hear the call: its audio now, and that of every media leg to come."""
+        self.recording = recording
+        if self._playout is not None and not self._playout.closed.is_set():
+            self._playout.tap = recording
+            recording.attach()
+
+    def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something beside the flow; it is cancelled when the call ends."""
+        assert self._group is not None, "a call has company only while it runs"
+        self._group.create_task(work, name=name)
 
     def said(self, role: Literal["caller", "voice", "system"], text: str, *, interrupted: bool = False) -> Spoken:
         """Write down something that was said."""

@@ -10,10 +10,10 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 import aiohttp
@@ -22,6 +22,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from flows.resources import Endpoint
 from flows.texts import in_text
 
+T = TypeVar("T")
 MAX_BODY = 256 * 1024
 TRANSIENT = frozenset({502, 503, 504})
 TRIES = 3
@@ -85,6 +86,24 @@ class Http:
         key = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         sent = self._headers(endpoint, {**(headers or {}), **key})
         url = self._url(endpoint, path)
+
+        async def once() -> Reply:
+            status, raw, kind = await self._once(endpoint.name, method, url, json, sent, MAX_BODY)
+            return Reply(status, _parse(raw, kind, endpoint.name))
+
+        return await self._tried(endpoint.name, limit, again, once)
+
+    async def fetch(self, endpoint: Endpoint, path: str, most: int, *, timeout: float | None = None) -> bytes:
+        """A file of at most so many bytes, as it is, within ``timeout`` seconds. Raises `HttpFailedError`."""
+        url, headers = self._url(endpoint, path), self._headers(endpoint, {})
+
+        async def once() -> bytes:
+            return (await self._once(endpoint.name, "GET", url, None, headers, most))[1]
+
+        return await self._tried(endpoint.name, endpoint.timeout if timeout is None else timeout, True, once)
+
+    async def _tried(self, name: str, limit: float, again: bool, once: Callable[[], Awaitable[T]]) -> T:
+        """Within ``limit`` seconds; ``again``: up to three times where that may help."""
         try:
             async with asyncio.timeout(limit):
                 async for attempt in AsyncRetrying(
@@ -92,24 +111,27 @@ class Http:
                     retry=retry_if_exception(_transient), reraise=True,
                 ):  # fmt: skip
                     with attempt:
-                        return await self._once(endpoint.name, method, url, json, sent)
+                        return await once()
         except TimeoutError:
-            raise HttpFailedError(f"{endpoint.name} did not answer within {limit:g} s", kind="timeout") from None
+            raise HttpFailedError(f"{name} did not answer within {limit:g} s", kind="timeout") from None
         except aiohttp.ClientError as error:
-            raise HttpFailedError(f"{endpoint.name} cannot be reached: {error}") from error
+            raise HttpFailedError(f"{name} cannot be reached: {error}") from error
         raise AssertionError("unreachable")
 
-    async def _once(self, name: str, method: str, url: str, body: Any, headers: Mapping[str, str]) -> Reply:
+    async def _once(
+        self, name: str, method: str, url: str, body: Any, headers: Mapping[str, str], most: int
+    ) -> tuple[int, bytes, str]:  # fmt: skip
+        """Status, body and content type."""
         session = self._open()
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as answer:
-            raw = await answer.content.read(MAX_BODY + 1)
-            while len(raw) <= MAX_BODY and (more := await answer.content.read(MAX_BODY + 1 - len(raw))):
+            raw = bytearray(await answer.content.read(most + 1))
+            while len(raw) <= most and (more := await answer.content.read(most + 1 - len(raw))):
                 raw += more
-            if len(raw) > MAX_BODY:
-                raise HttpFailedError(f"{name} answered with more than {MAX_BODY // 1024} kB", status=answer.status)
+            if len(raw) > most:
+                raise HttpFailedError(f"{name} answered with more than {most // 1024} kB", status=answer.status)
             if answer.status >= 300:
                 raise HttpFailedError(f"{name} answered {answer.status} to {method}", status=answer.status)
-            return Reply(answer.status, _parse(raw, answer.content_type, name))
+            return answer.status, bytes(raw), answer.content_type
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

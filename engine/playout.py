@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from asterisk.media.leg import Closed, Drained, Dtmf, MarkReached
 from engine.audio import Heard, Ledger
 from engine.line import Media
+
+if TYPE_CHECKING:
+    from engine.recording import Recording
 
 Listener = Callable[[bytes], Awaitable[None]]
 _Waiting = dict[str, tuple[str, asyncio.Future[bool]]]  # mark -> item, who waits for its end
@@ -29,6 +33,7 @@ class Playout:
         self.heard = 0  # pieces of caller audio so far
         self.listening = False  # inside the listener: true for long means that it does not take the audio any more
         self.on_drained: Callable[[], None] | None = None  # nothing is left to play
+        self.tap: Recording | None = None  # who keeps what is said and heard
         self.closed = asyncio.Event()
         self._ledger = Ledger()
         self._waiting: _Waiting = {}
@@ -59,6 +64,8 @@ class Playout:
             async for event in self.media.events():
                 if type(event) is bytes:
                     self.heard += 1
+                    if self.tap is not None:
+                        self.tap.caller(event)
                     if self._listener is not None:
                         await self._give(self._listener, event)
                 elif type(event) is MarkReached:
@@ -72,6 +79,8 @@ class Playout:
                     pass  # the line itself reports the caller's digits; counting both would double them
         finally:
             self.closed.set()
+            if self.tap is not None:
+                self.tap.gone()
             _settle(self._waiting, None)
 
     async def _give(self, listener: Listener, audio: bytes) -> None:
@@ -91,6 +100,8 @@ class Playout:
     async def send(self, item: str, audio: bytes) -> None:
         """Play ``audio`` as part of ``item`` after what was handed over before. The hot path: one count, one write."""
         self._ledger.hand_over(item, len(audio))
+        if self.tap is not None:
+            self.tap.engine(audio)
         await self.media.send(audio)
 
     async def finish(self, item: str) -> asyncio.Future[bool]:
@@ -120,6 +131,8 @@ class Playout:
         ledger, self._ledger = self._ledger, Ledger()
         waiting, self._waiting = self._waiting, {}
         cut: list[Heard] | None = None
+        if self.tap is not None:
+            self.tap.hush()
         try:
             cut = ledger.take_back(await self.media.flush())
         finally:

@@ -43,7 +43,7 @@ async def prompt(call: Call, audio: bytes, interruptible: Interruptible = "none"
     if interruptible in ("dtmf", "any"):
         watches.append(_key_pressed(call))
     if interruptible in ("speech", "any"):
-        watches.append(_speech_heard(playout))
+        watches.append(speech_heard(playout))
     return await first_of(_play(playout, audio), *watches) == 0
 
 
@@ -57,7 +57,7 @@ async def _key_pressed(call: Call) -> None:
     await call.line.peek_digit()
 
 
-async def _speech_heard(playout: Playout) -> None:
+async def speech_heard(playout: Playout) -> None:
     """Until the caller speaks, by energy."""
     heard = asyncio.Event()
     detector = EnergyDetector(ALAW if playout.law == "alaw" else ULAW)

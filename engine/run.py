@@ -16,6 +16,7 @@ from engine.beside import first_of
 from engine.line import LineError, LineGone
 from engine.outcome import Goto, Leave, Outcome, Return, StepError, Unhandled
 from engine.record import StepTrace
+from engine.recording import unrecorded
 from engine.values import declare, fit
 from flows.expressions import ExpressionError
 from flows.flow import Flow, Handler, Step
@@ -70,6 +71,11 @@ class Walker:
     def set(self, name: str, value: Any) -> None:
         """Give a declared variable a value. Raises `StepError` when it does not fit the declaration."""
         self.vars[name] = fit(value, self.flow.vars[name].type, f"vars.{name}")
+
+    def keep(self, step: Step, outcome: Outcome) -> None:
+        """Let expressions see how a step ended. A step that the caller ends by hanging up may do it itself."""
+        if step.id is not None:
+            self.steps[step.id] = {"outcome": outcome.name, **outcome.data}
 
     async def section(self, name: str) -> Mapping[str, Any]:
         """Run a section as a subroutine; what its `return` gives."""
@@ -195,8 +201,7 @@ class Walker:
                 break
             if retry is not None and attempt + 1 < tries:
                 await asyncio.sleep(retry.delay * retry.backoff**attempt)
-        if step.id is not None:
-            self.steps[step.id] = {"outcome": outcome.name, **outcome.data}
+        self.keep(step, outcome)
         return outcome
 
     async def _traced(self, step: Step) -> Outcome:
@@ -219,7 +224,8 @@ class Walker:
         started = clock()
         outcome = Outcome("cancelled")
         try:
-            ended = await self._timed(step)
+            with unrecorded(self.call, step):
+                ended = await self._timed(step)
             self._need_caller(step)  # what it waited for may have ended because the caller went
             outcome = ended
         except Leave as way_out:
@@ -267,7 +273,8 @@ class Walker:
     async def _interruptible(self, step: Step) -> Outcome:
         """Run a step; a key that a `dtmf` handler waits for takes the call there, unless the step reads keys itself."""
         handlers = self._digit_handlers()
-        if not handlers or step.verb.takes_digits or self.call.line.ended.done():  # type: ignore[attr-defined]
+        reads: bool = step.verb.reads_keys(step.fields)  # type: ignore[attr-defined]
+        if not handlers or reads or self.call.line.ended.done():
             return await step.verb.run(step, self.call)  # type: ignore[attr-defined, no-any-return]
         outcomes: list[Outcome] = []
 

@@ -103,6 +103,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             voices=voices, speech=Speech(voices, settings.speech), http=http, records=records, metrics=metrics,
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
+            storage=settings.storage,
         )  # fmt: skip
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
         reload = Reload(settings.flows, switchboard, services)

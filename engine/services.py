@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from engine.http import Http
 from engine.metrics import Metrics
 from engine.record import CallRecord
+from engine.sounds import Sounds
 from engine.speech import Speech
 from engine.voices import Voices
 
@@ -50,4 +53,7 @@ class Services:
     safety_destination: str | None = None  # who is rung when a flow fails and says nothing of it
     caller_id: str | None = None  # shown to hand-off targets when the flow says nothing
     tenant: Mapping[str, Any] = field(default_factory=dict)
+    storage: Path = Path("var")  # where voicemail and recordings are kept
+    sounds: Sounds = field(default_factory=Sounds)
+    chance: Callable[[], float] = random.random  # from 0 to 1, without 1; decides where a flow splits by chance
     wind_up: float = 10.0  # for the `hangup` handler

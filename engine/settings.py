@@ -149,6 +149,7 @@ class Settings(BaseSettings):
     caller_id: Annotated[str, AfterValidator(_number)] | None = Field(
         None, description="Number shown to hand-off targets when the flow names none; else the caller's own"
     )
+    storage: Path = Field(Path("var"), description="Folder for what is recorded: voicemail/ and recordings/")
     log: LogSettings = LogSettings()
     record: RecordSettings = RecordSettings()
 

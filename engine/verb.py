@@ -45,6 +45,10 @@ class Verb:
         """Sections that the step may go to or call."""
         return ()
 
+    def reads_keys(self, fields: Any) -> bool:
+        """Whether a step with these fields reads keys itself; `takes_digits` says it for all steps of the verb."""
+        return self.takes_digits
+
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """What only this verb knows to be wrong."""
         return ()

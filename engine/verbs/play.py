@@ -1,4 +1,4 @@
-"""`play`: play a sound file or a prompt of `resources.yaml`."""
+"""`play`: play a sound file, a prompt of `resources.yaml`, or a sound of an endpoint."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pydantic import Field, model_validator
 
 from engine.audio import AudioError, from_file
 from engine.call import Call
+from engine.http import HttpFailedError, escape
+from engine.leaks import leaks
 from engine.outcome import DONE, Outcome
 from engine.prompting import Interruptible, prompt, synthesise
 from engine.verb import Verb
-from flows.fields import FilePath, PromptName
+from flows.fields import Duration, EndpointName, FilePath, PromptName, Text
 from flows.flow import Step
 from flows.problems import Problem
 from flows.resources import Resources
@@ -22,18 +24,23 @@ from flows.verb import Fields, Outcomes
 
 
 class PlayFields(Fields):
-    """What `play` takes: a file or a prompt."""
+    """What `play` takes: a file, a prompt, or what an endpoint has."""
 
     file: FilePath | None = Field(None, description="A WAV (8 kHz, mono, 16 bit), .ulaw or .alaw file beside the flow.")
     prompt: PromptName | None = Field(None, description="A prompt of resources.yaml.")
+    endpoint: EndpointName | None = Field(None, description="An endpoint of resources.yaml that has the sound.")
+    path: Text | None = Field(None, description="The sound's path below the endpoint's address; values are escaped.")
+    keep: Duration = Field(300.0, description="How long a sound of an endpoint is played again without asking.")
     loop: int = Field(1, ge=1, le=1000, description="How often it is played.")
     interruptible: Interruptible = Field("none", description="What stops it: none, dtmf, speech or any.")
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
-        """Exactly one of `file` and `prompt`."""
-        if (self.file is None) == (self.prompt is None):
-            raise ValueError("play needs exactly one of 'file' and 'prompt'")
+        """Exactly one of `file`, `prompt` and `endpoint`, and this with a `path`."""
+        if [self.file, self.prompt, self.endpoint].count(None) != 2:
+            raise ValueError("play needs exactly one of 'file', 'prompt' and 'endpoint'")
+        if (self.endpoint is None) != (self.path is None):
+            raise ValueError("'endpoint' and 'path' belong together")
         return self
 
 
@@ -44,7 +51,10 @@ class Play(Verb):
     summary: ClassVar[str] = "Play a sound file or a prompt to the caller."
     Fields: ClassVar[type[Fields]] = PlayFields
     shorthand: ClassVar[str | None] = "file"
-    ways_to_end: ClassVar[Outcomes] = Outcomes(good=("interrupted",))
+
+    def outcomes(self, fields: Any) -> Outcomes:
+        """What lies with the flow is always there; an endpoint may fail."""
+        return Outcomes(good=("interrupted",), bad=() if fields.endpoint is None else ("http_error", "timeout"))
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """A sound that could not be played."""
@@ -54,21 +64,37 @@ class Play(Verb):
                 from_file(*sound, "ulaw")
         except AudioError as error:
             yield scope.problem(scope.at("file" if fields.file is not None else "prompt"), "E306", str(error))
+        if fields.path is not None:
+            yield from leaks(scope, fields.path.expressions, "in a URL")
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Play it, as often as asked."""
         fields = step.fields
         assert isinstance(fields, PlayFields)
-        sound = _recorded(fields, call.library.resources)
-        if sound is not None:
-            audio = from_file(*sound, (await call.playout()).law)
-        else:
-            spoken = call.library.resources.prompts[fields.prompt or ""].text
-            audio = await synthesise(call, spoken or "")
+        try:
+            audio = await _audio(fields, call, step.timeout)
+        except HttpFailedError as error:
+            return Outcome(error.kind, detail=str(error))
+        except AudioError as error:
+            return Outcome("http_error", detail=str(error))
         for _ in range(fields.loop):
             if not await prompt(call, audio, fields.interruptible):
                 return Outcome("interrupted")
         return DONE
+
+
+async def _audio(fields: PlayFields, call: Call, timeout: float | None) -> bytes:
+    """The sound in the line's law. Raises `HttpFailedError`, `AudioError`, `StepError`."""
+    law = (await call.playout()).law
+    if fields.endpoint is not None and fields.path is not None:
+        endpoint = call.library.resources.endpoints[fields.endpoint]
+        path = fields.path.render(call.walker.context(), escape)
+        services = call.services
+        return await services.sounds.get(services.http, endpoint, path, law, keep=fields.keep, timeout=timeout)
+    sound = _recorded(fields, call.library.resources)
+    if sound is not None:
+        return from_file(*sound, law)
+    return await synthesise(call, call.library.resources.prompts[fields.prompt or ""].text or "")
 
 
 def _recorded(fields: PlayFields, resources: Resources) -> tuple[Path, bytes] | None:

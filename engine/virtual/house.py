@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,6 @@ def virtual_services(provider: VirtualProvider | None = None, **changes: Any) ->
     usual: dict[str, Any] = {
         "voices": voices, "speech": Speech(voices, provider.name), "http": Http(), "records": KeptRecords(),
         "metrics": Metrics(CollectorRegistry()), "clock": virtual_clock(), "engine": "virtual",
-        "default_voice": provider.name,
+        "default_voice": provider.name, "chance": random.Random(8).random,
     }  # fmt: skip
     return Services(**{**usual, **changes})

@@ -40,8 +40,10 @@ def spoken(text: str, ms: int | None = None, law: str = "ulaw") -> bytes:
 
 @cache
 def _noise(law: str) -> bytes:
+    """A syllable and the moment behind it (280 ms): what never pauses is taken for the noise of the line."""
     dice = random.Random(8)
-    return encode(struct.pack("<800h", *(dice.randint(-9000, 9000) for _ in range(800))), law)
+    loud = struct.pack("<1920h", *(dice.randint(-9000, 9000) for _ in range(1920)))
+    return encode(loud + bytes(2 * 320), law)
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,3 +327,19 @@ async def test_a_secret_with_a_line_break_is_refused_without_being_told() -> Non
         with pytest.raises(HttpFailedError, match="the header Authorization for pos holds a line break") as caught:
             await http.request(house.endpoint, "GET", "/")
     assert "hush" not in str(caught.value)
+
+
+async def test_a_file_comes_as_it_is() -> None:
+    content = bytes(range(256)) * 4096
+    answers = [web.Response(body=content, content_type="audio/wav") for _ in range(2)]
+    async with company(*answers) as here:
+        http = Http(lambda name: f"secret of {name}")
+        try:
+            assert await http.fetch(here.endpoint, "/a.wav", len(content)) == content
+            with pytest.raises(HttpFailedError, match="more than 1023 kB"):
+                await http.fetch(here.endpoint, "/a.wav", len(content) - 1)
+            with pytest.raises(HttpFailedError, match="lead elsewhere"):
+                await http.fetch(here.endpoint, "/../a.wav", 10)
+        finally:
+            await http.close()
+    assert here.paths == ["/a.wav"] * 2

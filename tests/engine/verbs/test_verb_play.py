@@ -99,8 +99,8 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         "5:11: error[E306]: file 'gone.wav': not found",
         "6:11: error[E306]: file '../../etc/passwd' lies outside of the flows' folder",
         "7:20: error[E302]: unknown prompt 'welcom' (did you mean 'welcome'?)",
-        "8:5: error[E203]: 'play': play needs exactly one of 'file' and 'prompt'",
-        "9:5: error[E203]: 'play': play needs exactly one of 'file' and 'prompt'",
+        "8:5: error[E203]: 'play': play needs exactly one of 'file', 'prompt' and 'endpoint'",
+        "9:5: error[E203]: 'play': play needs exactly one of 'file', 'prompt' and 'endpoint'",
     ]
 
 

@@ -1,0 +1,76 @@
+"""`event`: tell the company's webhook that something happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from engine.call import Call
+from engine.http import HttpFailedError, escape
+from engine.leaks import leaks
+from engine.outcome import Outcome
+from engine.verb import Verb
+from flows.fields import EndpointName, Text, Value
+from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
+from flows.verb import Fields, Outcomes
+
+
+class EventFields(Fields):
+    """What happened, and whom to tell."""
+
+    endpoint: EndpointName = Field(description="An endpoint of resources.yaml: the webhook.")
+    name: Text = Field(description="What happened, such as order.placed.")
+    json_: Value | None = Field(None, alias="json", description="More about it; the event's 'data'.")
+    path: Text = Field(
+        Text(""), description="Below the endpoint's address, when the webhook is not the address itself."
+    )
+
+
+class Event(Verb):
+    """Posts ``{id, event, at, flow, call, data}``. The id makes it safe to send it again, and it is sent again when
+    the webhook cannot be reached or answers 502 to 504, within the endpoint's time."""
+
+    name: ClassVar[str] = "event"
+    summary: ClassVar[str] = "Tell a webhook of the company that something happened."
+    Fields: ClassVar[type[Fields]] = EventFields
+    needs_caller: ClassVar[bool] = False
+    failure: ClassVar[str] = "http_error"
+    ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("http_error", "timeout"))
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """Secrets that would leave."""
+        data = () if fields.json_ is None else fields.json_.expressions
+        yield from leaks(scope, (*fields.name.expressions, *fields.path.expressions, *data), "with an event")
+
+    def saves(self, fields: Any) -> dict[str, str]:
+        """The webhook's status."""
+        return {"status": "integer"}
+
+    async def run(self, step: Step, call: Call) -> Outcome:
+        """Tell it, and wait until it was taken."""
+        fields = step.fields
+        assert isinstance(fields, EventFields)
+        context = call.walker.context()
+        key = f"{call.record.id}-{len(call.record.steps)}"
+        facts = call.line.facts
+        body = {
+            "id": key,
+            "event": fields.name.render(context),
+            "at": call.services.clock.now(),
+            "flow": call.walker.flow.name,
+            "call": {"id": facts.id, "direction": facts.direction, "did": facts.did, "caller": facts.caller,
+                     "trunk": facts.trunk, "started": call.record.started},
+            "data": None if fields.json_ is None else fields.json_.evaluate(context),
+        }  # fmt: skip
+        try:
+            reply = await call.services.http.request(
+                call.library.resources.endpoints[fields.endpoint], "POST", fields.path.render(context, escape),
+                json=body, timeout=step.timeout, idempotency_key=key,
+            )  # fmt: skip
+        except HttpFailedError as error:
+            return Outcome(error.kind, {"status": error.status}, str(error))
+        return Outcome("done", {"status": reply.status})

@@ -1,0 +1,131 @@
+"""`sms`: send a text message through the company's own gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from engine.call import Call
+from engine.http import HttpFailedError, escape
+from engine.leaks import leaks
+from engine.outcome import Outcome, StepError
+from engine.verb import Verb, unknown
+from flows.fields import EndpointName, Text
+from flows.flow import Step
+from flows.problems import Problem, has
+from flows.resources import Endpoint, Resources
+from flows.scope import Scope
+from flows.verb import Fields, Outcomes
+
+USUAL = "sms"  # the endpoint of a step that names none
+LONGEST = 1600  # characters: ten messages in one, which is what gateways take
+NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+Recipients = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(lambda given: given if isinstance(given, list | tuple) else (given,)),
+    WithJsonSchema(ONE_OR_MORE),
+]
+
+
+class SmsFields(Fields):
+    """What is sent, and to whom."""
+
+    to: Recipients = Field(
+        min_length=1, max_length=20, description='Numbers such as "+14155550100", or destinations with a tel: target.'
+    )
+    text: Text = Field(description="The message, 1600 characters at most; may hold ${expressions}.")
+    endpoint: EndpointName | None = Field(
+        None, description="The gateway: an endpoint of resources.yaml; sms if absent."
+    )
+    path: Text = Field(Text(""), description="Below the gateway's address, when that is not the address itself.")
+
+
+class Sms(Verb):
+    """Posts ``{id, to, text, call, flow}`` for every recipient, all at once."""
+
+    name: ClassVar[str] = "sms"
+    summary: ClassVar[str] = "Send a text message through a gateway of the company."
+    Fields: ClassVar[type[Fields]] = SmsFields
+    needs_caller: ClassVar[bool] = False
+    failure: ClassVar[str] = "http_error"
+    ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("http_error", "timeout"))
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """The gateway, the recipients, and secrets that would leave."""
+        endpoints = scope.resources.endpoints
+        if fields.endpoint is None and USUAL not in endpoints:
+            message = f"there is no endpoint '{USUAL}'; say which with 'endpoint'{has(endpoints)}"
+            yield scope.problem(scope.step.where, "E302", message)
+        for index, recipient in enumerate(fields.to):
+            written = recipient.literal
+            if written is None or NUMBER.fullmatch(written):
+                continue
+            if written not in scope.resources.destinations:
+                yield unknown(scope, scope.at("to", index), "destination", written, scope.resources.destinations)
+            elif _number(written, scope.resources) is None:
+                message = f"the destination '{written}' is no telephone number: its target must begin with tel:"
+                yield scope.problem(scope.at("to", index), "E203", message)
+        recipients = (expression for recipient in fields.to for expression in recipient.expressions)
+        yield from leaks(scope, (*recipients, *fields.text.expressions, *fields.path.expressions), "by SMS")
+
+    def saves(self, fields: Any) -> dict[str, str]:
+        """How many messages the gateway took, and the numbers whose message it did not."""
+        return {"sent": "integer", "unsent": "array"}
+
+    async def run(self, step: Step, call: Call) -> Outcome:
+        """Send them, and wait until the gateway has taken or refused each."""
+        fields = step.fields
+        assert isinstance(fields, SmsFields)
+        context = call.walker.context()
+        text = fields.text.render(context)
+        if not text.strip() or len(text) > LONGEST:
+            raise StepError(f"a message has 1 to {LONGEST} characters, and this one has {len(text)}")
+        numbers = list(dict.fromkeys(_recipient(one.render(context), call) for one in fields.to))
+        endpoint = call.library.resources.endpoints[fields.endpoint or USUAL]
+        path = fields.path.render(context, escape)
+        async with asyncio.TaskGroup() as group:
+            sending = {n: group.create_task(_send(call, step, endpoint, path, n, text)) for n in numbers}
+        failed = {number: failure for number, task in sending.items() if (failure := task.result()) is not None}
+        data = {"sent": len(numbers) - len(failed), "unsent": list(failed)}
+        if not failed:
+            return Outcome("done", data)
+        kinds = {failure.kind for failure in failed.values()}
+        words = f"{len(failed)} of {len(numbers)} not taken: {next(iter(failed.values()))}"
+        return Outcome(kinds.pop() if len(kinds) == 1 else "http_error", data, words)
+
+
+async def _send(
+    call: Call, step: Step, endpoint: Endpoint, path: str, number: str, text: str
+) -> HttpFailedError | None:
+    """One message. The same words to the same number at the same step have the same id, so that a gateway that knows
+    idempotency keys sends them once, however often the step is retried."""
+    digest = hashlib.sha256("\0".join((call.walker.flow.name, step.path, number, text)).encode()).hexdigest()
+    key = f"{call.record.id}-{digest[:16]}"
+    body = {"id": key, "to": number, "text": text, "call": call.record.id, "flow": call.walker.flow.name}
+    try:
+        await call.services.http.request(
+            endpoint, "POST", path, json=body, timeout=step.timeout, idempotency_key=key
+        )  # fmt: skip
+    except HttpFailedError as error:
+        return error
+    return None
+
+
+def _recipient(written: str, call: Call) -> str:
+    number = _number(written, call.library.resources)
+    if number is None:
+        raise StepError(f"{written!r} is neither a number such as +14155550100 nor a destination with a tel: target")
+    return number
+
+
+def _number(written: str, resources: Resources) -> str | None:
+    """The number that is meant; None when there is none."""
+    destination = resources.destinations.get(written)
+    number = written if destination is None else destination.target.removeprefix("tel:")
+    return number if NUMBER.fullmatch(number) else None
