@@ -18,6 +18,7 @@ from engine.scenario.fields import ItemFields, ScenarioFields
 from engine.scenario.file import Scenario
 from engine.scenario.names import target_of
 from engine.scenario.trace import Row, Trace
+from engine.toolbox import FINISH
 from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
 from engine.virtual import run as run_virtually
 from engine.virtual.clock import START
@@ -85,7 +86,7 @@ async def _play(scenario: Scenario) -> Result:
     finally:
         line.end("caller")  # the script is over: they put the phone down
         await running
-    failures += _refused(voice, caller, test) + _unmocked(trace, test) + _broken_rules(trace, test)
+    failures += _unmocked(trace, test) + _broken_rules(trace, test)
     return Result(
         scenario, tuple(failures), tuple(trace.rows()), caller.expectations.met, line.log.now,
         ran=frozenset((step.where, step.path, trace.outcome(step) or "") for step in trace.steps),
@@ -116,7 +117,6 @@ class ScriptedCaller:
         news: asyncio.Event,
     ) -> None:  # fmt: skip
         self.expectations = Expectations(trace, running, news)
-        self.exit_at: ItemFields | None = None  # where an exit was taken last
         self._line = line
         self._voice = voice
 
@@ -133,10 +133,7 @@ class ScriptedCaller:
             await self.expectations.meet(item.expect)
         elif item.caller is not None:
             await self._turn(item)
-            self._voice.replies.extend(world.replies(item.converse))
-            if item.converse is not None and item.converse.exit is not None:
-                self.exit_at = item
-            await self._line.caller.says(item.caller)
+            await self._talk(item, item.caller)
         elif item.press is not None:
             await self._answered(item)
             await self._line.caller.presses(item.press, BETWEEN_KEYS)
@@ -158,6 +155,31 @@ class ScriptedCaller:
             await asyncio.sleep(0.1)  # a person notices a pause, not an event
             waited += 0.1
             quiet = quiet + 0.1 if self._is_listened_to() else 0.0
+
+    async def _talk(self, item: ItemFields, text: str) -> None:
+        """Say it, and wait until the AI has answered: until its talk is over when it takes an exit or breaks down."""
+        reply = item.converse
+        if self._line.connected is not None:
+            if reply is not None:
+                raise Unmet(Failure(item.where, "the AI answers", f"{self._line.connected.target} is connected"))
+            return await self._line.caller.says(text)
+        voice, replies = self._voice.voices[-1], self._voice.replies
+        replies.extend(world.replies(reply))
+        await self._line.caller.says(text)
+        leaves = reply is not None and (reply.exit is not None or reply.fails)
+        waited = 0.0
+        while not voice.closed and not self._line.ended.done() and (leaves or replies or voice.is_busy):
+            if waited > TURN_WITHIN:
+                raise Unmet(Failure(item.where, "the AI answers", f"its talk went on for {TURN_WITHIN:g} s"))
+            await asyncio.sleep(0.1)
+            waited += 0.1
+        replies.clear()  # what a talk left over is not meant for the next one
+        for tool, output, refused in voice.results:
+            if tool == FINISH and refused and reply is not None:
+                raise Unmet(
+                    Failure(item.where, f"the AI takes the exit {reply.exit}", f"the flow refused it: {output}")
+                )
+        return None
 
     def _is_listened_to(self) -> bool:
         if self._line.connected is not None:
@@ -190,18 +212,6 @@ def _act(item: ItemFields) -> str:
 
 
 # ── What breaks a test beside its script ──────────────────────────────────────────────────────────────────────────────
-
-
-def _refused(voice: VirtualProvider, caller: ScriptedCaller, test: ScenarioFields) -> list[Failure]:
-    """Exits that the flow did not let the AI take."""
-    where = test.where if caller.exit_at is None else caller.exit_at.where
-    exit = caller.exit_at.converse.exit if caller.exit_at is not None and caller.exit_at.converse is not None else ""
-    return [
-        Failure(where, f"the AI takes the exit {exit}", f"the flow refused it: {output}")
-        for one in voice.voices
-        for tool, output, respond in one.results
-        if tool == "finish" and respond
-    ]
 
 
 def _unmocked(trace: Trace, test: ScenarioFields) -> list[Failure]:

@@ -15,6 +15,7 @@ from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
 from engine.services import Services
 from engine.speech import Speech
+from engine.toolbox import FINISH
 from engine.virtual import Calls, Fails, Says, VirtualProvider, virtual_clock
 from engine.virtual.voice import Act
 from engine.voices import Voices
@@ -114,7 +115,7 @@ def replies(reply: ReplyFields | None) -> list[list[Act]]:
     acts: list[Act] = [Says(reply.says)] if reply.says else []
     if reply.exit is not None:
         data = {} if reply.data is None else {"data": plain(reply.data)}
-        acts.append(Calls("finish", {"exit": str(reply.exit), **data}))
+        acts.append(Calls(FINISH, {"exit": str(reply.exit), **data}))
     elif reply.fails:
         acts.append(Fails("the test says that it fails"))
     elif not acts:
