@@ -5,14 +5,15 @@ Values that only the flow knows (steps, exits, endpoints) are checked in `engine
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
-from engine.virtual.targets import Target, TargetError
+from engine.virtual.targets import Behaviour, Target, TargetError
 from flows.draft import Draft, ReadBy
 from flows.fields import Digits, Duration
 from flows.problems import NOWHERE, MistakeError, Where, did_you_mean, has
@@ -26,9 +27,10 @@ HangsUp = Literal["caller", "flow", "target", "engine"]
 DialledStatus = Literal[
     "answered", "no_answer", "busy", "declined", "unavailable", "failed", "impossible", "cancelled", "connected"
 ]
-_DURATIONS = ("hangs_up_after", "keys_after")
-_ANSWERS = ("answer", "no_answer", "busy", "declined", "unavailable", "failed", "impossible")
-_TARGET_KEYS = (*_ANSWERS, "hangs_up_after", "keys", "keys_after", "sip_code", "q850")
+_ANSWERS: tuple[str, ...] = get_args(Behaviour)
+# What else a target can be told, with its type as it is written: beside the answer it may not say that again.
+_TRAITS = {field.name: str(field.type) for field in dataclasses.fields(Target) if field.name not in ("status", "after")}
+_TARGET_KEYS = (*_ANSWERS, *_TRAITS)
 
 
 def _read_moment(value: Any, draft: Draft | None) -> datetime:
@@ -65,10 +67,17 @@ def _target(value: Any, where: Where) -> Target:
 
 
 def _target_value(key: str, value: Any) -> Any:
-    if key == "keys":
-        return str(value)
-    if key in (*_ANSWERS, *_DURATIONS) and value is not None:
+    kind = _TRAITS.get(key, "float")
+    if value is None:
+        return None
+    if "float" in kind:
         return read_duration(value)
+    if kind == "str":
+        return str(value)
+    wanted = bool if kind == "bool" else int
+    if type(value) is not wanted:
+        words = "true or false" if wanted is bool else "a whole number"
+        raise MistakeError(where_of(value), "E203", f"'{key}' must be {words}")
     return value
 
 
