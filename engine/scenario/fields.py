@@ -28,7 +28,7 @@ DialledStatus = Literal[
     "answered", "no_answer", "busy", "declined", "unavailable", "failed", "impossible", "cancelled", "connected"
 ]
 _ANSWERS: tuple[str, ...] = get_args(Behaviour)
-# What else a target can be told, with its type as it is written: beside the answer it may not say that again.
+# What else can be said of a target, with its type as `Target` writes it.
 _TRAITS = {field.name: str(field.type) for field in dataclasses.fields(Target) if field.name not in ("status", "after")}
 _TARGET_KEYS = (*_ANSWERS, *_TRAITS)
 

@@ -29,11 +29,12 @@ def trace(result: Result) -> list[str]:
     failed: dict[tuple[str, int] | None, Failure] = {failure.key: failure for failure in result.failures}
     lines = [f"{'seconds':>9}  {'what happened':<{_ACTUAL}}  expected"]
     for row in result.rows:
-        actual = f"{row.text}  {row.place}".rstrip()
-        actual = actual if len(actual) <= _ACTUAL else f"{row.text[: _ACTUAL - len(row.place) - 3]}…  {row.place}"
         beside = f"= {result.met[row.key]}" if row.key in result.met else ""
         if row.key in failed:
             beside = f"! {failed[row.key].expected}"
+        actual = f"{row.text}  {row.place}".rstrip()
+        if beside and len(actual) > _ACTUAL:
+            actual = f"{row.text[: _ACTUAL - len(row.place) - 3]}…  {row.place}"
         lines.append(f"{row.at:9.2f}  {actual:<{_ACTUAL}}  {beside}".rstrip())
     rows = {row.key for row in result.rows}
     lines += [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -111,3 +114,28 @@ def test_junit_holds_every_test_and_every_failure(tmp_path: Path) -> None:
         "expected step: choice, outcome: no_input; actual: choice (shop.flow.yaml:10) ended with 1"
     )
     assert "! step: choice, outcome: no_input" in (failure.text or "")
+
+
+async def test_watching_runs_again_when_a_flow_changes(tmp_path: Path) -> None:
+    write(tmp_path, TEST)
+    flow = tmp_path / "shop.flow.yaml"
+    junit = tmp_path / "junit.xml"  # writing it must not count as a change
+    watching = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "from engine.cli import main; main()", "test", str(tmp_path), "--watch",
+        "--junit", str(junit), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert watching.stderr is not None
+    try:
+        async with asyncio.timeout(60):
+            assert await watching.stderr.readline() == b"1 passed, 0 failed; 20 % covered\n"
+            assert b"waiting" in await watching.stderr.readline()
+            flow.write_text(FLOW.replace('"1": []', '"2": []'))
+            assert (await watching.stderr.readline()).startswith(b"0 passed, 1 failed")
+            assert b"waiting" in await watching.stderr.readline()
+            flow.write_text(FLOW)
+            assert (await watching.stderr.readline()).startswith(b"1 passed, 0 failed")
+    finally:
+        watching.send_signal(signal.SIGINT)
+        said = (await watching.communicate())[1]
+    assert watching.returncode == 0
+    assert said.count(b"passed") == 0
