@@ -187,7 +187,7 @@ class ScriptedCaller:
         voice = self._voice.voices[-1] if self._voice.voices else None
         media = self._line.media
         return (
-            voice is not None and not voice.closed and not voice.is_busy and not self._voice.replies
+            voice is not None and not voice.closed and not voice.is_busy
             and media is not None and not media.is_playing
         )  # fmt: skip
 

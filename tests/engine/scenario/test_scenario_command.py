@@ -139,3 +139,8 @@ async def test_watching_runs_again_when_a_flow_changes(tmp_path: Path) -> None:
         said = (await watching.communicate())[1]
     assert watching.returncode == 0
     assert said.count(b"passed") == 0
+
+
+def test_a_step_that_is_switched_off_needs_no_test(tmp_path: Path) -> None:
+    write(tmp_path, TEST, FLOW.replace("- say: Thank you.", "- {say: Thank you., disabled: true}"))
+    assert "3/12 steps" in run(tmp_path).output

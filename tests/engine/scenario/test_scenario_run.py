@@ -121,7 +121,7 @@ steps:
 
 def test_an_endpoint_answers_late_never_badly_or_a_number_of_times(tmp_path: Path) -> None:
     flow = "flow: shop\nsteps:\n" + "".join(
-        f"  - id: ask{number}\n    http: {{endpoint: pos, path: /ask}}\n    catch: []\n" for number in range(4)
+        f"  - id: ask{number}\n    http: {{endpoint: pos, path: /ask}}\n    catch: []\n" for number in range(5)
     )
     mocks = """
 mocks:
@@ -129,6 +129,7 @@ mocks:
     - {json: {}, delay: 2s, times: 1}
     - {timeout: true, times: 1}
     - {status: 404, times: 1}
+    - {delay: 5s, times: 1}
     - {match: {path: /ask}}
 """
     passes(
@@ -137,7 +138,8 @@ mocks:
         - expect: {step: ask0, outcome: done, elapsed: {min: 2s, max: 2s}}
         - expect: {step: ask1, outcome: timeout, elapsed: {min: 5s, max: 5s}}
         - expect: {step: ask2, outcome: http_error}
-        - expect: {step: ask3, outcome: done}
+        - expect: {step: ask3, outcome: timeout, elapsed: {min: 5s, max: 5s}}
+        - expect: {step: ask4, outcome: done}
         """,
         head=HEAD + mocks, flow=flow,
     )  # fmt: skip
@@ -262,3 +264,113 @@ def test_tests_of_one_file_share_nothing(tmp_path: Path) -> None:
     text = HEAD + MOCKS + "script:\n  - press: 1\n  - expect: {vars: {count: 2}}\n"
     (one,) = read(tmp_path, text)
     assert [run_scenario(one).passed for _ in range(3)] == [True] * 3
+
+
+# ── Corners ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+TO_PERSON = TO_TALK + "- caller: A person!\n  converse: {exit: person}\n- expect: {step: handoff, outcome: connected}\n"
+
+
+def test_the_caller_talks_to_the_person_who_is_connected(tmp_path: Path) -> None:
+    result = play(tmp_path, TO_PERSON + "- caller: Hello Bob.\n- expect: {hangup: {by: target}}\n")
+    assert unmet(result) == []
+    assert [row.text for row in result.rows if "Bob" in row.text] == ['caller says "Hello Bob."']
+
+
+def test_a_person_is_no_ai(tmp_path: Path) -> None:
+    script = TO_PERSON + "- caller: Hello Bob.\n  converse: {exit: ordered, data: pizza}\n"
+    assert unmet(play(tmp_path, script)) == [("the AI answers", "pjsip:desk is connected")]
+
+
+def test_a_target_that_cannot_be_rung_at_all(tmp_path: Path) -> None:
+    script = "- expect: {transfer: {target: desk, status: impossible}}\n- expect: {says: Nobody is there}\n"
+    passes(tmp_path, script, head=HEAD + "mocks: {targets: {desk: impossible}}\n")
+
+
+def test_who_is_rung_is_known_before_they_answer(tmp_path: Path) -> None:
+    script = "- expect: {transfer: {target: desk}}\n- hangs_up: {}\n"
+    result = play(tmp_path, "- expect: {step: handoff}\n" + script)
+    assert result.passed
+    assert not [row for row in result.rows if row.text == "pjsip:desk answered"]
+
+
+def test_what_the_ai_had_left_to_do_is_not_done_in_the_next_talk(tmp_path: Path) -> None:
+    flow = """
+flow: shop
+steps:
+  - id: first
+    converse:
+      tools: {look: {description: Looks., http: {endpoint: pos, path: /look, timeout: 20s}}}
+      exits: {out: {}}
+      max_duration: 8s
+    outcomes: {max_duration: []}
+  - id: second
+    converse: {exits: {out: {}}}
+"""
+    passes(
+        tmp_path,
+        """
+        - caller: Please look.
+          converse: {tools: {look: {}}, exit: out}
+        - expect: {step: first, outcome: max_duration}
+        - caller: And now?
+          converse: {says: "Nothing, sorry.", exit: out}
+        - expect: {says: "Nothing, sorry."}
+        - expect: {step: second, outcome: out}
+        """,
+        head=HEAD + "mocks: {http: [{delay: 15s, json: {}}]}\n", flow=flow,
+    )  # fmt: skip
+
+
+def test_of_a_body_a_part_is_enough_but_lists_are_whole(tmp_path: Path) -> None:
+    flow = """
+flow: shop
+steps:
+  - http: {endpoint: pos, method: POST, path: /a, json: {list: [{name: a, count: 1}, {name: b}], more: 1}}
+"""
+    for wanted, fits in (
+        ("{list: [{name: a}, {name: b}]}", True),
+        ("{more: 1}", True),
+        ("{list: [{name: a}]}", False),
+        ("{list: {name: a}}", False),
+        ("{less: 1}", False),
+        ("{list: [{name: b}, {name: a}]}", False),
+    ):
+        assert play(tmp_path, f"- expect: {{http: {{json: {wanted}}}}}\n", flow=flow).passed is fits
+
+
+def test_steps_of_a_flow_that_another_calls_can_be_expected(tmp_path: Path) -> None:
+    (tmp_path / "inner.flow.yaml").write_text("flow: inner\nsteps:\n  - {id: deep, say: Down here.}\n")
+    flow = "flow: shop\nsteps:\n  - call: {flow: inner}\n  - say: Up again.\n"
+    passes(tmp_path, "- expect: {step: deep, outcome: done}\n- expect: {says: Up again}\n", flow=flow)
+
+
+def test_words_of_which_nothing_was_heard_were_not_said(tmp_path: Path) -> None:
+    flow = 'flow: shop\nsteps:\n  - answer: {}\n  - {menu: {say: Press 1.}, outcomes: {"1": []}, catch: []}\n'
+    rule = "always: [{never: {says: Press 1}}]\n"
+    assert play(tmp_path, "- expect: {step: menu}\n" + TO_TALK, always=rule, flow=flow).passed
+    assert not play(tmp_path, "- silence: 1s\n" + TO_TALK, always=rule, flow=flow).passed
+
+
+def test_a_hand_off_that_a_key_ends_is_not_the_next_one(tmp_path: Path) -> None:
+    flow = """
+flow: shop
+handlers: [{event: dtmf, digits: "0", goto: other}]
+steps:
+  - {id: first, transfer: {attempts: [{targets: [desk]}]}}
+sections:
+  other:
+    - {id: second, transfer: {attempts: [{targets: [desk]}]}}
+"""
+    passes(
+        tmp_path,
+        """
+        - expect: {transfer: {target: desk}}
+        - silence: 1s
+        - press: "0"
+        - expect: {transfer: {target: desk, status: connected}}
+        - expect: {step: first, outcome: cancelled}
+        - expect: {step: second, outcome: connected}
+        """,
+        flow=flow,
+    )
