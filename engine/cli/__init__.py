@@ -11,6 +11,7 @@ from engine.cli.asterisk import asterisk_config, doctor
 from engine.cli.calls import calls
 from engine.cli.check import check, schema
 from engine.cli.run import demo, serve
+from engine.cli.test import test
 from engine.cli.version import version
 from engine.errors import UserError
 from engine.version import VERSION
@@ -64,6 +65,7 @@ Start here:
   hookflash demo                    a real call on this machine, nothing else needed
   hookflash doctor                  is my Asterisk ready?
   hookflash check flows/            are my flows right?
+  hookflash test flows/             do they do what they should?
   hookflash serve                   take calls
   hookflash calls                   what happened
 
@@ -75,5 +77,5 @@ def main() -> None:
     """An AI voice answers your phone, a YAML flow decides, a person takes over: on the Asterisk you already own."""
 
 
-for _command in (demo, doctor, asterisk_config, check, schema, serve, calls, version):
+for _command in (demo, doctor, asterisk_config, check, schema, test, serve, calls, version):
     main.add_command(_command)

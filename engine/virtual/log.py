@@ -47,6 +47,7 @@ class Log:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.on_entry: Callable[[], None] = lambda: None  # called after each entry
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._seen = 0
@@ -71,6 +72,7 @@ class Log:
             if not future.done() and matches(entry):
                 self._seen = len(self.entries)
                 future.set_result(entry)
+        self.on_entry()
 
     def find(self, *what: What, who: str | None = None) -> list[Entry]:
         """All entries of these kinds, of everybody or of one party."""

@@ -97,6 +97,11 @@ class VirtualMedia:
         """Close; idempotent."""
         self.end("closed by the engine")
 
+    @property
+    def is_playing(self) -> bool:
+        """Whether something is heard now."""
+        return self._playing
+
     # ── For the virtual line ──────────────────────────────────────────────────────────────────────────────────────────
 
     def hear(self, audio: bytes) -> None:

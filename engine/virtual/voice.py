@@ -216,6 +216,11 @@ class VirtualVoice:
         """End the session. Idempotent."""
         self._over()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is being given, or owed."""
+        return self._busy or bool(self._pending or self._turn)
+
     # ── Hearing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _caller_speaks(self, words: Words) -> None:

@@ -56,7 +56,7 @@ def three() -> None:
 
 def test_help_lists_every_command_and_shows_how_to_start() -> None:
     said = run("--help").output
-    for command in ("serve", "check", "demo", "doctor", "calls", "schema", "asterisk-config", "version"):
+    for command in ("serve", "check", "test", "demo", "doctor", "calls", "schema", "asterisk-config", "version"):
         assert f"\n  {command} " in said
     assert "hookflash demo" in said
     assert "..." not in said.partition("Commands:")[2]  # every summary fits

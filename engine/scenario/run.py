@@ -1,0 +1,240 @@
+"""Runs one test: a call on the virtual line under the virtual clock, beside a caller who follows the script."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from structlog.testing import capture_logs
+
+from engine.call import Call
+from engine.line import Facts
+from engine.record import CallRecord
+from engine.scenario import world
+from engine.scenario.expect import Expectations, Failure, Unmet, describe, violated
+from engine.scenario.fields import ItemFields, ScenarioFields
+from engine.scenario.file import Scenario
+from engine.scenario.names import target_of
+from engine.scenario.trace import Row, Trace
+from engine.toolbox import FINISH
+from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
+from engine.virtual import run as run_virtually
+from engine.virtual.clock import START
+from flows.flow import Flow
+from flows.json_schema import plain
+
+PAUSE: Final = 0.5  # seconds of quiet after which the caller speaks
+TURN_WITHIN: Final = 120.0  # seconds in which the AI must have listened
+BETWEEN_KEYS: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one test. ``seconds`` on the telephone took ``ms`` here; ``ran``: place, path, outcome of steps."""
+
+    scenario: Scenario
+    failures: tuple[Failure, ...]
+    rows: tuple[Row, ...] = ()
+    met: dict[tuple[str, int], str] = field(default_factory=dict)
+    seconds: float = 0.0
+    ms: float = 0.0
+    ran: frozenset[tuple[str, str, str]] = frozenset()
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything held."""
+        return not self.failures
+
+
+def run_scenario(scenario: Scenario) -> Result:
+    """Run it in virtual time. Never raises for what flow and test do."""
+    started = time.perf_counter()
+    test = scenario.fields
+    try:
+        with capture_logs():
+            result = run_virtually(_play(scenario), start=test.given.now or START)
+    except VirtualTimeError as error:
+        result = Result(scenario, (Failure(test.where, "the call comes to an end", str(error)),))
+    return Result(
+        scenario, result.failures, result.rows, result.met, result.seconds,
+        (time.perf_counter() - started) * 1000, result.ran,
+    )  # fmt: skip
+
+
+async def _play(scenario: Scenario) -> Result:
+    test, news = scenario.fields, asyncio.Event()
+    flow = scenario.library.flows[test.flow]
+    line = VirtualLine(_facts(test), {
+        target_of(name, scenario.library): list(answers) for name, answers in test.mocks.targets.items()
+    })  # fmt: skip
+    line.log.on_entry = news.set
+    http = world.Endpoints(test.mocks.http, news.set)
+    voice = world.provider(test.mocks.voice)
+    call = Call(line, flow, scenario.library, world.services(voice, http, news.set))
+    _give(call, flow, test)
+    running = asyncio.create_task(call.run(), name="call")
+    running.add_done_callback(lambda _: news.set())
+    trace = Trace(call, line, http)
+    caller = ScriptedCaller(line, voice, running, trace, news)
+    failures: list[Failure] = []
+    try:
+        await caller.follow(test.script)
+    except Unmet as unmet:
+        failures.append(unmet.failure)
+    finally:
+        line.end("caller")  # the script is over: they put the phone down
+        await running
+    failures += _unmocked(trace, test) + _broken_rules(trace, test)
+    return Result(
+        scenario, tuple(failures), tuple(trace.rows()), caller.expectations.met, line.log.now,
+        ran=frozenset((step.where, step.path, trace.outcome(step) or "") for step in trace.steps),
+    )  # fmt: skip
+
+
+def _facts(test: ScenarioFields) -> Facts:
+    given = test.given
+    return Facts(
+        id="test-call", did=given.did, caller=given.caller.number, caller_name=given.caller.name, trunk="test",
+        headers=dict(given.headers), channel="test-channel",
+    )  # fmt: skip
+
+
+def _give(call: Call, flow: Flow, test: ScenarioFields) -> None:
+    """The variables and the input that the test says."""
+    for name, value in test.given.vars.items():
+        call.walker.set(name, plain(value))
+    defaults = {name: variable.default for name, variable in flow.input.items() if variable.default is not None}
+    call.walker.input = {**defaults, **plain(test.given.input)}
+
+
+class ScriptedCaller:
+    """Does what the script says, one line after the other, and checks what it expects."""
+
+    def __init__(
+        self, line: VirtualLine, voice: VirtualProvider, running: asyncio.Task[CallRecord], trace: Trace,
+        news: asyncio.Event,
+    ) -> None:  # fmt: skip
+        self.expectations = Expectations(trace, running, news)
+        self._line = line
+        self._voice = voice
+
+    async def follow(self, script: tuple[ItemFields, ...]) -> None:
+        """The whole script. Raises `Unmet`."""
+        for item in script:
+            try:
+                await self._do(item)
+            except CallOver:
+                raise Unmet(Failure(item.where, _act(item), "the call was over")) from None
+
+    async def _do(self, item: ItemFields) -> None:
+        if item.expect is not None:
+            await self.expectations.meet(item.expect)
+        elif item.caller is not None:
+            await self._turn(item)
+            await self._talk(item, item.caller)
+        elif item.press is not None:
+            await self._answered(item)
+            await self._line.caller.presses(item.press, BETWEEN_KEYS)
+            await asyncio.sleep(BETWEEN_KEYS)
+        elif item.silence is not None:
+            await asyncio.sleep(item.silence)
+        else:
+            await self._line.caller.hangs_up()
+
+    async def _turn(self, item: ItemFields) -> None:
+        """Wait until somebody listens who has nothing more to say."""
+        quiet = 0.0
+        waited = 0.0
+        while quiet < PAUSE:
+            if self._line.ended.done():
+                raise CallOver
+            if waited > TURN_WITHIN:
+                raise Unmet(Failure(item.where, _act(item), f"nobody listened for {TURN_WITHIN:g} s"))
+            await asyncio.sleep(0.1)  # a person notices a pause, not an event
+            waited += 0.1
+            quiet = quiet + 0.1 if self._is_listened_to() else 0.0
+
+    async def _talk(self, item: ItemFields, text: str) -> None:
+        """Say it, and wait until the AI has answered: until its talk is over when it takes an exit or breaks down."""
+        reply = item.converse
+        if self._line.connected is not None:
+            if reply is not None:
+                raise Unmet(Failure(item.where, "the AI answers", f"{self._line.connected.target} is connected"))
+            return await self._line.caller.says(text)
+        voice, replies = self._voice.voices[-1], self._voice.replies
+        replies.extend(world.replies(reply))
+        await self._line.caller.says(text)
+        leaves = reply is not None and (reply.exit is not None or reply.fails)
+        waited = 0.0
+        while not voice.closed and not self._line.ended.done() and (leaves or replies or voice.is_busy):
+            if waited > TURN_WITHIN:
+                raise Unmet(Failure(item.where, "the AI answers", f"its talk went on for {TURN_WITHIN:g} s"))
+            await asyncio.sleep(0.1)
+            waited += 0.1
+        replies.clear()  # what a talk left over is not meant for the next one
+        for tool, output, refused in voice.results:
+            if tool == FINISH and refused and reply is not None:
+                raise Unmet(
+                    Failure(item.where, f"the AI takes the exit {reply.exit}", f"the flow refused it: {output}")
+                )
+        return None
+
+    def _is_listened_to(self) -> bool:
+        if self._line.connected is not None:
+            return True
+        voice = self._voice.voices[-1] if self._voice.voices else None
+        media = self._line.media
+        return (
+            voice is not None and not voice.closed and not voice.is_busy
+            and media is not None and not media.is_playing
+        )  # fmt: skip
+
+    async def _answered(self, item: ItemFields) -> None:
+        """Keys need a call that was answered."""
+        waited = 0.0
+        while not self._line.is_answered:
+            if self._line.ended.done():
+                raise CallOver
+            if waited > TURN_WITHIN:
+                raise Unmet(Failure(item.where, _act(item), f"the call was not answered for {TURN_WITHIN:g} s"))
+            await asyncio.sleep(0.1)
+            waited += 0.1
+
+
+def _act(item: ItemFields) -> str:
+    if item.expect is not None:
+        return describe(item.expect)
+    if item.caller is not None:
+        return f'the caller says "{item.caller}"'
+    return f"the caller presses {item.press}" if item.press is not None else "the caller hangs up"
+
+
+# ── What breaks a test beside its script ──────────────────────────────────────────────────────────────────────────────
+
+
+def _unmocked(trace: Trace, test: ScenarioFields) -> list[Failure]:
+    """Requests and targets for which the test has no answer."""
+    asked = [
+        Failure(
+            test.where, "an answer in mocks.http", f"{one.method} {one.endpoint} {one.path} has none", ("http", index)
+        )
+        for index, one in enumerate(trace.http.requests)
+        if not one.is_mocked
+    ]
+    known = {target_of(name, trace.call.library) for name in test.mocks.targets}
+    rung = {who: ("line", index) for index, who, _ in trace.dialled() if who not in known}
+    return asked + [
+        Failure(test.where, "an answer in mocks.targets", f"{who} was rung and has none", key)
+        for who, key in rung.items()
+    ]
+
+
+def _broken_rules(trace: Trace, test: ScenarioFields) -> list[Failure]:
+    failures = []
+    for rule in test.always:
+        broken = violated(rule.never, trace)
+        if broken is not None:
+            failures.append(Failure(rule.where, f"never {describe(rule.never)}", broken[0], broken[1]))
+    return failures
