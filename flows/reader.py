@@ -43,6 +43,13 @@ class Document:
         line = bisect.bisect_right(self._starts, index)
         return Where(self.file, line, index - self._starts[line - 1] + 1)
 
+    def line(self, number: int) -> str:
+        """The text of a line (they count from 1) without its end; nothing when there is no such line."""
+        if not 1 <= number <= len(self._starts):
+            return ""
+        end = self._starts[number] if number < len(self._starts) else len(self.text)
+        return self.text[self._starts[number - 1] : end].rstrip("\r\n\x85\u2028\u2029")
+
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
