@@ -24,6 +24,7 @@ MAX_VALUES = 100_000
 MAX_ALIASES = 100
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_ANCHOR = re.compile(r"&\S+(?:\s+#.*|\s+)*")
 _YAML_1_1_BOOLEANS = frozenset({
     "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N",
 })  # fmt: skip
@@ -99,6 +100,14 @@ class Seq(list[Any]):
         self.where = where
         self.path = path
         self.value_at: list[Where] = []
+
+
+def span_of(event: Any, text: str) -> tuple[int, int]:
+    """Where a scalar's own text begins and ends; libyaml counts the anchor before it to the event."""
+    start, end = event.start_mark.index, event.end_mark.index
+    if event.anchor and (anchor := _ANCHOR.match(text, start)):
+        start = min(anchor.end(), end)
+    return start, end
 
 
 def where_of(value: Any, otherwise: Where = NOWHERE) -> Where:
@@ -181,7 +190,7 @@ class _Builder:
         if isinstance(value, str):
             value = Str(value)
             value.where = where
-            value.scalar = Scalar(self.document, event.start_mark.index, event.end_mark.index, event.style)
+            value.scalar = Scalar(self.document, *span_of(event, self.document.text), event.style)
         self._place(value, where, event.anchor)
 
     def _open(self, event: Any, where: Where) -> None:
