@@ -92,6 +92,7 @@ def _write(source: _Source, lines: list[Line], above: list[list[_Remark]]) -> No
 def _rows(source: _Source, remarks: list[_Remark], lines: list[Line], following: int) -> list[str]:
     """Comments as rows, with the blank rows that stood above them."""
     rows: list[str] = []
+    indents: dict[tuple[bool, int], int] = {}  # thousands of comments may stand together
     for remark in remarks:
         if remark.alone:
             is_parted = source.after_blank(remark.start)
@@ -99,7 +100,10 @@ def _rows(source: _Source, remarks: list[_Remark], lines: list[Line], following:
             is_parted = following < len(lines) and source.after_blank(lines[following].start) and not rows
         if is_parted and (rows or (following and not lines[following - 1].keeps_blanks)):
             rows.append("")
-        rows.append(" " * _indent(source, remark, lines, following) + remark.text)
+        key = remark.alone, remark.column
+        if key not in indents:
+            indents[key] = _indent(source, remark, lines, following)
+        rows.append(" " * indents[key] + remark.text)
     return rows
 
 
@@ -127,13 +131,16 @@ def _indent(source: _Source, remark: _Remark, lines: list[Line], following: int)
         if not remark.alone or remark.column <= _columns(source, line)[0]:
             return floor
     open_to = math.inf  # levels beyond it were closed by a later line
-    for line in reversed(lines[:following]):
+    for number in range(following - 1, -1, -1):
+        line = lines[number]
         dash, column = _columns(source, line)
         if remark.column >= column and line.inner <= open_to:
             return max(line.inner, floor)
         if remark.column >= dash and line.dash <= open_to:
             return max(line.dash, floor)
         open_to = min(open_to, line.dash)
+        if open_to <= floor:
+            break
     return floor
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -135,3 +136,19 @@ def test_what_the_language_cannot_read_is_refused(text: str) -> None:
 
 def test_wrong_values_are_no_reason_to_refuse() -> None:
     assert laid("stesp: [{sya: on}]") == "stesp:\n  - sya: on\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:\n" + "  - b\n" * 60_000 + " # c\n" * 60_000,
+        "a:\n" + "  - b\n # c\n" * 60_000,
+        "a: {b: [1, {c: d}], # e\n k: 1}\n" + "# x\n\n" * 100_000,
+        "a: |\n" + "  text # no comment\n" * 40_000,
+    ],
+    ids=["comments at the end", "comments between", "blank rows", "a text"],
+)
+def test_a_file_of_the_greatest_size_takes_seconds(text: str) -> None:
+    started = time.perf_counter()
+    laid(text)
+    assert time.perf_counter() - started < 20  # 4 s at most when the machine is idle
