@@ -18,6 +18,7 @@ from flows import reader, remarks
 from flows.problems import Problem, Where
 
 _HEADER = re.compile(r"([|>])([-+0-9]*)[ \t]*(?:#.*)?(?:\n|$)")
+_RARE_BREAK = re.compile("[\x85\u2028\u2029]")  # line ends to YAML 1.1, and to nobody else
 _STEP = 2
 
 
@@ -78,6 +79,10 @@ def layout(file: str, data: bytes) -> bytes:
     if any(problem.code not in ("E103", "E105") for problem in problems):
         raise UnformattableError(problems)
     text = re.sub(r"\r\n?", "\n", data.decode("utf-8-sig"))
+    if rare := _RARE_BREAK.search(text):
+        where = reader.Document(file, text).where(rare.start())
+        message = f"a line ends with U+{ord(rare[0]):04X}, which hardly any editor shows; use ordinary line ends"
+        raise UnformattableError([Problem.at(where, "E102", message)])
     writer = _Writer(text)
     writer.write()
     remarks.place(text, writer.scalars, writer.lines)

@@ -24,7 +24,7 @@ MAX_VALUES = 100_000
 MAX_ALIASES = 100
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_ANCHOR = re.compile(r"&\S+(?:\s+#.*|\s+)*")
+_GAP = re.compile(r"(?:\s+#.*|\s+)*")
 _YAML_1_1_BOOLEANS = frozenset({
     "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N",
 })  # fmt: skip
@@ -105,8 +105,8 @@ class Seq(list[Any]):
 def span_of(event: Any, text: str) -> tuple[int, int]:
     """Where a scalar's own text begins and ends; libyaml counts the anchor before it to the event."""
     start, end = event.start_mark.index, event.end_mark.index
-    if event.anchor and (anchor := _ANCHOR.match(text, start)):
-        start = min(anchor.end(), end)
+    if event.anchor and (gap := _GAP.match(text, start + len("&") + len(event.anchor))):
+        start = min(gap.end(), end)
     return start, end
 
 

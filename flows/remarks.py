@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flows.layout import Line
 
-_COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[^\n]*", re.MULTILINE)
+_COMMENT = re.compile(r"#[^\n]*")  # outside of scalars libyaml wants no space before it
 _DASHES = re.compile(r"[ ]*(?:-[ ]+)*")
 
 

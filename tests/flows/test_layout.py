@@ -45,6 +45,7 @@ def tree_of(text: str) -> Any:
         ("[[1, 2], [], [{a: b, c: d}]]", "- - 1\n  - 2\n- []\n- - a: b\n    c: d\n"),
         ('{a: \'1\', "b": "x\\ty", c: 0800}', 'a: \'1\'\n"b": "x\\ty"\nc: 0800\n'),
         ("a: &x {b: 1}\nc: *x\nd: [&y 1, *y]", "a: &x\n  b: 1\nc: *x\nd:\n  - &y 1\n  - *y\n"),
+        ("a: &x :b\nc: &y:d", "a: &x :b\nc: &y :d\n"),
         ("- &x {a: 1, b: 2}\n- *x", "- &x\n  a: 1\n  b: 2\n- *x\n"),
         ("a: one\n  two\n\n  three", "a: one\n  two\n\n  three\n"),
         ('a: "one\n      two \\\n   three"', 'a: "one\n  two \\\n  three"\n'),
@@ -82,6 +83,7 @@ def test_block_style_and_nothing_else_changes(before: str, after: str) -> None:
         ("a: | # why\n    # text\n  # comment\nb: 1", "a: |  # why\n  # text\n# comment\nb: 1\n"),
         ("a: one\n   two # why\n", "a: one\n  two  # why\n"),
         ("a: 'x # y' # z\nb: x#y\n", "a: 'x # y'  # z\nb: x#y\n"),
+        ("a: {}# none\nb: [1]#one\n", "a: {}  # none\n#one\nb:\n  - 1\n"),
         ("a: { # none\n}\nb: 1", "a: {}  # none\nb: 1\n"),
         ("a: |+\n  x\n\n# c\n\nb: 1", "a: |+\n  x\n\n# c\n\nb: 1\n"),
     ],
@@ -115,6 +117,34 @@ def test_whatever_people_write_says_the_same_afterwards(seed: int) -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_broken_example_is_laid_out_or_refused_and_loses_no_comment(seed: int) -> None:
+    chance = Random(seed)
+    whole = [file.read_text() for file in EXAMPLES]
+    laid_out = 0
+    for _ in range(100):
+        text = list(chance.choice(whole))
+        for _ in range(chance.randint(1, 4)):
+            at, other = chance.randrange(len(text)), chance.randrange(len(text))
+            match chance.randrange(3):
+                case 0:
+                    text[at] = chance.choice(" \n\t#-:{}[]'\"&*|>%!,a\r")
+                case 1:
+                    del text[at : at + chance.randint(1, 9)]
+                case _:
+                    text[at:at] = text[other : other + chance.randint(1, 60)]
+        before = "".join(text)
+        try:
+            after = laid(before)
+        except UnformattableError as error:
+            assert "would change" not in str(error)
+            continue
+        laid_out += 1
+        assert laid(after) == after
+        assert after.count("#") == before.count("#")
+    assert laid_out > 5
+
+
 @given(st.text(st.sampled_from("ab:{}[],-#&*|>'\"\n  \t\\?!%1é"), max_size=60))
 @settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_any_text_is_laid_out_or_refused_with_its_place(text: str) -> None:
@@ -127,7 +157,7 @@ def test_any_text_is_laid_out_or_refused_with_its_place(text: str) -> None:
     assert problems or tree_of(after) == tree_of(text)
 
 
-@pytest.mark.parametrize("text", ["a: [", "a: !tag x", "- " * 100, "--- a\n--- b"])
+@pytest.mark.parametrize("text", ["a: [", "a: !tag x", "- " * 100, "--- a\n--- b", "a: b\x85c: d", "a: 'b\u2028c'"])
 def test_what_the_language_cannot_read_is_refused(text: str) -> None:
     with pytest.raises(UnformattableError) as refused:
         laid(text)
