@@ -137,7 +137,8 @@ def test_a_broken_example_is_laid_out_or_refused_and_loses_no_comment(seed: int)
         try:
             after = laid(before)
         except UnformattableError as error:
-            assert "would change" not in str(error)
+            if "would change" in str(error):
+                raise
             continue
         laid_out += 1
         assert laid(after) == after
