@@ -4,8 +4,9 @@ WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LANGUAGE_SERVER := var/node/node_modules/yaml-language-server/package.json
 
-.PHONY: help setup sandbox demo serve test unit lint types bench ari clean
+.PHONY: help setup sandbox demo serve test unit lint types bench ari editor clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,10 +31,11 @@ serve: $(STAMP) ## run the engine beside your own Asterisk (settings: HOOKFLASH_
 	@$(BIN)/hookflash serve
 
 test: $(STAMP) lint types sandbox ## everything that must hold before a change is taken (WORKERS=4 at a time: most wait for audio)
+	-@$(MAKE) --no-print-directory editor
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
 unit: $(STAMP) ## the tests that need no Asterisk: seconds
-	@$(BIN)/python -m pytest -n 2 -m 'not asterisk and not browser and not cluster and not nightly'
+	@$(BIN)/python -m pytest -n 2 -m 'not asterisk and not browser and not cluster and not nightly and not editor'
 
 lint: $(STAMP) ## ruff and the import rules of the house
 	@$(BIN)/ruff check .
@@ -47,6 +49,12 @@ bench: $(STAMP) ## measure the engine against a bare floor; the table goes to va
 
 ari: $(STAMP) ## regenerate the ARI client from Asterisk's Swagger files
 	@$(BIN)/python -m asterisk.ari.generate
+
+editor: $(LANGUAGE_SERVER) ## the YAML language server, for the tests of editor support (needs npm)
+
+$(LANGUAGE_SERVER):
+	@command -v npm >/dev/null || (echo "No npm: install Node.js 20 or newer (apt-get install nodejs npm)"; exit 1)
+	@npm install --silent --no-fund --no-audit --prefix var/node yaml-language-server@2.0.0
 
 clean: ## remove what was built here (the Asterisk cache stays)
 	@rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache

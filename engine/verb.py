@@ -29,6 +29,7 @@ class Verb:
     interactive: ClassVar[bool] = False
     needs_caller: ClassVar[bool] = True
     takes_digits: ClassVar[bool] = False  # reads keys itself, or runs steps that may: `dtmf` handlers stay quiet
+    repeats: ClassVar[bool] = False  # runs the steps in its fields again and again: drawn as a loop
     outcome_word: ClassVar[str] = "outcome"  # what authors call its outcomes
     failure: ClassVar[str] = "error"  # the outcome of a step that raised `StepError`
     ways_to_end: ClassVar[Outcomes] = Outcomes()

@@ -24,7 +24,7 @@ FLOW_KEYS = (
     "flow", "version", "description", "note", "vars", "input", "defaults", "handlers", "steps", "sections", "recover",
 )  # fmt: skip
 _VARIABLE_KEYS = ("type", "default", "sensitive", "description")
-_FLOW_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+FLOW_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _DIGITS = re.compile(r"[0-9*#A-D]+")
 _PYTHON = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "array": list}
 
@@ -108,7 +108,7 @@ class FlowReader:
 
     def _name(self) -> str:
         name = self.tree.get("flow")
-        if not isinstance(name, str) or not _FLOW_NAME.fullmatch(name):
+        if not isinstance(name, str) or not FLOW_NAME.fullmatch(name):
             where = self.tree.value_at.get("flow", self.tree.where)
             self._report(where, "E202" if name is None else "E203", "a flow needs a name, such as 'flow: bella/orders'")
             return str(self.file)

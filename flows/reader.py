@@ -24,6 +24,7 @@ MAX_VALUES = 100_000
 MAX_ALIASES = 100
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_GAP = re.compile(r"(?:\s+#.*|\s+)*")
 _YAML_1_1_BOOLEANS = frozenset({
     "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N",
 })  # fmt: skip
@@ -42,6 +43,13 @@ class Document:
         """The place of a character of the text."""
         line = bisect.bisect_right(self._starts, index)
         return Where(self.file, line, index - self._starts[line - 1] + 1)
+
+    def line(self, number: int) -> str:
+        """The text of a line (they count from 1) without its end; nothing when there is no such line."""
+        if not 1 <= number <= len(self._starts):
+            return ""
+        end = self._starts[number] if number < len(self._starts) else len(self.text)
+        return self.text[self._starts[number - 1] : end].rstrip("\r\n\x85\u2028\u2029")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,14 @@ class Seq(list[Any]):
         self.where = where
         self.path = path
         self.value_at: list[Where] = []
+
+
+def span_of(event: Any, text: str) -> tuple[int, int]:
+    """Where a scalar's own text begins and ends; libyaml counts the anchor before it to the event."""
+    start, end = event.start_mark.index, event.end_mark.index
+    if event.anchor and (gap := _GAP.match(text, start + len("&") + len(event.anchor))):
+        start = min(gap.end(), end)
+    return start, end
 
 
 def where_of(value: Any, otherwise: Where = NOWHERE) -> Where:
@@ -174,7 +190,7 @@ class _Builder:
         if isinstance(value, str):
             value = Str(value)
             value.where = where
-            value.scalar = Scalar(self.document, event.start_mark.index, event.end_mark.index, event.style)
+            value.scalar = Scalar(self.document, *span_of(event, self.document.text), event.style)
         self._place(value, where, event.anchor)
 
     def _open(self, event: Any, where: Where) -> None:

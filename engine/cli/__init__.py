@@ -10,6 +10,9 @@ import click
 from engine.cli.asterisk import asterisk_config, doctor
 from engine.cli.calls import calls
 from engine.cli.check import check, schema
+from engine.cli.fmt import fmt
+from engine.cli.graph import graph
+from engine.cli.new import new
 from engine.cli.run import demo, serve
 from engine.cli.test import test
 from engine.cli.version import version
@@ -77,5 +80,5 @@ def main() -> None:
     """An AI voice answers your phone, a YAML flow decides, a person takes over: on the Asterisk you already own."""
 
 
-for _command in (demo, doctor, asterisk_config, check, schema, test, serve, calls, version):
+for _command in (demo, doctor, asterisk_config, new, check, test, graph, fmt, schema, serve, calls, version):
     main.add_command(_command)

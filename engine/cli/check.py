@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import click
-
-from engine.cli.options import json_option
 
 
 @click.command(
@@ -19,33 +18,39 @@ Exit status: 0 no errors (perhaps warnings), 1 errors, 2 wrong arguments.
 \b
 Examples:
   hookflash check flows/
-  hookflash check reception.flow.yaml routes.yaml resources.yaml""",
+  hookflash check reception.flow.yaml routes.yaml resources.yaml
+  hookflash check flows/ --format sarif > flows.sarif""",
 )
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@json_option
-def check(paths: tuple[Path, ...], as_json: bool) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "json", "sarif", "github")),
+    default="text",
+    show_default=True,
+    help="sarif is for code scanning, github for remarks in a workflow of GitHub.",
+)
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+def check(paths: tuple[Path, ...], form: str) -> None:
     """Check flow files and folders: every mistake at once, as file:line:column."""
+    from engine.cli.report import FORMATS, counted
     from engine.verbs import installed
     from engine.voices import known_voices
     from flows.language import Language
 
     loaded = Language(installed(), known_voices()).load(paths)
     problems = sorted(loaded.problems)
-    errors = sum(problem.severity == "error" for problem in problems)
-    if as_json:
-        fields = ("file", "line", "column", "severity", "code", "message")
-        click.echo(json.dumps([{name: getattr(problem, name) for name in fields} for problem in problems], indent=2))
-    else:
-        for problem in problems:
-            click.echo(str(problem))
+    failed = any(problem.severity == "error" for problem in problems)
+    if written := FORMATS[form](problems):
+        # https://no-color.org
+        click.echo(written, color=False if os.environ.get("NO_COLOR") else None)
+    if form in ("text", "github"):
         flows = len(loaded.library.flows) if loaded.library else 0
-        warnings = len(problems) - errors
         click.echo(
-            f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-            + (f"; {flows} flow{'s' * (flows != 1)} can run" if not errors else ""),
+            counted(problems) + (f"; {flows} flow{'s' * (flows != 1)} can run" if not failed else ""),
             err=True,
         )
-    sys.exit(1 if errors else 0)
+    sys.exit(1 if failed else 0)
 
 
 @click.command(

@@ -30,6 +30,7 @@ class Repeat(Verb):
     Fields: ClassVar[type[Fields]] = RepeatFields
     needs_caller: ClassVar[bool] = False
     takes_digits: ClassVar[bool] = True  # its steps may
+    repeats: ClassVar[bool] = True
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Round after round."""

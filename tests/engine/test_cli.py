@@ -294,8 +294,9 @@ def test_check_reports_every_mistake_with_its_place() -> None:
     result = run("check", "bad.flow.yaml")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert [line.partition(" ")[0] for line in lines] == ["bad.flow.yaml:3:14:", "bad.flow.yaml:4:5:"]
-    assert "did you mean 'say'?" in lines[1]
+    assert [line.partition(" ")[0] for line in lines[::3]] == ["bad.flow.yaml:3:14:", "bad.flow.yaml:4:5:"]
+    assert lines[1:3] == ["    3 |   - answer: {x: 1}", "      |              ^"]
+    assert "did you mean 'say'?" in lines[3]
     assert result.stderr == "2 errors, 0 warnings\n"
     problems = json.loads(run("check", "bad.flow.yaml", "--json").stdout)
     assert [(problem["line"], problem["severity"]) for problem in problems] == [(3, "error"), (4, "error")]

@@ -69,6 +69,9 @@ def test_every_value_knows_its_place_and_path() -> None:
         "a: >+\n\n  one @\n\n",
         "{a: é @}",
         "a: 'line\n\n  another @'\n",
+        "a: &x 'it''s @'\n",
+        "a: &x |\n  one\n  two @\n",
+        "a: &x # why\n  plain @\n",
     ],
 )
 def test_an_offset_in_a_string_leads_to_its_character_in_the_file(text: str) -> None:

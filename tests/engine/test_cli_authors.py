@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from engine.cli import main
+from flows.layout import layout
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+# ── new ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_flow_passes_the_check_and_is_laid_out() -> None:
+    assert run("new", "reception").exit_code == 0
+    assert run("new", "bella/orders", "--in", "flows").exit_code == 0
+    assert sorted(path.name for path in Path("flows/bella/orders").iterdir()) == [
+        "orders.flow.yaml", "orders.test.yaml", "resources.yaml",
+    ]  # fmt: skip
+    for folder in ("reception", "flows", "."):
+        checked = run("check", folder)
+        assert (checked.exit_code, checked.stdout) == (0, "")
+        assert "0 warnings" in checked.stderr
+    for file in Path().rglob("*.yaml"):
+        assert layout(str(file), file.read_bytes()) == file.read_bytes()
+
+
+def test_its_test_names_its_own_flow_and_people() -> None:
+    run("new", "bella/orders")
+    test = yaml.safe_load(Path("bella/orders/orders.test.yaml").read_text())
+    people = yaml.safe_load(Path("bella/orders/resources.yaml").read_text())["destinations"]
+    assert test["flow"] == "bella/orders"
+    assert {target for one in test["tests"] for target in one.get("mocks", {}).get("targets", {})} == set(people)
+
+
+def test_nothing_is_overwritten() -> None:
+    run("new", "reception")
+    Path("reception/reception.flow.yaml").unlink()
+    Path("reception/resources.yaml").write_text("mine")
+    result = run("new", "reception")
+    assert result.exit_code == 2
+    assert "reception/resources.yaml exists already" in result.stderr
+    assert Path("reception/resources.yaml").read_text() == "mine"
+    assert not Path("reception/reception.flow.yaml").exists()
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/x", "a b", "", ".", "a//b", "a/"])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    result = run("new", name)
+    assert result.exit_code == 2
+    assert "cannot be a flow's name" in result.stderr
+    assert not list(Path().iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_said() -> None:
+    Path("file").write_text("")
+    result = run("new", "x", "--in", "file/below")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+# ── graph ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_flow_is_drawn_by_its_file_or_its_name() -> None:
+    run("new", "bella/orders", "--in", "flows")
+    by_file = run("graph", "flows/bella/orders/orders.flow.yaml")
+    by_name = run("graph", "bella/orders", "--in", "flows")
+    assert by_file.exit_code == by_name.exit_code == 0
+    assert by_file.stdout == by_name.stdout
+    assert by_file.stdout.startswith("flowchart TD\n")
+    assert run("graph", "bella/orders", "--in", "flows", "--format", "svg").stdout.startswith("<svg ")
+
+
+def test_what_cannot_be_drawn_is_said() -> None:
+    run("new", "reception")
+    unknown = run("graph", "recepton")
+    assert (unknown.exit_code, unknown.stdout) == (2, "")
+    assert "did you mean 'reception'?" in unknown.stderr
+    assert "is no *.flow.yaml" in run("graph", "reception/resources.yaml").stderr
+    Path("reception/reception.flow.yaml").write_text("flow: reception\nsteps: [{goto: x}]\n")
+    broken = run("graph", "reception")
+    assert broken.exit_code == 2
+    assert "unknown section 'x'" in broken.stderr
+    assert broken.stdout == ""
