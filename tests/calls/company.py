@@ -165,8 +165,8 @@ def _whole(file: Path) -> Track:
 
 
 def tasks() -> set[asyncio.Task[Any]]:
-    """What runs of the engine: neither the test itself, nor its web servers, nor the world's callers, who live as long
-    as the world.
+    """What runs of the engine for calls: neither the test itself, nor its web servers, nor the watch on the flows, which
+    begins when its folders are known, nor the world's callers, who live as long as the world.
     """
     return {
         task
@@ -177,7 +177,7 @@ def tasks() -> set[asyncio.Task[Any]]:
 
 def _is_tests(task: asyncio.Task[Any]) -> bool:
     file = getattr(getattr(task.get_coro(), "cr_code", None), "co_filename", "")
-    return "/tests/" in file or file.endswith("aiohttp/web_protocol.py")
+    return "/tests/" in file or file.endswith(("aiohttp/web_protocol.py", "engine/reload.py"))
 
 
 def settings_for(pbx: Instance, folder: Path, **options: Any) -> Settings:
