@@ -165,8 +165,8 @@ def _whole(file: Path) -> Track:
 
 
 def tasks() -> set[asyncio.Task[Any]]:
-    """What runs of the engine for calls: neither the test itself, nor its web servers, nor the watch on the flows, which
-    begins when its folders are known, nor the world's callers, who live as long as the world.
+    """What runs of the engine for calls: neither the test itself, nor its web servers, nor the watch on the flows,
+    which begins when its folders are known, nor the world's callers, who live as long as the world.
     """
     return {
         task
