@@ -71,7 +71,6 @@ log = structlog.get_logger()
 CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
 EAR_EVERY = 0.2  # seconds between two looks at the caller's audio
 DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
-LOST_AFTER = 1.0  # seconds without a media leg: the audio broke, for a hang-up would be known by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +234,7 @@ class Conversation:
 
     async def _watch_line(self) -> None:
         """The line's audio may break while the call lives: then the flow decides. (It also ends with the call.)"""
-        await self._playout.closed.wait()
-        await asyncio.sleep(LOST_AFTER)
+        await self._playout.lost()
         self._post(Broken("the audio of the call was lost"))
 
     async def _watch_ear(self) -> None:

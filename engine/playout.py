@@ -18,6 +18,8 @@ from engine.line import Media
 if TYPE_CHECKING:
     from engine.recording import Recording
 
+LOST_AFTER = 1.0  # seconds; audio that ends with the call ends a moment before the call's end is told
+
 Listener = Callable[[bytes], Awaitable[None]]
 _Waiting = dict[str, tuple[str, asyncio.Future[bool]]]  # mark -> item, who waits for its end
 
@@ -92,6 +94,11 @@ class Playout:
                 raise
         finally:
             self.listening = self._abandoned = False
+
+    async def lost(self) -> None:
+        """Until the audio is gone although the call is not: its end would be known by then, and cancels this."""
+        await self.closed.wait()
+        await asyncio.sleep(LOST_AFTER)
 
     def name(self, kind: str) -> str:
         """A fresh item name."""

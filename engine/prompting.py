@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 Interruptible = Literal["none", "dtmf", "speech", "any"]
 
-LOST_AFTER = 1.0  # seconds; audio that ends with the call ends a moment before the call's end is told
-
 
 async def synthesise(call: Call, text: str, *, voice: str | None = None, language: str | None = None) -> bytes:
     """A prompt as audio for this call's line. Raises `StepError`."""
@@ -49,7 +47,7 @@ async def prompt(call: Call, audio: bytes, interruptible: Interruptible = "none"
 
 async def _play(playout: Playout, audio: bytes) -> None:
     if not await playout.play(audio) and playout.closed.is_set():
-        await asyncio.sleep(LOST_AFTER)  # the end of the call, if it is that, cancels this
+        await playout.lost()
         raise LineError("the audio of the call was lost")
 
 

@@ -73,7 +73,7 @@ class ToolUse(BaseModel):
     name: str
     at: datetime = Field(default_factory=utc_now)
     ms: int | None = None
-    outcome: str = ""  # ok, error, timeout, cancelled, late
+    outcome: str = ""  # ok, error, timeout, cancelled
     step: str = ""
 
 

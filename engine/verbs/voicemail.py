@@ -16,7 +16,6 @@ from engine.beside import first_of
 from engine.call import Call
 from engine.outcome import Outcome, StepError
 from engine.playout import Playout
-from engine.prompting import LOST_AFTER
 from engine.recording import keep, new_file
 from engine.verb import Verb
 from flows.fields import Duration
@@ -111,7 +110,7 @@ class Voicemail(Verb):
         if fields.beep:
             await playout.play(tone(BEEP, 400, playout.law))
         message = Message(playout)
-        ends = (message.listen(fields.silence), _hash(call), asyncio.sleep(fields.max), _lost(playout))
+        ends = (message.listen(fields.silence), _hash(call), asyncio.sleep(fields.max), playout.lost())
         try:
             await first_of(*ends)
         except asyncio.CancelledError:  # above all because the caller hung up
@@ -143,8 +142,3 @@ async def _left(call: Call, box: str, message: Message, step: Step) -> Outcome:
 async def _hash(call: Call) -> None:
     while await call.line.digit() != "#":
         pass
-
-
-async def _lost(playout: Playout) -> None:
-    await playout.closed.wait()
-    await asyncio.sleep(LOST_AFTER)  # the end of the call, if it is that, is told within

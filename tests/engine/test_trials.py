@@ -129,7 +129,7 @@ async def test_without_a_next_version_all_calls_are_stable(tmp_path: Path) -> No
     (tmp_path / "test.next.flow.yaml").unlink()
     async with open_house(load_library([tmp_path])) as made:
         line = made.incoming.call()
-        await line.caller.hears("Stable speaks")
+        assert (await line.caller.hears("Stable speaks")).who == "caller"
 
 
 @virtual_time
