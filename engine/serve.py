@@ -31,6 +31,7 @@ from engine.services import Clock, Keeper, Services
 from engine.settings import Settings
 from engine.speech import Speech
 from engine.switchboard import Switchboard
+from engine.text import Texts
 from engine.voices import Voices
 from flows.library import Library
 from providers.voice import VoiceError
@@ -100,7 +101,8 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
                 )
             )
         services = Services(
-            voices=voices, speech=Speech(voices, settings.speech), http=http, records=records, metrics=metrics,
+            voices=voices, speech=Speech(voices, settings.speech),
+            texts=Texts(voices, settings.text, settings.text_model), http=http, records=records, metrics=metrics,
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
             storage=settings.storage,

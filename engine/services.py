@@ -15,6 +15,7 @@ from engine.metrics import Metrics
 from engine.record import CallRecord
 from engine.sounds import Sounds
 from engine.speech import Speech
+from engine.text import Texts
 from engine.voices import Voices
 
 
@@ -48,6 +49,7 @@ class Services:
     metrics: Metrics
     clock: Clock
     engine: str = "engine"
+    texts: Texts = field(default_factory=lambda: Texts(Voices()))  # text models, when one is set
     default_voice: str = "rehearsal"  # for a converse that names no provider
     law: Literal["ulaw", "alaw"] = "ulaw"  # the line's G.711 law
     safety_destination: str | None = None  # who is rung when a flow fails and says nothing of it

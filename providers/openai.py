@@ -5,7 +5,7 @@ Source: platform.openai.com/docs/api-reference/realtime. Settings and options ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -85,6 +85,12 @@ class OpenAI:
         if self._http is None or self._http.closed:
             self._http = open_http()
         return self._http
+
+    def recogniser(self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()) -> None:
+        """It has none."""
+
+    def text_model(self) -> None:
+        """It has none."""
 
     def speaker(self) -> Speaker | None:
         """None: the realtime model does not read texts to the letter."""

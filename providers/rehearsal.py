@@ -23,6 +23,7 @@ from providers.voice import (
     ALAW,
     ULAW,
     Audio,
+    AudioFormat,
     Capabilities,
     Failed,
     Interrupted,
@@ -279,6 +280,12 @@ class Rehearsal:
                 f"the rehearsal voice speaks µ-law and A-law at 8000 Hz, not {session.format}", code="format"
             )
         return RehearsalVoice(self._flite, session)
+
+    def recogniser(self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()) -> None:
+        """It has none."""
+
+    def text_model(self) -> None:
+        """It has none."""
 
     def speaker(self) -> Flite:
         """Flite, for prompts."""

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from providers.parts import Recogniser, TextModel
 
 Encoding = Literal["ulaw", "alaw", "pcm16"]
 
@@ -44,6 +47,8 @@ class Capabilities:
     tools: bool = False  # the model can call tools
     understands: bool = False  # the model understands speech (an offline voice does not)
     turn_detection: bool = False  # the provider reports the caller's speech itself
+    recognises: bool = False  # it has a recogniser of its own (`Provider.recogniser`)
+    writes: bool = False  # it has a text model (`Provider.text_model`)
     languages: tuple[str, ...] = ()  # BCP 47; empty: no restriction known
     max_session: float | None = None  # seconds until the provider ends the session
 
@@ -277,6 +282,14 @@ class Provider(Protocol):
 
     def speaker(self) -> Speaker | None:
         """Text to speech of this provider, if it has one."""
+
+    def recogniser(
+        self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()
+    ) -> Recogniser | None:
+        """Speech to text for one stretch of listening, if it has one. ``hints`` are words that are likely."""
+
+    def text_model(self) -> TextModel | None:
+        """Its text model, if it has one."""
 
     async def close(self) -> None:
         """Release connections that voices share."""

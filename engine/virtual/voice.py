@@ -120,6 +120,12 @@ class VirtualProvider:
         self.voices.append(VirtualVoice(self, session))
         return self.voices[-1]
 
+    def recogniser(self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()) -> None:
+        """It has none."""
+
+    def text_model(self) -> None:
+        """It has none."""
+
     def speaker(self) -> VirtualSpeaker:
         """Text to virtual speech."""
         return VirtualSpeaker()
