@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +12,8 @@ from engine.outcome import DONE, Outcome
 from engine.verb import Verb
 from flows.fields import Expression, Steps, Value
 from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
 from flows.texts import in_text
 from flows.verb import Fields
 
@@ -47,6 +50,12 @@ class Switch(Verb):
     shorthand: ClassVar[str | None] = "branches"
     needs_caller: ClassVar[bool] = False
     takes_digits: ClassVar[bool] = True  # its steps may
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """A value that never changes is a forgotten `${…}`."""
+        if fields.value is not None and not fields.value.expressions:
+            message = f"this value never changes; an expression stands in ${{…}}: ${{{scope.given.get('value')}}}"
+            yield scope.problem(scope.at("value"), "W405", message)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Choose and run."""

@@ -91,3 +91,9 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     assert found[3].startswith("6:22: error[E304]: this is an expression already")
     assert found[4].endswith("needs 'steps'")
     assert found[5].startswith("8:35: error[E203]: this must be a list of steps")
+
+
+def test_a_value_that_never_changes_is_told(tmp_path: Path) -> None:
+    steps = "- switch: {value: vars.team, cases: {sales: [{say: Sales.}]}}"
+    told = "this value never changes; an expression stands in ${…}: ${vars.team}"
+    assert problems(tmp_path, steps) == [f"3:21: warning[W405]: {told}"]
