@@ -311,6 +311,8 @@ class ItemFields(Placed):
     expect: ExpectFields | None = None
     caller: str | None = Field(None, min_length=1, description="What the caller says, when the AI listens.")
     converse: ReplyFields | None = Field(None, description="What the AI does then.")
+    says: str | None = Field(None, min_length=1, description="What is said into the line, whoever listens, or nobody.")
+    beeps: NothingFields | None = Field(None, description="An answering machine beeps.")
     press: Digits | None = Field(None, description="Keys that the caller presses.")
     silence: Duration | None = Field(None, description="The caller does nothing for so long.")
     hangs_up: NothingFields | None = Field(None, description="The caller hangs up.")
@@ -318,7 +320,7 @@ class ItemFields(Placed):
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: Any) -> Any:
-        one_of("expect", "caller", "press", "silence", "hangs_up")(value)
+        one_of("expect", "caller", "says", "beeps", "press", "silence", "hangs_up")(value)
         if isinstance(value, Map) and "converse" in value and "caller" not in value:
             message = "'converse' says what the AI does when the caller has spoken: it stands beside 'caller'"
             raise MistakeError(value.key_at["converse"], "E202", message)

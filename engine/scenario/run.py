@@ -134,6 +134,12 @@ class ScriptedCaller:
         elif item.caller is not None:
             await self._turn(item)
             await self._talk(item, item.caller)
+        elif item.says is not None:
+            await self._answered(item)
+            await self._line.caller.says(item.says)
+        elif item.beeps is not None:
+            await self._answered(item)
+            await self._line.caller.beeps()
         elif item.press is not None:
             await self._answered(item)
             await self._line.caller.presses(item.press, BETWEEN_KEYS)
@@ -208,6 +214,8 @@ def _act(item: ItemFields) -> str:
         return describe(item.expect)
     if item.caller is not None:
         return f'the caller says "{item.caller}"'
+    if item.says is not None or item.beeps is not None:
+        return "the caller beeps" if item.says is None else f'the caller says "{item.says}"'
     return f"the caller presses {item.press}" if item.press is not None else "the caller hangs up"
 
 

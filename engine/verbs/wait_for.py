@@ -1,4 +1,4 @@
-"""`wait_for`: wait until the caller presses a key or speaks."""
+"""`wait_for`: wait until the caller presses a key or speaks, or a machine beeps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from engine.call import Call
+from engine.machine import beep
 from engine.outcome import DONE, Outcome
 from engine.prompting import speech_heard
 from engine.verb import Verb
@@ -19,15 +20,18 @@ from flows.verb import Fields, Outcomes
 class WaitForFields(Fields):
     """What, and how long."""
 
-    event: Literal["dtmf", "speech"] = Field(description="What is waited for: dtmf (any key) or speech.")
+    event: Literal["dtmf", "speech", "beep"] = Field(
+        description="What is waited for: dtmf (any key), speech, or the beep of a machine."
+    )
     timeout: Duration = Field(10.0, description="How long to wait.")
 
 
 class WaitFor(Verb):
-    """Takes one key (``steps.<id>.key``), or notices that the caller has begun to speak, by energy."""
+    """Takes one key (``steps.<id>.key``), or notices that the caller has begun to speak, by energy, or the
+    beep after which an answering machine records."""
 
     name: ClassVar[str] = "wait_for"
-    summary: ClassVar[str] = "Wait until the caller presses a key or speaks."
+    summary: ClassVar[str] = "Wait until the caller presses a key or speaks, or a machine beeps."
     Fields: ClassVar[type[Fields]] = WaitForFields
     shorthand: ClassVar[str | None] = "event"
     interactive: ClassVar[bool] = True
@@ -49,7 +53,8 @@ class WaitFor(Verb):
             async with asyncio.timeout(fields.timeout):
                 if fields.event == "dtmf":
                     return Outcome("done", {"key": await call.line.digit()})
-                await speech_heard(await call.playout())
+                playout = await call.playout()
+                await (beep(playout) if fields.event == "beep" else speech_heard(playout))
                 return DONE
         except TimeoutError:
             return Outcome("timeout", detail=f"nothing within {fields.timeout:g} s")

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from engine.audio import tone
 from engine.line import DialOptions, Ending, Facts, Leg, LineError, LineGone
 from engine.virtual.leg import Keys, VirtualLeg
 from engine.virtual.log import Entry, Log
@@ -199,7 +200,18 @@ class Caller:
         self._must_be_there(f"say {text!r}")
         ms = duration_ms(text) if seconds is None else round(seconds * 1000)
         line.log.add("caller", "said", text, ms)
-        audio = spoken(text, ms, line.media.format if line.media is not None else "ulaw")
+        await self._sounds(spoken(text, ms, line.media.format if line.media is not None else "ulaw"))
+
+    async def beeps(self, hertz: float = 1000.0, seconds: float = 0.4) -> None:
+        """Beep, as an answering machine does before it records. Raises `CallOver`."""
+        self._must_be_there("beep")
+        self._line.log.add("caller", "beeped", "", round(seconds * 1000))
+        law = self._line.media.format if self._line.media is not None else "ulaw"
+        await self._sounds(tone((hertz,), round(seconds * 1000), law))
+
+    async def _sounds(self, audio: bytes) -> None:
+        """Send audio as a telephone does, to whoever listens."""
+        line = self._line
         for start in range(0, len(audio), _FRAME):
             await asyncio.sleep(0.020)
             if line.ended.done():

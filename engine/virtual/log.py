@@ -13,6 +13,7 @@ What = Literal[
     "heard",  # an utterance (`text`) to its end, or another sound (no text) until it stopped: `ms` of it
     "cut",  # the same, cut off by a flush or by the end: `ms` were heard
     "said",  # the caller's words, when they are said
+    "beeped",  # the caller is an answering machine
     "pressed",  # one key
     "sent_digits",
     "dialled",
@@ -34,7 +35,7 @@ class Entry:
     ms: int = 0
 
     def __str__(self) -> str:
-        length = f" ({self.ms} ms)" if self.what in ("heard", "cut", "said") else ""
+        length = f" ({self.ms} ms)" if self.what in ("heard", "cut", "said", "beeped") else ""
         return f"{self.at:9.3f}  {self.who}  {self.what}  {self.text}{length}"
 
 

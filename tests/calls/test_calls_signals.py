@@ -99,3 +99,29 @@ async def test_a_caller_goes_the_same_way_at_every_call(open_company: Open) -> N
             house.books.seen.clear()
     assert ways[:2] == ways[2:]
     assert set(ways) <= {"a", "b"}
+
+
+async def test_a_person_and_a_machine_answer(open_company: Open) -> None:
+    flow = """
+        steps:
+          - answer: {}
+          - detect_machine: {}
+            outcomes:
+              machine:
+                - id: beep
+                  wait_for: {event: beep, timeout: 15s}
+                  outcomes: {timeout: []}
+                - hangup: {result: "machine, ${steps.beep.outcome}"}
+          - hangup: {result: person}
+    """
+    async with open_company(flow) as house:
+        person = await house.call()
+        await person.says("Good morning, Smith residence.")
+        record = await house.ended(person)
+        assert (record.result, record.steps[1].outcome) == ("person", "human")
+
+        machine = await house.call()
+        await machine.says("You have reached the answering machine of Miller and Sons. Please speak after the tone.")
+        await machine.sounds(1000, 0.5)
+        record = await house.ended(machine)
+        assert record.result == "machine, done"
