@@ -69,6 +69,13 @@ class AsteriskLeg:
         except LineGone:  # is said of the caller alone
             raise self._absent() from None
 
+    async def send_digits(self, digits: str) -> None:
+        """Send keys to this party. Raises `LineError`."""
+        try:
+            await self._switch.send_digits(self.party, digits)
+        except LineGone:
+            raise self._absent() from None
+
     async def open_media(self) -> MediaLeg:
         """Audio between this party and the engine, until it is connected or hung up. Raises `LineError`."""
         async with self._audio_lock:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -21,8 +20,6 @@ from asterisk.targets import Targets, invite_variables
 
 logger = logging.getLogger(__name__)
 
-_DTMF = re.compile(r"[0-9A-Da-d*#]{1,64}")
-DTMF_MS = 100  # for a key, and between two (RFC 4733 asks for 40 at least; some switches want more)
 
 T = TypeVar("T")
 
@@ -106,12 +103,7 @@ class AsteriskLine:
 
     async def send_digits(self, digits: str) -> None:
         """Send keys (0-9, *, #, A-D; 64 at most) to the caller. Raises `LineError`, `LineGone`."""
-        if not _DTMF.fullmatch(digits):
-            raise LineError(f"{digits!r} cannot be sent: 1 to 64 of 0-9, *, # and A-D can")
-        request = self._switch.client.channels.send_dtmf(
-            channel_id=self._party.id, dtmf=digits.upper(), duration=DTMF_MS, between=DTMF_MS
-        )
-        await self._ask("sending keys", request)
+        await self._switch.send_digits(self._party, digits)
 
     async def open_media(self) -> MediaLeg:
         """Audio between the caller and the engine; the same leg while it lives. Raises `LineError`, `LineGone`."""

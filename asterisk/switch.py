@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from asterisk.party import Party
 
 logger = logging.getLogger(__name__)
 
+_DTMF = re.compile(r"[0-9A-Da-d*#]{1,64}")
+DTMF_MS = 100  # for a key, and between two (RFC 4733 asks for 40 at least; some switches want more)
 GONE_WITHIN = 2.0  # seconds from a hang-up request to ChannelDestroyed
 
 T = TypeVar("T")
@@ -106,6 +109,15 @@ class Switch:
             if party.ended.done() or (isinstance(error, ari.NotFound | ari.NotInStasis) and party.id in error.path):
                 raise LineGone(f"{what}: the call has ended") from error
             raise LineError(f"{what}: {error}") from error
+
+    async def send_digits(self, party: Party, digits: str) -> None:
+        """Send keys (0-9, *, #, A-D; 64 at most) to a party. Raises `LineError`, `LineGone`."""
+        if not _DTMF.fullmatch(digits):
+            raise LineError(f"{digits!r} cannot be sent: 1 to 64 of 0-9, *, # and A-D can")
+        with self.speaking_of("sending keys", party):
+            await self.client.channels.send_dtmf(
+                channel_id=party.id, dtmf=digits.upper(), duration=DTMF_MS, between=DTMF_MS
+            )
 
     def lost(self, party: Party) -> None:
         """The channel ended and nobody told us: Asterisk restarted, or could not be heard meanwhile."""

@@ -1,15 +1,15 @@
 """Hand-off: rings people until one answers, keeps the caller company meanwhile, and connects them.
 
 The clocks are absolute: the step's and each attempt's time box runs on whatever a single target does. Several targets
-that ring at the same time are separate legs; the first that answers wins, the others are cancelled. Early media of
-targets is never played: the caller hears `caller_hears`.
+that ring at the same time are separate legs; the first that answers wins, or with `accept` the first that presses the
+key, and the others are let go. Early media of targets is never played: the caller hears `caller_hears`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from engine.beside import beside, first_of
+from engine.callee import HUNG_UP, MOVED_ON, TAKEN, Accept, Answered, Callee
 from engine.comfort import Comfort, keep_company
 from engine.line import DialOptions, Leg, LineError, LineGone
 from engine.record import Attempt
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from engine.call import Call
 
 log = structlog.get_logger()
+
+_MARK = "brief.text"  # stands for the brief to see whether a question holds it
 
 GRACE = 2.0  # seconds that a line may take beyond the ringing time to say that nobody answered
 
@@ -37,6 +40,8 @@ class Round:
     targets: tuple[str, ...]
     ring: Literal["serial", "simultaneous"] = "simultaneous"
     timeout: float = 30.0  # simultaneous: all of them; serial: each
+    accept: Accept | None = None  # the call is theirs when they press a key, not when they answer
+    machine: Literal["accept", "reject"] = "accept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,9 @@ class Plan:
     music: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     caller_id: str | None = None
+    dtmf_after_answer: str = ""
+    brief: Callable[[], Awaitable[str]] | None = None  # what the person is told; asked for while it rings
+    brief_max: float = 12.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,132 +69,204 @@ class Result:
 
 
 async def hand_off(call: Call, plan: Plan, step: str) -> Result:
-    """Ring until somebody answers. On `connected` the caller and the leg hear each other already.
+    """Ring until somebody answers, or accepts. On `connected` the caller and the leg hear each other already.
 
     Nothing that was rung and did not win is left behind, whether this returns, raises or is cancelled.
     """
-    attempts: list[Attempt] = []
-    loop = asyncio.get_running_loop()
-    ends = None if plan.timeout is None else loop.time() + plan.timeout
-    leg = await _first_connected(call, plan, step, attempts, ends)
-    if leg is None:
-        return Result(_status(attempts, timed_out=ends is not None and loop.time() >= ends), None, attempts)
-    call.with_person = True
-    return Result("connected", leg, attempts)
+    return await HandOff(call, plan, step).run()
 
 
-async def _first_connected(
-    call: Call, plan: Plan, step: str, attempts: list[Attempt], ends: float | None
-) -> Leg | None:
-    """Go through the rounds within the time box; the leg that answered and was connected first."""
-    with contextlib.suppress(TimeoutError):
+class HandOff:
+    """One hand-off under way."""
+
+    def __init__(self, call: Call, plan: Plan, step: str) -> None:
+        self._call = call
+        self._plan = plan
+        self._step = step
+        self._attempts: list[Attempt] = []
+        self._clock = asyncio.get_running_loop().time
+        self._ends = None if plan.timeout is None else self._clock() + plan.timeout
+        self._brief: asyncio.Future[str] | None = None
+
+    async def run(self) -> Result:
+        """Ring, ask, tell, connect."""
+        try:
+            if self._plan.brief is not None:
+                self._brief = asyncio.ensure_future(self._plan.brief())
+            leg = await self._first_connected()
+        finally:
+            if self._brief is not None:
+                self._brief.cancel()
+        if leg is None:
+            late = self._ends is not None and self._clock() >= self._ends
+            return Result(_status(self._attempts, timed_out=late), None, self._attempts)
+        self._call.with_person = True
+        return Result("connected", leg, self._attempts)
+
+    async def _first_connected(self) -> Leg | None:
+        """Go through the rounds within the time box; the leg that was connected first."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._ends) as limit:
+                for turn in self._plan.rounds:
+                    groups = [turn.targets] if turn.ring == "simultaneous" else [(target,) for target in turn.targets]
+                    for targets in groups:
+                        leg = await self._reach(turn, targets, limit)
+                        if leg is not None:
+                            return leg
+        return None
+
+    async def _reach(self, turn: Round, targets: Sequence[str], limit: asyncio.Timeout) -> Leg | None:
+        """Ring targets and connect the winner, in company until then; None when nobody could be reached."""
+        callee: Callee | None = None
+        try:
+            async with beside(*await self._company()):
+                callee = await self._ring(turn, targets)
+                if not limit.expired():
+                    limit.reschedule(None)  # who won before the clock has won
+                if callee is not None and self._brief is not None and not _says_brief(turn):
+                    await self._tell(callee)
+            connected = callee is not None and await self._connected(callee.leg)
+            if not connected:
+                limit.reschedule(self._ends)
+            return callee.leg if callee is not None and connected else None
+        except BaseException:
+            if callee is not None:
+                await asyncio.shield(self._leave(callee, None if turn.accept is None else MOVED_ON))
+            raise
+
+    async def _tell(self, callee: Callee) -> None:
+        """The brief, to the person alone; a person who hangs up meanwhile is not connected."""
+        assert self._brief is not None
+        with contextlib.suppress(LineError):
+            text = await self._brief
+            if text:
+                await callee.hears(text, within=self._plan.brief_max)
+
+    async def _connected(self, leg: Leg) -> bool:
+        """Let both hear each other; False when the target is gone already: then the next one is rung."""
+        try:
+            await self._call.line.connect(leg)
+        except LineGone:
+            raise
+        except LineError as error:
+            await asyncio.shield(_drop(self._call, leg))
+            log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
+            return False
+        return True
+
+    async def _company(self) -> list[Coroutine[Any, Any, None]]:
+        """What the caller hears meanwhile. Without any audio of ours they can still be put through."""
+        try:
+            return [keep_company(await self._call.playout(), self._plan.caller_hears, self._plan.music)]
+        except LineGone:
+            raise
+        except LineError as error:
+            log.warning("the caller hears nothing while targets are rung", error=str(error))
+            return []
+
+    async def _ring(self, turn: Round, targets: Sequence[str]) -> Callee | None:
+        """Ring targets at the same time; the first that takes the call, or None when all failed."""
+        won: asyncio.Future[Callee] = asyncio.get_running_loop().create_future()
+
+        async def ring_all() -> None:
+            async with asyncio.TaskGroup() as group:
+                for target in targets:
+                    group.create_task(self._ring_one(turn, target, won))
+
+        try:
+            await first_of(ring_all(), _settled(won))
+        except BaseException:
+            if won.done() and not won.cancelled():
+                await asyncio.shield(self._leave(won.result()))
+            raise
+        return won.result() if won.done() else None
+
+    async def _ring_one(self, turn: Round, target: str, won: asyncio.Future[Callee]) -> None:
+        """Ring one target and note what became of it. Drops the leg unless it won."""
+        call, started, now = self._call, self._clock(), self._call.services.clock.now()
+        attempt = Attempt(step=self._step, target=target, status="cancelled", started=now)
+        self._attempts.append(attempt)
+        call.record.attempts.append(attempt)
+        options = DialOptions(turn.timeout, self._plan.caller_id or call.services.caller_id, None, self._plan.headers)
+        callee: Callee | None = None
+        asking = _Asking()
+        try:
+            async with asyncio.timeout(turn.timeout + GRACE):
+                callee = Callee(call, await call.line.dial(target, options))
+                entry = LegRecord(id=callee.leg.channel, kind="target", party=target, started=now)
+                call.record.legs.append(entry)
+                result = await callee.leg.answered()
+            attempt.sip_code, attempt.q850 = result.sip_code, result.q850
+            if result.status == "answered":
+                attempt.ring_ms = int((self._clock() - started) * 1000)
+                entry.answered = call.services.clock.now()
+                status = await self._take(turn, callee, started + turn.timeout, asking)
+                if not won.done():  # else another was first
+                    attempt.status = status
+                    if status == "answered":
+                        won.set_result(callee)
+            else:
+                attempt.status = result.status
+        except TimeoutError:
+            attempt.status = "no_answer"
+        except LineError as error:
+            attempt.status = "unavailable"
+            log.warning("a target could not be dialled", target=target, error=str(error))
+        finally:
+            attempt.ring_ms = attempt.ring_ms or int((self._clock() - started) * 1000)
+            call.services.metrics.handoff_attempt(attempt.status, attempt.ring_ms)
+            if callee is not None and not (won.done() and not won.cancelled() and won.result() is callee):
+                words = (TAKEN if won.done() else MOVED_ON) if asking.under_way else None
+                await asyncio.shield(self._leave(callee, words))
+
+    async def _take(self, turn: Round, callee: Callee, ends: float, asking: _Asking) -> Answered:
+        """Whether who answered takes the call: at once, or by the key; the attempt's clock goes on meanwhile."""
+        if self._plan.dtmf_after_answer:
+            await callee.dials(self._plan.dtmf_after_answer)
+        if turn.machine == "reject" and await callee.is_machine():
+            return "machine"
+        if turn.accept is None:
+            return "answered"
+        asking.under_way = True
         async with asyncio.timeout_at(ends):
-            for turn in plan.rounds:
-                groups = [turn.targets] if turn.ring == "simultaneous" else [(target,) for target in turn.targets]
-                for targets in groups:
-                    leg = await _reach(call, plan, targets, turn.timeout, step, attempts)
-                    if leg is not None:
-                        return leg
-    return None
+            brief = "" if self._brief is None else await asyncio.shield(self._brief)
+            status = await callee.accepts(turn.accept, brief)
+        asking.under_way = status == "answered"
+        return status
+
+    async def _leave(self, callee: Callee, words: str | None = None) -> None:
+        """Let somebody go who did not get the call; with words, if they were asked to take it.
+
+        The caller never waits for that, unless they are gone.
+        """
+        if words is None:
+            await _drop(self._call, callee.leg)
+        elif self._call.line.ended.done():
+            await self._dismiss(callee, HUNG_UP)
+        else:
+            self._call.beside(self._dismiss(callee, words), f"last words {callee.leg.target}")
+
+    async def _dismiss(self, callee: Callee, words: str) -> None:
+        try:
+            await callee.last_words(words)
+        finally:
+            await asyncio.shield(_drop(self._call, callee.leg))
 
 
-async def _reach(
-    call: Call, plan: Plan, targets: Sequence[str], timeout: float, step: str, attempts: list[Attempt]
-) -> Leg | None:
-    """Ring targets and connect the first that answers, in company until then; None when nobody could be reached."""
-    leg: Leg | None = None
-    try:
-        async with beside(*await _company(call, plan)):
-            leg = await _ring(call, plan, targets, timeout, step, attempts)
-        return leg if leg is not None and await _connected(call, leg) else None
-    except BaseException:
-        if leg is not None:
-            await asyncio.shield(_drop(call, leg))
-        raise
+@dataclass(slots=True)
+class _Asking:
+    """Whether somebody was asked to take the call, and would like to know what became of it."""
+
+    under_way: bool = False
 
 
-async def _connected(call: Call, leg: Leg) -> bool:
-    """Let both hear each other; False when the target is gone already: then the next one is rung."""
-    try:
-        await call.line.connect(leg)
-    except LineGone:
-        raise
-    except LineError as error:
-        await asyncio.shield(_drop(call, leg))
-        log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
-        return False
-    return True
-
-
-async def _company(call: Call, plan: Plan) -> list[Coroutine[Any, Any, None]]:
-    """What the caller hears meanwhile. Without any audio of ours they can still be put through."""
-    try:
-        return [keep_company(await call.playout(), plan.caller_hears, plan.music)]
-    except LineGone:
-        raise
-    except LineError as error:
-        log.warning("the caller hears nothing while targets are rung", error=str(error))
-        return []
-
-
-async def _ring(
-    call: Call, plan: Plan, targets: Sequence[str], timeout: float, step: str, attempts: list[Attempt]
-) -> Leg | None:
-    """Ring targets at the same time; the first that answers, or None when all failed."""
-    won: asyncio.Future[Leg] = asyncio.get_running_loop().create_future()
-
-    async def ring_all() -> None:
-        async with asyncio.TaskGroup() as group:
-            for target in targets:
-                group.create_task(_ring_one(call, plan, target, timeout, step, attempts, won))
-
-    try:
-        await first_of(ring_all(), _settled(won))
-    except BaseException:
-        if won.done() and not won.cancelled():
-            await asyncio.shield(_drop(call, won.result()))
-        raise
-    return won.result() if won.done() else None
-
-
-async def _settled(won: asyncio.Future[Leg]) -> None:
+async def _settled(won: asyncio.Future[Callee]) -> None:
     await asyncio.shield(won)
 
 
-async def _ring_one(
-    call: Call, plan: Plan, target: str, timeout: float, step: str, attempts: list[Attempt], won: asyncio.Future[Leg]
-) -> None:
-    """Ring one target and note what became of it. Drops the leg unless it won."""
-    clock = asyncio.get_running_loop().time
-    started, now = clock(), call.services.clock.now()
-    attempt = Attempt(step=step, target=target, status="cancelled", started=now)
-    attempts.append(attempt)
-    call.record.attempts.append(attempt)
-    options = DialOptions(timeout, plan.caller_id or call.services.caller_id, None, plan.headers)
-    leg: Leg | None = None
-    try:
-        async with asyncio.timeout(timeout + GRACE):
-            leg = await call.line.dial(target, options)
-            entry = LegRecord(id=leg.channel, kind="target", party=target, started=now)
-            call.record.legs.append(entry)
-            result = await leg.answered()
-        attempt.status, attempt.sip_code, attempt.q850 = result.status, result.sip_code, result.q850
-        if result.status == "answered":
-            if won.done():
-                attempt.status = "cancelled"  # another was first
-            else:
-                entry.answered = call.services.clock.now()
-                won.set_result(leg)
-    except TimeoutError:
-        attempt.status = "no_answer"
-    except LineError as error:
-        attempt.status = "unavailable"
-        log.warning("a target could not be dialled", target=target, error=str(error))
-    finally:
-        attempt.ring_ms = int((clock() - started) * 1000)
-        call.services.metrics.handoff_attempt(attempt.status, attempt.ring_ms)
-        if leg is not None and not (won.done() and not won.cancelled() and won.result() is leg):
-            await asyncio.shield(_drop(call, leg))
+def _says_brief(turn: Round) -> bool:
+    """Whether the question already holds the brief."""
+    return turn.accept is not None and turn.accept.say(_MARK) != turn.accept.say("")
 
 
 async def _drop(call: Call, leg: Leg) -> None:
@@ -205,8 +285,9 @@ def _status(attempts: Sequence[Attempt], *, timed_out: bool) -> str:
     """The outcome of a hand-off that reached nobody: the reason of whoever was nearest to answering."""
     if timed_out:
         return "timeout"
+    nearest = ("declined", "busy", "no_answer", "machine", "unavailable")
     reasons = {attempt.status for attempt in attempts}
-    return next((reason for reason in ("declined", "busy", "no_answer", "unavailable") if reason in reasons), "failed")
+    return next((reason for reason in nearest if reason in reasons), "failed")
 
 
 async def stay_connected(call: Call, leg: Leg) -> None:

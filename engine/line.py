@@ -73,6 +73,9 @@ class Leg(Protocol):
     async def digit(self) -> str:
         """The next key that this party presses."""
 
+    async def send_digits(self, digits: str) -> None:
+        """Send DTMF to this party. Raises `LineError`."""
+
     async def open_media(self) -> Media:
         """Audio between this party and the engine (a whisper), before it is connected."""
 

@@ -2,23 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
+from engine.brief import summary
 from engine.call import Call
+from engine.callee import Accept
 from engine.comfort import Comfort
 from engine.handoff import Plan, Round, hand_off, stay_connected
 from engine.outcome import Outcome, StepError, Stop
 from engine.verb import Verb, unknown
+from flows.draft import Draft
 from flows.fields import Duration, Text
 from flows.flow import Step
 from flows.problems import Problem
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
-UNREACHED = ("no_answer", "busy", "declined", "unavailable", "failed", "timeout")
+UNREACHED = ("no_answer", "busy", "declined", "machine", "unavailable", "failed", "timeout")
+KEYS = re.compile(r"[0-9A-Da-d*#wW]{1,64}")
+Key = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
+
+
+class AcceptFields(Fields):
+    """How a person who answered takes the call."""
+
+    digit: Key = Field("1", description="The key that takes the call; the first who presses it has it.")
+    decline: Key | None = Field(None, description="The key that declines it.")
+    say: Text | None = Field(None, description="What the person is asked; may use ${brief.text}.")
+    timeout: Duration = Field(15.0, description="How long each person has, from their own answer.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def with_the_brief(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Expressions inside see the brief."""
+        if not isinstance(info.context, Draft):
+            return handler(value)
+        with info.context.locals({"brief.text": "string"}):
+            made = handler(value)
+        if made.digit == made.decline:
+            raise ValueError("one key cannot both take the call and decline it")
+        return made
+
+
+class BriefFields(Fields):
+    """What the person is told before they hear the caller, who does not hear it."""
+
+    text: Text | None = Field(None, description="The words.")
+    auto: bool = Field(False, description="A text model tells the talk so far in two sentences.")
+    max: Duration = Field(12.0, description="It is cut off after this time.")
+
+    @model_validator(mode="after")
+    def something(self) -> Self:
+        """Either the flow or a model says it."""
+        if (self.text is None) != self.auto:
+            raise ValueError("brief takes either 'text' or 'auto: true'")
+        return self
+
 
 
 class AttemptFields(Fields):
@@ -30,6 +73,10 @@ class AttemptFields(Fields):
         description="pjsip:NAME, pjsip:NUMBER@TRUNK, tel:+NUMBER, teams:USER@DOMAIN, or a destination's name.",
     )
     timeout: Duration = Field(30.0, description="How long to ring: all together, or each one when serial.")
+    accept: AcceptFields | None = Field(None, description="As for the whole transfer, for these targets.")
+    machine: Literal["accept", "reject"] = Field(
+        "accept", description="Whether an answering machine may take the call; to find out takes up to 3 s."
+    )
 
 
 class TransferFields(Fields):
@@ -38,6 +85,11 @@ class TransferFields(Fields):
     mode: Literal["attended"] = Field("attended", description="The caller stays with us until a person answers.")
     attempts: tuple[AttemptFields, ...] = Field(min_length=1, description="Tried in order until somebody answers.")
     timeout: Duration | None = Field(None, description="How long all attempts may take together.")
+    accept: AcceptFields | None = Field(None, description="The call is for who presses a key, not for who answers.")
+    brief: BriefFields | None = Field(None, description="What the person is told before they hear the caller.")
+    dtmf_after_answer: Text | None = Field(
+        None, description="Keys sent to whoever answers, such as an extension; each w is a pause of 0.5 s."
+    )
     caller_hears: Comfort = Field("ringback", description="What the caller hears while it rings: ringback or music.")
     headers: dict[str, Text] = Field(
         default_factory=dict, description="SIP headers for the target, such as User-to-User."
@@ -90,14 +142,52 @@ class Transfer(Verb):
         context = call.walker.context()
         return Plan(
             rounds=[
-                Round(tuple(self._target(text.render(context), call) for text in rung.targets), rung.ring, rung.timeout)
+                Round(
+                    tuple(self._target(text.render(context), call) for text in rung.targets), rung.ring, rung.timeout,
+                    self._accept(rung.accept or fields.accept, call), rung.machine,
+                )
                 for rung in fields.attempts
             ],
             timeout=fields.timeout,
             caller_hears=fields.caller_hears,
             headers={name: value.render(context) for name, value in fields.headers.items()},
             caller_id=None if fields.caller_id is None else fields.caller_id.render(context),
-        )
+            dtmf_after_answer=self._keys(fields, context),
+            brief=None if fields.brief is None else self._brief(fields.brief, call),
+            brief_max=BriefFields.model_fields["max"].default if fields.brief is None else fields.brief.max,
+        )  # fmt: skip
+
+    @staticmethod
+    def _accept(fields: AcceptFields | None, call: Call) -> Accept | None:
+        if fields is None:
+            return None
+        context = call.walker.context()
+
+        def say(brief: str) -> str:
+            if fields.say is not None:
+                return fields.say.render({**context, "brief": {"text": brief}})
+            declines = "" if fields.decline is None else f" Press {fields.decline} to decline it."
+            return f"You have a call. Press {fields.digit} to accept it.{declines}"
+
+        return Accept(say, fields.digit, fields.decline, fields.timeout)
+
+    @staticmethod
+    def _brief(fields: BriefFields, call: Call) -> Callable[[], Awaitable[str]]:
+        if fields.text is None:
+            return lambda: summary(call)
+        text = fields.text.render(call.walker.context())
+
+        async def written() -> str:
+            return text
+
+        return written
+
+    @staticmethod
+    def _keys(fields: TransferFields, context: Mapping[str, Any]) -> str:
+        keys = "" if fields.dtmf_after_answer is None else fields.dtmf_after_answer.render(context)
+        if keys and not KEYS.fullmatch(keys):
+            raise StepError(f"{keys!r} cannot be sent after the answer: 1 to 64 of 0-9, *, #, A-D and w can")
+        return keys
 
     @staticmethod
     def _target(written: str, call: Call) -> str:

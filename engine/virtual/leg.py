@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import Final, Literal
 
 from engine.line import DialOptions, DialResult, DialStatus, Ending, LineError, LineGone
 from engine.virtual.log import Log
 from engine.virtual.media import VirtualMedia
 from engine.virtual.targets import Target
+from engine.virtual.words import spoken
+
+_FRAME: Final = 160  # bytes: 20 ms
 
 
 class Keys:
@@ -85,8 +88,18 @@ class VirtualLeg:
             raise
 
     async def digit(self) -> str:
-        """The next key that this party presses. Raises `LineGone` when it has hung up."""
-        return await self._keys.read()
+        """The next key that this party presses. Raises `LineError` when it has hung up."""
+        try:
+            return await self._keys.read()
+        except LineGone:  # is said of the caller alone
+            raise LineError(f"{self.target} is not on the line any more") from None
+
+    async def send_digits(self, digits: str) -> None:
+        """Send DTMF to this party. Raises `LineError`."""
+        await asyncio.sleep(self._latency)
+        if self.ended.done() or not self.is_answered:
+            raise LineError(f"{self.target} is not on the line")
+        self._log.add(self.target, "sent_digits", digits)
 
     async def open_media(self) -> VirtualMedia:
         """Audio between this party and the engine. Raises `LineError`."""
@@ -120,6 +133,8 @@ class VirtualLeg:
     def _answer(self) -> None:
         self._settle("answered", self._behaviour.sip_code, None)
         self._log.add(self.target, "answered")
+        if self._behaviour.says:
+            self._speak(spoken(self._behaviour.says, law=self._format))
         for number, key in enumerate(self._behaviour.keys, 1):
             self._later(number * self._behaviour.keys_after, self._press, key)
         if self._behaviour.hangs_up_after is not None:
@@ -133,6 +148,12 @@ class VirtualLeg:
     def _press(self, key: str) -> None:
         self._log.add(self.target, "pressed", key)
         self._keys.press(key)
+
+    def _speak(self, audio: bytes) -> None:
+        if self.media is not None:
+            self.media.hear(audio[:_FRAME])
+        if audio[_FRAME:]:
+            self._later(0.020, self._speak, audio[_FRAME:])
 
     def _end(self, by: str, cause: int) -> None:
         if self.ended.done():

@@ -31,6 +31,7 @@ class Target:
     """One target. ``after``: seconds from dialling to the answer or the refusal.
 
     ``hangs_up_after`` counts from the answer; ``keys_after`` is the time to the first of ``keys``, and between two.
+    ``says`` is how they answer: a few words, or the long greeting of a machine.
     ``impossible`` is a target that cannot be dialled at all.
     """
 
@@ -41,6 +42,7 @@ class Target:
     hangs_up_after: float | None = None
     keys: str = ""
     keys_after: float = 1.0
+    says: str = ""
 
     @property
     def dial_status(self) -> DialStatus:

@@ -241,7 +241,7 @@ async def test_a_leg_answers_presses_keys_and_hangs_up() -> None:
     assert [(entry.at, entry.what) for entry in line.log if entry.who == "nurse" and entry.what != "heard"] == [
         (0, "dialled"), (9, "answered"), (10, "pressed"), (11, "pressed"), (11, "connected"), (39, "hung_up"),
     ]  # fmt: skip
-    with pytest.raises(LineGone):
+    with pytest.raises(LineError, match="not on the line"):
         await leg.digit()
     await line.close()
 

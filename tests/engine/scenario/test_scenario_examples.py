@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import flows
+from engine.cli import main
 from engine.scenario import Scenario, ScenarioReader, coverage, found, run_scenario
 from engine.scenario.coverage import declared
 from engine.verb import installed
@@ -69,3 +71,8 @@ def test_a_flow_that_forgets_one_of_its_outcomes_fails(folder: Path) -> None:
                 survived.append(f"{step.where} {name}")
             object.__setattr__(step, "outcomes", whole)
     assert survived == []
+
+
+def test_the_examples_are_laid_out_as_fmt_does() -> None:
+    told = CliRunner().invoke(main, ["fmt", "--check", *map(str, EXAMPLES)])
+    assert told.exit_code == 0, told.output
