@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import structlog
@@ -22,6 +23,8 @@ from flows.flow import Flow
 from flows.library import Library
 
 log = structlog.get_logger()
+
+_WALKER: ContextVar[Walker | None] = ContextVar("walker", default=None)  # of this task, and of those that it starts
 
 MEDIA_WITHIN = 5.0  # seconds for the media leg to come up
 LEAVE_WITHIN = 2.0  # seconds to give a call back when the engine stops
@@ -46,11 +49,21 @@ class Call:
         )  # fmt: skip
         caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
         self.record.legs.append(caller)
-        self.walker = Walker(self, flow, {})
+        self._walker = Walker(self, flow, {})
         self.recording: Recording | None = None  # the latest, which may be over
         self._playout: Playout | None = None
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
+
+    @property
+    def walker(self) -> Walker:
+        """Who walks the flow here: in a flow that a tool runs beside the talk another than in the talk itself."""
+        walker = _WALKER.get()
+        return walker if walker is not None and walker.call is self else self._walker
+
+    @walker.setter
+    def walker(self, walker: Walker) -> None:
+        _WALKER.set(walker)
 
     # ── What verbs use ────────────────────────────────────────────────────────────────────────────────────────────────
 

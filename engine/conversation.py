@@ -21,7 +21,7 @@ from engine.beside import beside
 from engine.outcome import Outcome
 from engine.playout import Playout
 from engine.record import Spoken, Tokens
-from engine.toolbox import FINISH, Toolbox
+from engine.toolbox import FINISH, LEAVES, Toolbox
 from engine.turn import (
     Action,
     CallerPauses,
@@ -177,6 +177,7 @@ class Conversation:
                 self._post(CallerSpeaks())
             case SpeechStopped():
                 self._paused_at, self._speech_at = self._clock(), None
+                self._toolbox.turns += 1
                 self._post(CallerPauses())
             case Interrupted():
                 self._speech_at = self._speech_at or time.perf_counter()
@@ -187,6 +188,8 @@ class Conversation:
             case UserText(text, final, _):
                 if final and text.strip():
                     self._call.said("caller", text.strip())
+                    if not self._capabilities.turn_detection:
+                        self._toolbox.turns += 1
             case TurnDone():
                 await self._turn_done(event)
             case ToolCall():
@@ -353,11 +356,14 @@ class Conversation:
         owed = False
         try:
             answer = await self._toolbox.use(call.name, call.arguments)
-            owed = True
+            leaves = self._toolbox.leaves(call.name, answer)
+            owed = not leaves
         finally:
             self._running.pop(call.id, None)
             self._post(ToolClosed(key, owed=owed))
-        await self._tell(self._voice.tool_result(call.id, answer))
+        await self._tell(self._voice.tool_result(call.id, answer, respond=owed))
+        if leaves:
+            self._post(FinishAsked(LEAVES + call.name))
 
     # ── The record ────────────────────────────────────────────────────────────────────────────────────────────────────
 

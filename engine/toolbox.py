@@ -16,7 +16,7 @@ import structlog
 
 from engine.http import HttpFailedError
 from engine.line import LineGone
-from engine.outcome import Leave, StepError
+from engine.outcome import Leave, Outcome, StepError
 from engine.record import ToolUse
 from flows.expressions import ExpressionError
 from flows.json_schema import JsonSchema
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 FINISH = "finish"
+LEAVES = "tool:"  # before the name of a tool that ends the talk, as an outcome
+DONE_TOOL = {"ok": True}
+CONFIRM = "When the caller has agreed, call this tool again with the same arguments. Else do not."
 MAX_RESULT = 16 * 1024  # characters of a result that a model is given
 
 
@@ -53,6 +56,8 @@ class FlowTool:
     filler: str | None = None  # spoken while it runs
     filler_after: float = 0.8
     allowed: Callable[[], bool] = lambda: True
+    confirm: str | None = None  # what the caller must be asked before it is used
+    leave: Callable[[], Awaitable[Outcome | str]] | None = None  # it ends the talk: what comes then
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class Toolbox:
     tools: Mapping[str, FlowTool] = field(default_factory=dict)
     collect: Collect | None = None
     used: dict[str, int] = field(default_factory=dict)
+    turns: int = 0  # in which the caller spoke
+    asked: dict[str, tuple[str, int]] = field(default_factory=dict)  # tool -> arguments and turn that need a yes
 
     def offered(self) -> tuple[Tool, ...]:
         """The tools as the voice is told of them."""
@@ -113,6 +120,11 @@ class Toolbox:
             )
         return way.name, ""
 
+    def leaves(self, name: str, answer: str) -> bool:
+        """Whether the talk is over because this tool was used."""
+        tool = self.tools.get(name)
+        return tool is not None and tool.leave is not None and answer == json.dumps(DONE_TOOL)
+
     async def use(self, name: str, arguments: Mapping[str, Any]) -> str:
         """Run a tool of the flow within its time; its answer as JSON text, or what went wrong. Goes on record."""
         clock = asyncio.get_running_loop().time
@@ -136,6 +148,8 @@ class Toolbox:
             refusal = self._refusal(tool, arguments)
             if refusal:
                 return "error", _problem(refusal)
+            if not self._confirmed(tool, arguments):
+                return "unconfirmed", json.dumps({"ask_the_caller": tool.confirm, "then": CONFIRM}, ensure_ascii=False)
             self.used[name] = self.used.get(name, 0) + 1
             async with asyncio.timeout(tool.timeout):
                 answer = await tool.act(arguments)
@@ -163,6 +177,17 @@ class Toolbox:
         except ExpressionError as error:
             log.warning("a tool is not offered: its condition cannot be evaluated", tool=tool.name, error=str(error))
             return False
+
+    def _confirmed(self, tool: FlowTool, arguments: Mapping[str, Any]) -> bool:
+        """Whether the caller has spoken since this was first asked for. A model cannot say yes to itself."""
+        if tool.confirm is None:
+            return True
+        wanted = json.dumps(arguments, sort_keys=True, default=str)
+        before, turn = self.asked.pop(tool.name, ("", self.turns))
+        if before == wanted and self.turns > turn:
+            return True
+        self.asked[tool.name] = (wanted, turn if before == wanted else self.turns)
+        return False
 
     def _refusal(self, tool: FlowTool, arguments: Mapping[str, Any]) -> str:
         """Why a tool is not used, in words for the model; "" when it may be."""

@@ -13,7 +13,7 @@ from engine.call import Call
 from engine.conversation import Conversation
 from engine.outcome import Outcome
 from engine.playout import Playout
-from engine.toolbox import FINISH, Collect, Exit, Toolbox
+from engine.toolbox import FINISH, LEAVES, Collect, Exit, Toolbox
 from engine.turn import TurnOptions
 from engine.verb import Verb, unknown
 from engine.verbs.tools import ToolFields, flow_tool
@@ -26,6 +26,7 @@ from flows.verb import Fields, Outcomes
 from providers.voice import ALAW, ULAW, Provider, Session, Turns, Utterance, Voice, VoiceError
 
 LIMITS = ("silence", "max_duration", "provider_error")
+TALKS = 5  # a model that hands over again and again shall not do so for ever
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what every provider takes
 
 
@@ -132,6 +133,8 @@ class Converse(Verb):
             for index, required in enumerate(way.requires):
                 if required not in scope.vars:
                     yield unknown(scope, scope.at("exits", name, "requires", index), "variable", required, scope.vars)
+        for name, tool in fields.tools.items():
+            yield from tool.kind.check(scope, "tools", name, tool.kind_name)
         if fields.provider is None or scope.voices is None:
             return
         if fields.provider not in scope.voices:
@@ -141,12 +144,26 @@ class Converse(Verb):
             yield scope.problem(scope.at("provider"), "E203", message)
 
     async def run(self, step: Step, call: Call) -> Outcome:
-        """Open the audio and the voice side by side, then talk."""
+        """Talk; a tool may leave the talk, and come back when nobody could be reached."""
         fields = step.fields
         assert isinstance(fields, ConverseFields)
-        context = call.walker.context()
         toolbox = self._toolbox(fields, call)
-        greeting = None if fields.greeting is None else fields.greeting.render(context)
+        greeting = None if fields.greeting is None else fields.greeting.render(call.walker.context())
+        for _ in range(TALKS):
+            outcome = await self._talk(fields, call, toolbox, greeting)
+            if not outcome.name.startswith(LEAVES):
+                return outcome
+            leave = toolbox.tools[outcome.name.removeprefix(LEAVES)].leave
+            assert leave is not None
+            left = await leave()
+            if isinstance(left, Outcome):
+                return left
+            greeting = left
+        return Outcome("provider_error", detail=f"the voice tried {TALKS} times to hand the call over")
+
+    async def _talk(self, fields: ConverseFields, call: Call, toolbox: Toolbox, greeting: str | None) -> Outcome:
+        """Open the audio and the voice side by side, then talk."""
+        context = call.walker.context()
         reprompt = fields.silence.say.render(context)
         name = fields.provider or call.services.default_voice
         try:

@@ -47,10 +47,14 @@ class SendDtmf(Verb):
         """Answer, for nobody takes keys before, and send them."""
         fields = step.fields
         assert isinstance(fields, SendDtmfFields)
-        digits = fields.digits.render(call.walker.context())
-        if not KEYS.fullmatch(digits):
-            raise StepError(f"these digits cannot be sent: {WHAT_CAN}")  # which ones may be a secret
-        await call.answer()
-        await call.line.send_digits(digits)
-        await asyncio.sleep(PER_KEY * len(digits))
+        await send(call, fields.digits.render(call.walker.context()))
         return DONE
+
+
+async def send(call: Call, digits: str) -> None:
+    """Answer, send keys to the caller, and wait until the last one was sent. Raises `StepError`."""
+    if not KEYS.fullmatch(digits):
+        raise StepError(f"these digits cannot be sent: {WHAT_CAN}")  # which ones may be a secret
+    await call.answer()
+    await call.line.send_digits(digits)
+    await asyncio.sleep(PER_KEY * len(digits))

@@ -1,4 +1,4 @@
-"""The tools that a flow gives to a voice: their fields, and how each kind acts. A kind is one function here."""
+"""The tools that a flow gives to a voice: what all kinds have in common (the kinds: `engine.verbs.tool_kinds`)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ from typing import Any, Self
 from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from engine.call import Call
-from engine.http import escape
-from engine.toolbox import FlowTool
+from engine.toolbox import FlowTool as Tool
+from engine.verbs.tool_kinds import (
+    FlowTool,
+    HangupTool,
+    HttpTool,
+    KeysTool,
+    PluginTool,
+    SetTool,
+    ToolKind,
+    TransferTool,
+)
 from flows.draft import Draft
-from flows.fields import Condition, Duration, EndpointName, JsonSchema, Text, Value, property_types
+from flows.fields import Condition, Duration, JsonSchema, Text, property_types
 from flows.verb import Fields
 
+KINDS = ("http", "flow", "set", "send_dtmf", "plugin", "transfer", "hangup")
 NO_INPUT: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
@@ -22,16 +32,6 @@ class FillerFields(Fields):
 
     say: Text = Field(description="Spoken by the voice.")
     after: Duration = Field(0.8, description="Only when the tool takes longer than this.")
-
-
-class HttpToolFields(Fields):
-    """A request to a named endpoint; the answer's body is the tool's answer."""
-
-    endpoint: EndpointName = Field(description="An endpoint of resources.yaml.")
-    method: str = Field("GET", pattern="^(GET|POST|PUT|PATCH|DELETE)$", description="GET, POST, PUT, PATCH or DELETE.")
-    path: Text = Field(description="Path and query below the endpoint's address; values are escaped.")
-    json_: Value | None = Field(None, alias="json", description="The body.")
-    timeout: Duration | None = Field(None, description="How long the endpoint may take.")
 
 
 class ToolFields(Fields):
@@ -43,7 +43,34 @@ class ToolFields(Fields):
     max_calls: int | None = Field(None, ge=1, description="How often it may be used in this talk.")
     timeout: Duration = Field(10.0, description="How long it may take.")
     while_running: FillerFields | None = Field(None, description="What the caller hears while it runs.")
-    http: HttpToolFields = Field(description="Ask an endpoint.")
+    confirm: Text | None = Field(None, description="What the caller must be asked, and agree to, before it is used.")
+    http: HttpTool | None = Field(None, description="Ask an endpoint.")
+    flow: FlowTool | None = Field(None, description="Run a flow that needs no caller; what it returns is the answer.")
+    set: SetTool | None = Field(None, description="Give variables values; expressions see the arguments as input.")
+    send_dtmf: KeysTool | None = Field(None, description="Send telephone keys to the caller's side.")
+    plugin: PluginTool | None = Field(None, description="Ask a plugin (entry point hookflash.tools).")
+    transfer: TransferTool | None = Field(None, description="Leave the talk and hand the call to a person.")
+    hangup: HangupTool | None = Field(None, description="Leave the talk and end the call.")
+
+    @model_validator(mode="after")
+    def one_kind(self) -> Self:
+        """A tool does one thing."""
+        kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            found = f"this has {' and '.join(kinds)}" if kinds else "this has none of them"
+            raise ValueError(f"a tool has exactly one of {', '.join(KINDS)}; {found}")
+        return self
+
+    @property
+    def kind_name(self) -> str:
+        """The key under which it says what it does."""
+        return next(name for name in KINDS if getattr(self, name) is not None)
+
+    @property
+    def kind(self) -> ToolKind:
+        """What it does."""
+        kind: ToolKind = getattr(self, self.kind_name)
+        return kind
 
     @model_validator(mode="wrap")
     @classmethod
@@ -59,24 +86,18 @@ class ToolFields(Fields):
             return handler(value)
 
 
-def flow_tool(name: str, fields: ToolFields, call: Call) -> FlowTool:
+def flow_tool(name: str, fields: ToolFields, call: Call) -> Tool:
     """The tool as the conversation uses it."""
+    context, filler, kind = call.walker.context(), fields.while_running, fields.kind
 
-    def context(arguments: Mapping[str, Any]) -> dict[str, Any]:
-        return {**call.walker.context(), "input": dict(arguments)}
+    async def act(arguments: Mapping[str, Any]) -> Any:
+        return await kind.act(call, {**call.walker.context(), "input": dict(arguments)})
 
-    async def ask(arguments: Mapping[str, Any]) -> Any:
-        http, given = fields.http, context(arguments)
-        reply = await call.services.http.request(
-            call.library.resources.endpoints[http.endpoint], http.method, http.path.render(given, escape),
-            json=None if http.json_ is None else http.json_.evaluate(given), timeout=http.timeout,
-        )  # fmt: skip
-        return reply.body
-
-    filler = fields.while_running
-    return FlowTool(
-        name, fields.description, fields.input or JsonSchema(NO_INPUT), ask, fields.timeout, fields.max_calls,
-        filler=None if filler is None else filler.say.render(call.walker.context()),
+    return Tool(
+        name, fields.description, fields.input or JsonSchema(NO_INPUT), act, fields.timeout, fields.max_calls,
+        filler=None if filler is None else filler.say.render(context),
         filler_after=0.8 if filler is None else filler.after,
         allowed=lambda: fields.when is None or fields.when.evaluate(call.walker.context()),
+        confirm=None if fields.confirm is None else fields.confirm.render(context),
+        leave=(lambda: kind.leave(call)) if kind.leaves else None,
     )  # fmt: skip

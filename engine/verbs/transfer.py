@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
@@ -112,11 +112,16 @@ class Transfer(Verb):
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """A target that is no target must be a destination."""
+        return self.check_targets(fields, scope)
+
+    @staticmethod
+    def check_targets(fields: TransferFields, scope: Scope, *path: str) -> Iterable[Problem]:
+        """The same for fields that stand under a path of the step's."""
         for index, attempt in enumerate(fields.attempts):
             for place, target in enumerate(attempt.targets):
                 name = target.literal
                 if name is not None and ":" not in name and name not in scope.resources.destinations:
-                    where = scope.at("attempts", index, "targets", place)
+                    where = scope.at(*path, "attempts", index, "targets", place)
                     yield unknown(scope, where, "destination", name, scope.resources.destinations)
 
     def saves(self, fields: Any) -> dict[str, str]:
@@ -127,13 +132,17 @@ class Transfer(Verb):
         """Ring, connect, wait for the end of the talk."""
         fields = step.fields
         assert isinstance(fields, TransferFields)
-        result = await hand_off(call, self._plan(fields, call), step.id or step.path)
+        return await self.hand_over(fields, call, step.id or step.path, step.outcomes.get("connected", ()))
+
+    async def hand_over(self, fields: TransferFields, call: Call, step: str, then: Sequence[Step]) -> Outcome:
+        """Ring, connect, wait for the end of the talk; ``then`` are the steps behind a talk that ends the call."""
+        result = await hand_off(call, self._plan(fields, call), step)
         data = {"attempts": [self._attempt(attempt) for attempt in result.attempts]}
         if result.leg is None:
             return Outcome(result.status, data, ", ".join(f"{a.target}: {a.status}" for a in result.attempts))
         await stay_connected(call, result.leg)
         if fields.after_callee_hangup == "stop":
-            await call.walker.run_steps(step.outcomes.get("connected", ()))
+            await call.walker.run_steps(then)
             raise Stop(by="target")
         call.with_person = False
         return Outcome("connected", data)

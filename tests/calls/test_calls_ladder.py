@@ -38,7 +38,7 @@ async def test_the_first_key_wins_and_the_brief_is_for_the_callee(open_company: 
     }  # fmt: skip
     assert record.outcome == "handed_off"
     # Both were asked in words; the winner was then told of the caller, and heard the caller; the other was let go.
-    question = [end for _, end in early.bursts(0.5)][0]
+    question = next(end for _, end in early.bursts(0.5))
     assert question > 1.0
     assert seconds_of_tone(early, 500) > 1.5
     assert seconds_of_tone(late, 500) == 0

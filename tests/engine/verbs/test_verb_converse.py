@@ -31,7 +31,7 @@ TOOL = 'http: {endpoint: pos, path: "/x"}'
         ("exits: {a: {descripton: x}}", "unknown key 'descripton' (did you mean 'description'?)"),
         (f"tools: {{finish: {{description: x, {TOOL}}}}}", "a tool cannot be called 'finish'"),
         (f'tools: {{"look up": {{description: x, {TOOL}}}}}', "a tool's name has letters, digits"),
-        ("tools: {t: {description: x}}", "needs 'http'"),
+        ("tools: {t: {description: x}}", "exactly one of http, flow, set"),
         (f"tools: {{t: {{{TOOL}}}}}", "needs 'description'"),
         ('tools: {t: {description: x, http: {endpoint: pso, path: "/"}}}', "unknown endpoint 'pso'"),
         ('tools: {t: {description: x, input: {dish: {type: string}}, http: {endpoint: pos, path: "/${input.dsh}"}}}',
