@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 MAX_STEPS = 1000  # a call that runs more steps than this loops
 UNREAD = 32  # keys that may wait to be read; a caller who leans on the keypad shall not hide a handler's key
+MAX_DEPTH = 16  # sections that were called and have not come back
 MAX_JUMPS = 32  # jumps with no word or key from the caller in between
 
 # Which handler answers for an outcome that no step handled; every other one goes to `error`.
@@ -53,6 +54,7 @@ class Walker:
         self.input = dict(given)
         self.vars = declare(flow.vars)
         self.steps: dict[str, dict[str, Any]] = {}
+        self._inside = 0  # sections that were called
         self._spent: set[str] = set()  # handlers that ran: each answers for one failure
         self._root: Walker = parent._root if parent else self
         self._count = 0
@@ -79,10 +81,15 @@ class Walker:
 
     async def section(self, name: str) -> Mapping[str, Any]:
         """Run a section as a subroutine; what its `return` gives."""
+        if self._inside == MAX_DEPTH:
+            raise StepError(f"sections are called {MAX_DEPTH} deep; does '{name}' call itself?")
+        self._inside += 1
         try:
             await self.run_steps(self.flow.sections[name])
         except Return as back:
             return back.values
+        finally:
+            self._inside -= 1
         return {}
 
     async def subflow(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:

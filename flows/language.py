@@ -11,6 +11,7 @@ from typing import Any
 
 from flows import reader, schema
 from flows.checks import Surroundings, check
+from flows.circles import circles
 from flows.compiler import FlowReader
 from flows.draft import Draft
 from flows.flow import Flow
@@ -76,6 +77,9 @@ class Language:
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
             problems += flow_reader.reader.draft.problems + flow_reader.problems + list(check(flow_reader, around))
+        problems += circles(
+            {one.flow.name: one.reader.draft.references for one in files.flows if one.flow and not is_next(one.file)}
+        )
         for draft in files.drafts:
             problems += draft.problems + list(_references(draft, around))
             if draft.expressions:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from engine.call import Call
+from engine.leaks import leaks
 from engine.outcome import Outcome, Stop
 from engine.verb import Verb
 from flows.fields import Text
 from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
 from flows.verb import Fields
 
 # Q.850 causes that Asterisk turns into these SIP codes when a call is refused before it was answered (measured).
@@ -35,6 +39,11 @@ class Hangup(Verb):
     Fields: ClassVar[type[Fields]] = HangupFields
     falls_through: ClassVar[bool] = False
     needs_caller: ClassVar[bool] = False
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """Secrets in the call's result."""
+        if fields.result is not None:
+            yield from leaks(scope, fields.result.expressions, "into the record")
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """End the call with the right cause."""

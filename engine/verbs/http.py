@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from engine.call import Call
 from engine.http import HttpFailedError, escape
+from engine.leaks import leaks
 from engine.outcome import Outcome
 from engine.values import fit
 from engine.verb import Verb
 from flows.fields import EndpointName, Text, Value
 from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -39,6 +42,10 @@ class Http(Verb):
     needs_caller: ClassVar[bool] = False
     failure: ClassVar[str] = "http_error"
     ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("http_error", "timeout"))
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """Secrets in a URL, which proxies and servers write into their logs; a body is for the endpoint alone."""
+        yield from leaks(scope, fields.path.expressions, "in a URL")
 
     def saves(self, fields: Any) -> dict[str, str]:
         """Status and body."""

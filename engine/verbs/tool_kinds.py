@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from engine.call import Call
 from engine.http import escape
+from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop, Unhandled
 from engine.toolbox import DONE_TOOL
 from engine.values import fit, fits
@@ -51,6 +52,10 @@ class HttpTool(ToolKind):
     path: Text = Field(description="Path and query below the endpoint's address; values are escaped.")
     json_: Value | None = Field(None, alias="json", description="The body.")
     timeout: Duration | None = Field(None, description="How long the endpoint may take.")
+
+    def check(self, scope: Scope, *path: str) -> Iterable[Problem]:
+        """Secrets in a URL."""
+        yield from leaks(scope, self.path.expressions, "in a URL")
 
     async def act(self, call: Call, context: Mapping[str, Any]) -> Any:
         """Ask."""

@@ -13,6 +13,7 @@ from engine.call import Call
 from engine.callee import Accept
 from engine.comfort import Comfort
 from engine.handoff import Plan, Round, hand_off, stay_connected
+from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop
 from engine.verb import Verb, unknown
 from flows.draft import Draft
@@ -117,6 +118,9 @@ class Transfer(Verb):
     @staticmethod
     def check_targets(fields: TransferFields, scope: Scope, *path: str) -> Iterable[Problem]:
         """The same for fields that stand under a path of the step's."""
+        sent = [fields.caller_id, *fields.headers.values()]
+        read = (expression for text in sent if text is not None for expression in text.expressions)
+        yield from leaks(scope, read, "with a transfer")
         for index, attempt in enumerate(fields.attempts):
             for place, target in enumerate(attempt.targets):
                 name = target.literal
