@@ -54,6 +54,7 @@ class Call:
         self._playout: Playout | None = None
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
+        self._errands: set[asyncio.Task[None]] = set()
 
     @property
     def walker(self) -> Walker:
@@ -117,6 +118,12 @@ class Call:
         """Run something beside the flow; it is cancelled when the call ends."""
         assert self._group is not None, "a call has company only while it runs"
         self._group.create_task(work, name=name)
+
+    def errand(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something that the flow does not wait for. When the call is over it has the time of a wind-up left."""
+        task = asyncio.create_task(work, name=name)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     def said(self, role: Literal["caller", "voice", "system"], text: str, *, interrupted: bool = False) -> Spoken:
         """Write down something that was said."""
@@ -199,6 +206,15 @@ class Call:
         except Exception as error:
             log.warning("the hangup handler failed", error=str(error))
 
+    async def _end_errands(self) -> None:
+        """What the flow did not wait for comes to its end, or is cancelled."""
+        if self._errands:
+            await asyncio.wait(self._errands, timeout=self.services.wind_up)
+        left = [task for task in self._errands if task.cancel()]
+        await asyncio.gather(*left, return_exceptions=True)
+        if left:
+            log.warning("errands of the call were not done in time", errands=[task.get_name() for task in left])
+
     async def _leave_to_dialplan(self) -> None:
         """The engine stops in the middle of the call: what stands behind it takes the caller, not a dead line."""
         if self.with_person or self.line.ended.done():
@@ -214,6 +230,7 @@ class Call:
                 await asyncio.shield(asyncio.ensure_future(self.line.close()))
         except Exception as error:
             log.error("the line could not be released", error=f"{type(error).__name__}: {error}")
+        await self._end_errands()
         self._ended("completed", by="flow")
         if self.line.ended.done():
             ending, caller = self.line.ended.result(), self.record.legs[0]

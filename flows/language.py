@@ -190,7 +190,7 @@ def _references(draft: Draft, around: Surroundings) -> Iterable[Problem]:
 
 def _joined(first: Resources, second: Resources, draft: Draft) -> Resources:
     """Several resources.yaml make one set; a name that stands in two of them is a mistake."""
-    kinds = ("calendars", "endpoints", "destinations", "prompts")
+    kinds = ("calendars", "endpoints", "destinations", "groups", "prompts")
     both: dict[str, Any] = {}
     for kind in kinds:
         known, added = getattr(first, kind), getattr(second, kind)

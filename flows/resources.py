@@ -1,5 +1,5 @@
-"""resources.yaml: what flows share by name. Calendars, HTTP endpoints, destinations and prompts; secrets only by
-name."""
+"""resources.yaml: what flows share by name. Calendars, HTTP endpoints, destinations, groups and prompts; secrets only
+by name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from flows.calendars import Calendar
 from flows.draft import Draft
 from flows.hours import known_keys, read_calendar
 from flows.problems import MistakeError, Where
-from flows.reader import Map
+from flows.reader import Map, Seq
 from flows.values import read_duration
 
 _TARGET = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
 _NAME_OF_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_KINDS = ("calendars", "endpoints", "destinations", "prompts")
+_KINDS = ("calendars", "endpoints", "destinations", "groups", "prompts")
 T = TypeVar("T")
 
 
@@ -58,6 +58,7 @@ class Resources:
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> targets, numbers, destinations
 
 
 def read_resources(tree: Any, draft: Draft) -> Resources:
@@ -72,6 +73,7 @@ def read_resources(tree: Any, draft: Draft) -> Resources:
         endpoints=_each(tree, "endpoints", draft, _endpoint),
         destinations=_each(tree, "destinations", draft, _destination),
         prompts=_each(tree, "prompts", draft, _prompt),
+        groups=_each(tree, "groups", draft, _group),
     )
 
 
@@ -138,6 +140,14 @@ def _destination(name: str, given: Any, where: Where, draft: Draft) -> Destinati
         )
         return None
     return Destination(name, str(target))
+
+
+def _group(name: str, given: Any, where: Where, draft: Draft) -> tuple[str, ...] | None:
+    if not isinstance(given, Seq) or not given or not all(isinstance(member, str) for member in given):
+        message = f"group '{name}' is a list of destinations, targets such as \"pjsip:desk\" and quoted numbers"
+        draft.report(where, "E203", message)
+        return None
+    return tuple(str(member) for member in given)
 
 
 def _prompt(name: str, given: Any, where: Where, draft: Draft) -> Prompt | None:

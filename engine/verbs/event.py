@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from engine.call import Call
+from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks
 from engine.outcome import Outcome
@@ -28,6 +29,7 @@ class EventFields(Fields):
     path: Text = Field(
         Text(""), description="Below the endpoint's address, when the webhook is not the address itself."
     )
+    wait: bool = Field(True, description="Whether the flow waits until the webhook has taken it.")
 
 
 class Event(Verb):
@@ -39,7 +41,10 @@ class Event(Verb):
     Fields: ClassVar[type[Fields]] = EventFields
     needs_caller: ClassVar[bool] = False
     failure: ClassVar[str] = "http_error"
-    ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("http_error", "timeout"))
+
+    def outcomes(self, fields: Any) -> Outcomes:
+        """Who does not wait does not learn how it went."""
+        return Outcomes(bad=("http_error", "timeout")) if fields.wait else Outcomes()
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """Secrets that would leave."""
@@ -48,7 +53,7 @@ class Event(Verb):
 
     def saves(self, fields: Any) -> dict[str, str]:
         """The webhook's status."""
-        return {"status": "integer"}
+        return {"status": "integer"} if fields.wait else {}
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Tell it, and wait until it was taken."""
@@ -66,11 +71,15 @@ class Event(Verb):
                      "trunk": facts.trunk, "started": call.record.started},
             "data": None if fields.json_ is None else fields.json_.evaluate(context),
         }  # fmt: skip
-        try:
-            reply = await call.services.http.request(
-                call.library.resources.endpoints[fields.endpoint], "POST", fields.path.render(context, escape),
-                json=body, timeout=step.timeout, idempotency_key=key,
-            )  # fmt: skip
-        except HttpFailedError as error:
-            return Outcome(error.kind, {"status": error.status}, str(error))
-        return Outcome("done", {"status": reply.status})
+        endpoint, path = call.library.resources.endpoints[fields.endpoint], fields.path.render(context, escape)
+
+        async def tell() -> Outcome:
+            try:
+                reply = await call.services.http.request(
+                    endpoint, "POST", path, json=body, timeout=step.timeout, idempotency_key=key
+                )  # fmt: skip
+            except HttpFailedError as error:
+                return Outcome(error.kind, {"status": error.status}, str(error))
+            return Outcome("done", {"status": reply.status})
+
+        return await tell() if fields.wait else without_waiting(call, tell(), f"event {key}")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from engine.call import Call
+from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError
 from engine.verb import Verb, unknown
+from engine.verbs.transfer import GROUP, NUMBER
 from flows.fields import EndpointName, Text
 from flows.flow import Step
 from flows.problems import Problem, has
@@ -24,7 +25,6 @@ from flows.verb import Fields, Outcomes
 
 USUAL = "sms"  # the endpoint of a step that names none
 LONGEST = 1600  # characters: ten messages in one, which is what gateways take
-NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 ONE_OR_MORE = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 Recipients = Annotated[
     tuple[Text, ...],
@@ -37,13 +37,16 @@ class SmsFields(Fields):
     """What is sent, and to whom."""
 
     to: Recipients = Field(
-        min_length=1, max_length=20, description='Numbers such as "+14155550100", or destinations with a tel: target.'
+        min_length=1,
+        max_length=20,
+        description='Numbers such as "+14155550100", destinations with a tel: target, or group:NAME.',
     )
     text: Text = Field(description="The message, 1600 characters at most; may hold ${expressions}.")
     endpoint: EndpointName | None = Field(
         None, description="The gateway: an endpoint of resources.yaml; sms if absent."
     )
     path: Text = Field(Text(""), description="Below the gateway's address, when that is not the address itself.")
+    wait: bool = Field(True, description="Whether the flow waits until the gateway has taken the messages.")
 
 
 class Sms(Verb):
@@ -54,7 +57,10 @@ class Sms(Verb):
     Fields: ClassVar[type[Fields]] = SmsFields
     needs_caller: ClassVar[bool] = False
     failure: ClassVar[str] = "http_error"
-    ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("http_error", "timeout"))
+
+    def outcomes(self, fields: Any) -> Outcomes:
+        """Who does not wait does not learn how it went."""
+        return Outcomes(bad=("http_error", "timeout")) if fields.wait else Outcomes()
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """The gateway, the recipients, and secrets that would leave."""
@@ -66,7 +72,9 @@ class Sms(Verb):
             written = recipient.literal
             if written is None or NUMBER.fullmatch(written):
                 continue
-            if written not in scope.resources.destinations:
+            if written.startswith(GROUP):
+                yield from _group_problems(written.removeprefix(GROUP), scope, index)
+            elif written not in scope.resources.destinations:
                 yield unknown(scope, scope.at("to", index), "destination", written, scope.resources.destinations)
             elif _number(written, scope.resources) is None:
                 message = f"the destination '{written}' is no telephone number: its target must begin with tel:"
@@ -76,7 +84,7 @@ class Sms(Verb):
 
     def saves(self, fields: Any) -> dict[str, str]:
         """How many messages the gateway took, and the numbers whose message it did not."""
-        return {"sent": "integer", "unsent": "array"}
+        return {"sent": "integer", "unsent": "array"} if fields.wait else {}
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Send them, and wait until the gateway has taken or refused each."""
@@ -86,28 +94,36 @@ class Sms(Verb):
         text = fields.text.render(context)
         if not text.strip() or len(text) > LONGEST:
             raise StepError(f"a message has 1 to {LONGEST} characters, and this one has {len(text)}")
-        numbers = list(dict.fromkeys(_recipient(one.render(context), call) for one in fields.to))
+        numbers = _numbers([one.render(context) for one in fields.to], call.library.resources)
         endpoint = call.library.resources.endpoints[fields.endpoint or USUAL]
-        path = fields.path.render(context, escape)
-        async with asyncio.TaskGroup() as group:
-            sending = {n: group.create_task(_send(call, step, endpoint, path, n, text)) for n in numbers}
-        failed = {number: failure for number, task in sending.items() if (failure := task.result()) is not None}
-        data = {"sent": len(numbers) - len(failed), "unsent": list(failed)}
-        if not failed:
-            return Outcome("done", data)
-        kinds = {failure.kind for failure in failed.values()}
-        words = f"{len(failed)} of {len(numbers)} not taken: {next(iter(failed.values()))}"
-        return Outcome(kinds.pop() if len(kinds) == 1 else "http_error", data, words)
+        sending = _send_all(call, step, endpoint, fields.path.render(context, escape), numbers, text)
+        return await sending if fields.wait else without_waiting(call, sending, f"sms at {step.path}")
+
+
+async def _send_all(
+    call: Call, step: Step, endpoint: Endpoint, path: str, numbers: Sequence[str], text: str
+) -> Outcome:
+    """All at once; what the gateway did not take is told."""
+    flow = call.walker.flow.name
+    async with asyncio.TaskGroup() as group:
+        sending = {n: group.create_task(_send(call, step, flow, endpoint, path, n, text)) for n in numbers}
+    failed = {number: failure for number, task in sending.items() if (failure := task.result()) is not None}
+    data = {"sent": len(numbers) - len(failed), "unsent": list(failed)}
+    if not failed:
+        return Outcome("done", data)
+    kinds = {failure.kind for failure in failed.values()}
+    words = f"{len(failed)} of {len(numbers)} not taken: {next(iter(failed.values()))}"
+    return Outcome(kinds.pop() if len(kinds) == 1 else "http_error", data, words)
 
 
 async def _send(
-    call: Call, step: Step, endpoint: Endpoint, path: str, number: str, text: str
+    call: Call, step: Step, flow: str, endpoint: Endpoint, path: str, number: str, text: str
 ) -> HttpFailedError | None:
     """One message. The same words to the same number at the same step have the same id, so that a gateway that knows
     idempotency keys sends them once, however often the step is retried."""
-    digest = hashlib.sha256("\0".join((call.walker.flow.name, step.path, number, text)).encode()).hexdigest()
+    digest = hashlib.sha256("\0".join((flow, step.path, number, text)).encode()).hexdigest()
     key = f"{call.record.id}-{digest[:16]}"
-    body = {"id": key, "to": number, "text": text, "call": call.record.id, "flow": call.walker.flow.name}
+    body = {"id": key, "to": number, "text": text, "call": call.record.id, "flow": flow}
     try:
         await call.services.http.request(
             endpoint, "POST", path, json=body, timeout=step.timeout, idempotency_key=key
@@ -117,11 +133,29 @@ async def _send(
     return None
 
 
-def _recipient(written: str, call: Call) -> str:
-    number = _number(written, call.library.resources)
-    if number is None:
-        raise StepError(f"{written!r} is neither a number such as +14155550100 nor a destination with a tel: target")
-    return number
+def _group_problems(name: str, scope: Scope, index: int) -> Iterable[Problem]:
+    groups = scope.resources.groups
+    if name not in groups:
+        yield unknown(scope, scope.at("to", index), "group", name, groups)
+    for member in groups.get(name, ()):
+        if _number(member, scope.resources) is None:
+            message = f"'{member}' of the group '{name}' is no telephone number"
+            yield scope.problem(scope.at("to", index), "E203", message)
+
+
+def _numbers(written: Iterable[str], resources: Resources) -> list[str]:
+    """The numbers that are meant, each once. Raises `StepError`."""
+    found: dict[str, None] = {}
+    for one in written:
+        group = resources.groups.get(one.removeprefix(GROUP)) if one.startswith(GROUP) else (one,)
+        for member in group or ():
+            number = _number(member, resources)
+            if number is None:
+                raise StepError(f"{member!r} is neither a number such as +14155550100 nor a destination that is one")
+            found[number] = None
+        if group is None:
+            raise StepError(f"there is no group {one.removeprefix(GROUP)!r} in resources.yaml")
+    return list(found)
 
 
 def _number(written: str, resources: Resources) -> str | None:

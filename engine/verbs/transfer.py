@@ -19,11 +19,13 @@ from engine.verb import Verb, unknown
 from flows.draft import Draft
 from flows.fields import Duration, Text
 from flows.flow import Step
-from flows.problems import Problem
+from flows.problems import Problem, Where
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
 UNREACHED = ("no_answer", "busy", "declined", "machine", "unavailable", "failed", "timeout")
+GROUP = "group:"
+NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 KEYS = re.compile(r"[0-9A-Da-d*#wW]{1,64}")
 Key = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
 
@@ -71,7 +73,7 @@ class AttemptFields(Fields):
     ring: Literal["simultaneous", "serial"] = Field("simultaneous", description="All at once, or one by one.")
     targets: tuple[Text, ...] = Field(
         min_length=1,
-        description="pjsip:NAME, pjsip:NUMBER@TRUNK, tel:+NUMBER, teams:USER@DOMAIN, or a destination's name.",
+        description="pjsip:NAME, pjsip:NUMBER@TRUNK, tel:+NUMBER, teams:USER@DOMAIN, a destination, or group:NAME.",
     )
     timeout: Duration = Field(30.0, description="How long to ring: all together, or each one when serial.")
     accept: AcceptFields | None = Field(None, description="As for the whole transfer, for these targets.")
@@ -123,10 +125,8 @@ class Transfer(Verb):
         yield from leaks(scope, read, "with a transfer")
         for index, attempt in enumerate(fields.attempts):
             for place, target in enumerate(attempt.targets):
-                name = target.literal
-                if name is not None and ":" not in name and name not in scope.resources.destinations:
-                    where = scope.at(*path, "attempts", index, "targets", place)
-                    yield unknown(scope, where, "destination", name, scope.resources.destinations)
+                where = scope.at(*path, "attempts", index, "targets", place)
+                yield from _unknown_target(scope, where, target.literal)
 
     def saves(self, fields: Any) -> dict[str, str]:
         """Every attempt with its SIP status."""
@@ -156,8 +156,8 @@ class Transfer(Verb):
         return Plan(
             rounds=[
                 Round(
-                    tuple(self._target(text.render(context), call) for text in rung.targets), rung.ring, rung.timeout,
-                    self._accept(rung.accept or fields.accept, call), rung.machine,
+                    tuple(self._targets([text.render(context) for text in rung.targets], call)),
+                    rung.ring, rung.timeout, self._accept(rung.accept or fields.accept, call), rung.machine,
                 )
                 for rung in fields.attempts
             ],
@@ -202,11 +202,24 @@ class Transfer(Verb):
             raise StepError(f"{keys!r} cannot be sent after the answer: 1 to 64 of 0-9, *, #, A-D and w can")
         return keys
 
+    def _targets(self, written: Iterable[str], call: Call) -> Iterable[str]:
+        """Targets as the line dials them, with the members of groups in their place."""
+        for one in written:
+            if not one.startswith(GROUP):
+                yield self._target(one, call)
+                continue
+            members = call.library.resources.groups.get(one.removeprefix(GROUP))
+            if members is None:
+                raise StepError(f"there is no group {one.removeprefix(GROUP)!r} in resources.yaml")
+            yield from (self._target(member, call) for member in members)
+
     @staticmethod
     def _target(written: str, call: Call) -> str:
-        """A target as the line dials it; a name without a scheme is a destination of `resources.yaml`."""
+        """A target as the line dials it: a number, a target, or the name of a destination of `resources.yaml`."""
         if ":" in written:
             return written
+        if NUMBER.fullmatch(written):
+            return f"tel:{written}"
         destination = call.library.resources.destinations.get(written)
         if destination is None:
             raise StepError(
@@ -220,3 +233,15 @@ class Transfer(Verb):
             "target": attempt.target, "status": attempt.status, "sip_code": attempt.sip_code, "q850": attempt.q850,
             "ring_ms": attempt.ring_ms,
         }  # fmt: skip
+
+
+def _unknown_target(scope: Scope, where: Where, name: str | None) -> Iterable[Problem]:
+    """What is neither a target, nor a number, nor the name of a destination or a group."""
+    resources = scope.resources
+    if name is None or NUMBER.fullmatch(name):
+        return
+    if name.startswith(GROUP):
+        if name.removeprefix(GROUP) not in resources.groups:
+            yield unknown(scope, where, "group", name.removeprefix(GROUP), resources.groups)
+    elif ":" not in name and name not in resources.destinations:
+        yield unknown(scope, where, "destination", name, resources.destinations)

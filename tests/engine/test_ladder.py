@@ -200,6 +200,15 @@ async def test_a_machine_is_rejected_and_the_next_one_rings(tmp_path: Path) -> N
     assert over.record.outcome == "handed_off"
 
 
+@virtual_time
+async def test_the_members_of_a_group_ring_together(tmp_path: Path) -> None:
+    resources = "destinations: {desk: 'pjsip:a'}\ngroups: {oncall: [desk, 'pjsip:b', '+14155550188']}\n"
+    house = library(tmp_path, flow(ladder('"group:oncall"', "timeout: 9s")), files={"resources.yaml": resources})
+    line = VirtualLine(targets={"pjsip:a": "no_answer", "pjsip:b": {"answer": 3, "hangs_up_after": 9}, "tel:+14155550188": "busy"})
+    over = await dial(house, None, line=line)
+    assert statuses(over) == [("a", "cancelled"), ("b", "answered"), ("tel:+14155550188", "busy")]
+
+
 def test_what_the_check_says(tmp_path: Path) -> None:
     def told(more: str) -> str:
         return "\n".join(problems(tmp_path, ladder('"pjsip:a"', more)))
@@ -207,4 +216,5 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     assert told("accept: {say: 'Urgent. ${brief.text}'}") == ""
     assert "one key cannot both" in told("accept: {decline: '1'}")
     assert "either 'text' or 'auto" in told("brief: {max: 3s}")
+    assert "unknown group 'nobody'" in "\n".join(problems(tmp_path, ladder('"group:nobody"')))
     assert "brief.txt" in told("accept: {say: '${brief.txt}'}")

@@ -95,3 +95,12 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         "13:23: error[E302]: unknown endpoint 'poss' (did you mean 'pos'?)",
         "15:5: error[E202]: event needs 'name'",
     ]
+
+
+@virtual_time
+async def test_an_event_that_is_not_waited_for(tmp_path: Path) -> None:
+    hook = Endpoints({"": (2.0, None)})
+    steps = "- event: {endpoint: pos, name: it.happened, wait: false}\n- hangup: {}"
+    over = await dial(library(tmp_path, flow(steps)), http=hook)
+    assert (over.record.steps[0].ms, over.record.steps[0].detail) == (0, "not waited for")
+    assert hook.asked[0]["json"]["event"] == "it.happened"

@@ -126,3 +126,41 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         "9:15: error[E203]: 14155550177 must be a text",
         "10:5: error[E202]: sms needs 'to'",
     ]
+
+
+GROUPED = {"resources.yaml": GATEWAY["resources.yaml"] + "groups:\n  oncall: [nurse, '+14155550188']\n"}
+
+
+@virtual_time
+async def test_a_group_stands_for_its_members(tmp_path: Path) -> None:
+    gateway = Endpoints({"": None})
+    steps = '- sms: {to: ["group:oncall", nurse], text: Urgent.}\n  outcomes: {http_error: [], timeout: []}'
+    await dial(library(tmp_path, flow(steps), files=GROUPED), http=gateway)
+    assert [asked["json"]["to"] for asked in gateway.asked] == ["+14155550111", "+14155550188"]
+
+
+QUICK = "- id: note\n  sms: {to: nurse, text: Urgent., wait: false}\n- say: On we go.\n- hangup: {}"
+
+
+@virtual_time
+async def test_who_does_not_wait_goes_on_at_once_and_the_record_tells_a_failure(tmp_path: Path) -> None:
+    gateway = Choosy({"+14155550111": HttpFailedError("sms is away", kind="http_error")})
+    gateway.answers[""] = [(3.0, None)]
+    over = await dial(library(tmp_path, flow(QUICK), files=GATEWAY), http=gateway)
+    assert over.record.steps[0].ms == 0
+    assert over.heard == ["On we go."]
+    assert over.record.steps[0].outcome == "done"
+    assert over.record.steps[0].detail == "http_error: 1 of 1 not taken: sms is away"
+
+
+@virtual_time
+async def test_what_is_not_waited_for_ends_in_bounded_time(tmp_path: Path) -> None:
+    gateway = Endpoints({"": (1000.0, None)})
+    over = await dial(library(tmp_path, flow(QUICK), files=GATEWAY), http=gateway)
+    assert over.record.steps[0].detail == "given up when the call was over"
+
+
+def test_who_does_not_wait_has_no_outcomes(tmp_path: Path) -> None:
+    loaded = "- sms: {to: '+14155550100', text: x, endpoint: pos, wait: false}"
+    assert problems(tmp_path, loaded) == []
+    assert "E303" in problems(tmp_path, loaded + "\n  outcomes: {http_error: []}")[0]

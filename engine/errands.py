@@ -1,0 +1,32 @@
+"""What a step sends off without waiting: the flow goes on, and the record is told when it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from engine.outcome import DONE, Outcome
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+log = structlog.get_logger()
+
+
+def without_waiting(call: Call, work: Coroutine[Any, Any, Outcome], name: str) -> Outcome:
+    """Begin ``work`` and go on. How it failed stands in the trace of the step that began it, and in the log."""
+    trace = call.record.steps[-1]
+    trace.detail = "not waited for"
+
+    async def run() -> None:
+        trace.detail = "given up when the call was over"
+        outcome = await work
+        trace.detail = "not waited for"
+        if outcome.name != "done":
+            trace.detail = f"{outcome.name}: {outcome.detail}"
+            log.warning("what a step did not wait for has failed", errand=name, reason=trace.detail)
+
+    call.errand(run(), name)
+    return DONE
