@@ -18,7 +18,7 @@ Exit status: 0 no errors (perhaps warnings), 1 errors, 2 wrong arguments.
 \b
 Examples:
   hookflash check flows/
-  hookflash check reception.flow.yaml routes.yaml resources.yaml
+  hookflash check reception.flow.yaml reception.test.yaml routes.yaml resources.yaml
   hookflash check flows/ --format sarif > flows.sarif""",
 )
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
@@ -32,22 +32,28 @@ Examples:
 )
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 def check(paths: tuple[Path, ...], form: str) -> None:
-    """Check flow files and folders: every mistake at once, as file:line:column."""
+    """Check flow files, their tests and folders: every mistake at once, as file:line:column."""
     from engine.cli.report import FORMATS, counted
+    from engine.scenario.file import ScenarioReader, found, is_test
     from engine.verbs import installed
     from engine.voices import known_voices
     from flows.language import Language
 
-    loaded = Language(installed(), known_voices()).load(paths)
-    problems = sorted(loaded.problems)
+    language = Language(installed(), known_voices())
+    reader = ScenarioReader(language)
+    tests = [path for path in found(paths) if is_test(path)]
+    others = [path for path in paths if not is_test(path)]
+    loaded = language.load(others) if others else None
+    wrong = {problem for path in tests for problem in reader.read(path).problems}
+    problems = sorted(wrong.union(loaded.problems if loaded else ()))
     failed = any(problem.severity == "error" for problem in problems)
     if written := FORMATS[form](problems):
         # https://no-color.org
         click.echo(written, color=False if os.environ.get("NO_COLOR") else None)
     if form in ("text", "github"):
-        flows = len(loaded.library.flows) if loaded.library else 0
+        flows = len(loaded.library.flows) if loaded and loaded.library else 0
         click.echo(
-            counted(problems) + (f"; {flows} flow{'s' * (flows != 1)} can run" if not failed else ""),
+            counted(problems) + (f"; {flows} flow{'s' * (flows != 1)} can run" if loaded and not failed else ""),
             err=True,
         )
     sys.exit(1 if failed else 0)

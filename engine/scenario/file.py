@@ -48,6 +48,11 @@ class ScenarioFile:
     problems: tuple[Problem, ...]
 
 
+def is_test(path: Path) -> bool:
+    """Whether a path is named as a test file."""
+    return path.name.endswith(PATTERN.removeprefix("*")) and not path.is_dir()
+
+
 def found(paths: Iterable[Path]) -> list[Path]:
     """The test files among these files and folders, in a stable order. Hidden folders are left out."""
     files: dict[Path, None] = {}

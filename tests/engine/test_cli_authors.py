@@ -95,3 +95,17 @@ def test_what_cannot_be_drawn_is_said() -> None:
     assert broken.exit_code == 2
     assert "unknown section 'x'" in broken.stderr
     assert broken.stdout == ""
+
+
+@pytest.mark.parametrize("given", ["house", "house/reception.test.yaml"])
+def test_tests_are_checked_as_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house/reception.flow.yaml").write_text("flow: reception\nsteps: [{id: hello, say: Hello.}]\n")
+    test = tmp_path / "house/reception.test.yaml"
+    test.write_text("test: it greets\nflow: reception\nscript: [{expect: {step: helo}}]\n")
+    told = CliRunner().invoke(main, ["check", given])
+    assert told.exit_code == 1
+    assert "house/reception.test.yaml:3:26: error[E302]: unknown step 'helo' (did you mean 'hello'?)" in told.output
+    test.write_text(test.read_text().replace("helo", "hello"))
+    assert CliRunner().invoke(main, ["check", given]).exit_code == 0

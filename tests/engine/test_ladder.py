@@ -204,7 +204,8 @@ async def test_a_machine_is_rejected_and_the_next_one_rings(tmp_path: Path) -> N
 async def test_the_members_of_a_group_ring_together(tmp_path: Path) -> None:
     resources = "destinations: {desk: 'pjsip:a'}\ngroups: {oncall: [desk, 'pjsip:b', '+14155550188']}\n"
     house = library(tmp_path, flow(ladder('"group:oncall"', "timeout: 9s")), files={"resources.yaml": resources})
-    line = VirtualLine(targets={"pjsip:a": "no_answer", "pjsip:b": {"answer": 3, "hangs_up_after": 9}, "tel:+14155550188": "busy"})
+    answers = {"answer": 3, "hangs_up_after": 9}
+    line = VirtualLine(targets={"pjsip:a": "no_answer", "pjsip:b": answers, "tel:+14155550188": "busy"})
     over = await dial(house, None, line=line)
     assert statuses(over) == [("a", "cancelled"), ("b", "answered"), ("tel:+14155550188", "busy")]
 
