@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LANGUAGE_SERVER := var/node/node_modules/yaml-language-server/package.json
 
-.PHONY: help setup sandbox demo serve test unit lint types bench ari editor clean
+.PHONY: help setup sandbox demo serve test nightly unit lint types bench ari editor clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,11 +32,14 @@ serve: $(STAMP) ## run the engine beside your own Asterisk (settings: HOOKFLASH_
 
 test: $(STAMP) lint types sandbox ## everything that must hold before a change is taken (WORKERS=4 at a time: most wait for audio)
 	@if command -v npm >/dev/null; then \
-	  $(MAKE) --no-print-directory editor && $(BIN)/python -m pytest -n $(WORKERS); \
+	  $(MAKE) --no-print-directory editor && $(BIN)/python -m pytest -n $(WORKERS) -m 'not nightly'; \
 	else \
 	  echo "No npm on this machine: the tests of editor support are left out (they run the real YAML language server)"; \
-	  $(BIN)/python -m pytest -n $(WORKERS) -m 'not editor'; \
+	  $(BIN)/python -m pytest -n $(WORKERS) -m 'not editor and not nightly'; \
 	fi
+
+nightly: $(STAMP) ## 100,000 broken flows through the reader and the check: a minute
+	@$(BIN)/python -m pytest -n $(WORKERS) -m nightly
 
 unit: $(STAMP) ## the tests that need no Asterisk: seconds
 	@$(BIN)/python -m pytest -n 2 -m 'not asterisk and not browser and not cluster and not nightly and not editor'

@@ -115,6 +115,8 @@ def one_of(*kinds: str) -> Callable[[Any], Any]:
             found = f"this has {' and '.join(given)}" if given else f"this has none of them{near}"
             where = value.key_at[unknown[0]] if near else value.where
             raise MistakeError(where, "E204", f"exactly one of {', '.join(kinds)} must stand here; {found}")
+        if isinstance(value, Map) and value[given[0]] is None:
+            raise MistakeError(value.key_at[given[0]], "E203", f"'{given[0]}' has no value")
         return value
 
     return check

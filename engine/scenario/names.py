@@ -124,9 +124,9 @@ def _check_expected(expected: ExpectFields | NeverFields, given: Map, library: L
 
 def _check_reply(given: Map, library: Library, draft: Draft) -> None:
     known = exits(library)
-    if "exit" in given and given["exit"] not in known:
+    if given.get("exit") is not None and given["exit"] not in known:
         _unknown(draft, given.value_at["exit"], "exit", given["exit"], known, "E303")
     tools = {name for step in _all(library) for name in getattr(step.fields, "tools", ())}
-    for name in given.get("tools", ()):
+    for name in given.get("tools") or ():
         if name not in tools:
             _unknown(draft, given["tools"].key_at[name], "tool", name, tools)

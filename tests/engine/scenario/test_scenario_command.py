@@ -94,10 +94,12 @@ def test_only_some_tests_run(tmp_path: Path) -> None:
 
 
 def test_flows_may_be_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "flows").mkdir()
-    write(tmp_path / "flows", TEST).rename(tmp_path / "shop.test.yaml")
-    assert run(tmp_path).exit_code == 2
-    assert run(tmp_path, "--flows", tmp_path / "flows").exit_code == 0
+    flows, tests = tmp_path / "flows", tmp_path / "tests"
+    flows.mkdir()
+    tests.mkdir()
+    write(flows, TEST).rename(tests / "shop.test.yaml")
+    assert run(tests).exit_code == 2
+    assert run(tests, "--flows", flows).exit_code == 0
 
 
 def test_junit_holds_every_test_and_every_failure(tmp_path: Path) -> None:

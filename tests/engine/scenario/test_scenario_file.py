@@ -26,6 +26,7 @@ T = "test: it\nflow: shop\n"
             "3:11: error[E204]: exactly one of expect, caller, says, beeps, press, silence, hangs_up must stand here; "
             "this has none of them (did you mean 'expect'?)",
         ),
+        (T + "script:\n  - press:\n", "4:5: error[E203]: 'press' has no value"),
         (
             T + 'script:\n  - {press: "1", silence: 5s}\n',
             "4:5: error[E204]: exactly one of expect, caller, says, beeps, press, silence, hangs_up must stand here; "
@@ -102,6 +103,10 @@ def test_a_mistake_is_told_at_its_place(tmp_path: Path, text: str, said: str) ->
     problems = mistakes(tmp_path, text)
     assert len(problems) == 1
     assert problems[0].startswith(said)
+
+
+def test_an_exit_may_be_null(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, T + "script:\n  - {caller: Yes., converse: {exit: null}}\n") == []
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
