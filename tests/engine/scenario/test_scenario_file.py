@@ -106,7 +106,8 @@ def test_a_mistake_is_told_at_its_place(tmp_path: Path, text: str, said: str) ->
 
 
 def test_an_exit_may_be_null(tmp_path: Path) -> None:
-    assert mistakes(tmp_path, T + "script:\n  - {caller: Yes., converse: {exit: null}}\n") == []
+    file = write(tmp_path, T + "script:\n  - {caller: Yes., converse: {exit: null}}\n")
+    assert ScenarioReader(Language(installed())).read(file).problems == ()
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
