@@ -17,6 +17,7 @@ from engine.line import LineError, LineGone
 from engine.outcome import Goto, Leave, Outcome, Return, StepError, Unhandled
 from engine.record import StepTrace
 from engine.recording import unrecorded
+from engine.safety import TIME_IS_UP, tell
 from engine.values import declare, fit
 from flows.expressions import ExpressionError
 from flows.flow import Flow, Handler, Step
@@ -117,6 +118,8 @@ class Walker:
             self.call.record.error = self.call.record.error or f"max_call: the call lasted {limit:.0f} s"
             if handler is not None:
                 await self._walk(self._steps_of(handler))
+            elif not self.call.line.ended.done():
+                await tell(self.call, TIME_IS_UP)
         return None
 
     async def after_hangup(self) -> None:

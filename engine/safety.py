@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 APOLOGY = "We are sorry, we cannot take your call right now. Please call again later."
+TIME_IS_UP = "We are sorry, the time for this call is over. Please call again. Goodbye."
 TEMPORARY_FAILURE = 41  # Q.850
 
 
@@ -40,20 +41,21 @@ async def rescue(call: Call) -> Stop:
     with contextlib.suppress(LineError):
         if await call.line.give_back():
             return Stop(by="engine", result="given back to the dialplan")
-    await _apologise(call)
+    await tell(call, APOLOGY)
     return Stop(by="engine", cause=TEMPORARY_FAILURE)
 
 
-async def _apologise(call: Call) -> None:
+async def tell(call: Call, words: str) -> None:
+    """Say something for the engine itself before a call ends; a tone where it cannot be spoken. Raises `LineGone`."""
     try:
         playout = await call.playout()
         try:
-            sound = await call.services.speech.audio(APOLOGY, playout.law)
+            sound = await call.services.speech.audio(words, playout.law)
         except VoiceError as error:
-            log.error("the apology cannot be spoken", error=str(error))
+            log.error("the last words cannot be spoken", words=words, error=str(error))
             sound = reorder(playout.law) * 6
         await playout.play(sound)
     except LineGone:
         raise
     except LineError as error:
-        log.error("not even the apology could be played", error=str(error))
+        log.error("not even a tone could be played", words=words, error=str(error))

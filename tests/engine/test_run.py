@@ -8,6 +8,7 @@ from engine.call import Call
 from engine.line import LineError
 from engine.outcome import Goto, Outcome, StepError
 from engine.record import CallRecord
+from engine.safety import TIME_IS_UP
 from engine.virtual import VirtualLine, virtual_time
 from flows.expressions import ExpressionError
 from flows.flow import Flow, Retry, Step
@@ -277,4 +278,12 @@ async def test_time_does_not_run_out_while_a_person_is_connected() -> None:
     made = flow(step(talks), step(seen("after"), name="after"), step(forever), max_call=10)
     await trail_of(made, seen, line)
     assert str(seen) == "after"
-    assert 100 <= line.log.now <= 101
+    assert 100 <= next(entry.at for entry in line.log if entry.what == "answered") <= 101
+
+
+@virtual_time
+async def test_without_a_handler_the_caller_is_told_that_the_time_is_over() -> None:
+    line = VirtualLine()
+    path, record = await trail_of(flow(step(forever), max_call=30), Trail(), line)
+    assert (path, record.outcome) == ("", "failed")
+    assert line.log.heard("caller") == [TIME_IS_UP]
