@@ -142,7 +142,6 @@ class Settings(BaseSettings):
     speech: str = Field("rehearsal", min_length=1, description="The voice that speaks say, menu and gather")
     text: str | None = Field(None, min_length=1, description="The provider whose text model extracts and summarises")
     text_model: str | None = Field(None, min_length=1, description="Its model; the provider's default when absent")
-    listening: str | None = Field(None, min_length=1, description="The provider whose recogniser gather listens with")
     http: HttpSettings = HttpSettings()
     max_calls: int = Field(100, ge=1, le=100_000, description="Live calls at most; more go to the dialplan's fallback")
     drain_timeout: Seconds = Field(300.0, description="How long a stopping engine lets live calls go on")
