@@ -22,7 +22,11 @@ def without_waiting(call: Call, work: Coroutine[Any, Any, Outcome], name: str) -
 
     async def run() -> None:
         trace.detail = "given up when the call was over"
-        outcome = await work
+        try:
+            outcome = await work
+        except Exception as error:  # nobody waits for it: without this nobody would learn of it
+            log.exception("an errand failed in a way that it does not know", errand=name)
+            outcome = Outcome("error", detail=f"{type(error).__name__}: {error}")
         trace.detail = "not waited for"
         if outcome.name != "done":
             trace.detail = f"{outcome.name}: {outcome.detail}"

@@ -22,6 +22,7 @@ from engine.comfort import Comfort, keep_company
 from engine.line import DialOptions, Leg, LineError, LineGone
 from engine.record import Attempt
 from engine.record import Leg as LegRecord
+from flows.dialling import Dialling
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -57,6 +58,7 @@ class Plan:
     dtmf_after_answer: str = ""
     brief: Callable[[], Awaitable[str]] | None = None  # what the person is told; asked for while it rings
     brief_max: float = 12.0  # seconds
+    dialling: Dialling = field(default_factory=Dialling)  # which numbers may be rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,8 @@ class HandOff:
         callee: Callee | None = None
         asking = _Asking()
         try:
+            if refusal := self._plan.dialling.refusal(target):
+                raise LineError(refusal)
             async with asyncio.timeout(turn.timeout + GRACE):
                 callee = Callee(call, await call.line.dial(target, options))
                 entry = LegRecord(id=callee.leg.channel, kind="target", party=target, started=now)

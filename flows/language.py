@@ -13,6 +13,7 @@ from flows import reader, schema
 from flows.checks import Surroundings, check
 from flows.circles import circles
 from flows.compiler import FlowReader
+from flows.dialling import Dialling
 from flows.draft import Draft
 from flows.flow import Flow
 from flows.library import Library
@@ -199,7 +200,10 @@ def _joined(first: Resources, second: Resources, draft: Draft) -> Resources:
                 Where(str(draft.file), 1, 1), "E307", f"'{name}' is in the {kind} of another resources.yaml already"
             )
         both[kind] = {**known, **added}
-    return Resources(**both)
+    rules = [one.dialling for one in (first, second) if one.dialling != Dialling()]
+    if len(rules) > 1:
+        draft.report(Where(str(draft.file), 1, 1), "E307", "another resources.yaml has 'dialling' already")
+    return Resources(**both, dialling=rules[0] if rules else Dialling())
 
 
 def _no_steps(value: Seq) -> tuple[()]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flows.calendars import Calendar
+from flows.dialling import PATTERN, Dialling
 from flows.draft import Draft
 from flows.hours import known_keys, read_calendar
 from flows.problems import MistakeError, Where
@@ -18,7 +19,7 @@ from flows.values import read_duration
 
 _TARGET = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
 _NAME_OF_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_KINDS = ("calendars", "endpoints", "destinations", "groups", "prompts")
+_KINDS = ("calendars", "endpoints", "destinations", "groups", "prompts", "dialling")
 T = TypeVar("T")
 
 
@@ -59,6 +60,7 @@ class Resources:
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> targets, numbers, destinations
+    dialling: Dialling = field(default_factory=Dialling)
 
 
 def read_resources(tree: Any, draft: Draft) -> Resources:
@@ -74,6 +76,7 @@ def read_resources(tree: Any, draft: Draft) -> Resources:
         destinations=_each(tree, "destinations", draft, _destination),
         prompts=_each(tree, "prompts", draft, _prompt),
         groups=_each(tree, "groups", draft, _group),
+        dialling=_dialling(tree, draft),
     )
 
 
@@ -148,6 +151,27 @@ def _group(name: str, given: Any, where: Where, draft: Draft) -> tuple[str, ...]
         draft.report(where, "E203", message)
         return None
     return tuple(str(member) for member in given)
+
+
+def _dialling(tree: Map, draft: Draft) -> Dialling:
+    """The rules; a mistake in them allows no number at all, for nothing is loaded then."""
+    given = tree.get("dialling", Map(tree.where))
+    if not isinstance(given, Map):
+        draft.report(tree.value_at["dialling"], "E203", "'dialling' is a mapping with 'allow' and 'deny'")
+        return Dialling(allow=())
+    known_keys(given, ("allow", "deny", "note"), draft)
+    rules: dict[str, tuple[str, ...]] = {}
+    for key in ("allow", "deny"):
+        if key not in given:
+            continue
+        patterns = given[key]
+        known = isinstance(patterns, Seq) and all(isinstance(one, str) and PATTERN.fullmatch(one) for one in patterns)
+        if not known:
+            message = f"'{key}' is a list of quoted numbers or beginnings, such as \"+1415*\""
+            draft.report(given.value_at[key], "E203", message)
+            continue
+        rules[key] = tuple(map(str, patterns))
+    return Dialling(**rules)
 
 
 def _prompt(name: str, given: Any, where: Where, draft: Draft) -> Prompt | None:

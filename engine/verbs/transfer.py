@@ -165,6 +165,7 @@ class Transfer(Verb):
             caller_hears=fields.caller_hears,
             headers={name: value.render(context) for name, value in fields.headers.items()},
             caller_id=None if fields.caller_id is None else fields.caller_id.render(context),
+            dialling=call.library.resources.dialling,
             dtmf_after_answer=self._keys(fields, context),
             brief=None if fields.brief is None else self._brief(fields.brief, call),
             brief_max=BriefFields.model_fields["max"].default if fields.brief is None else fields.brief.max,
@@ -236,9 +237,15 @@ class Transfer(Verb):
 
 
 def _unknown_target(scope: Scope, where: Where, name: str | None) -> Iterable[Problem]:
-    """What is neither a target, nor a number, nor the name of a destination or a group."""
+    """What is neither a target, nor a number, nor the name of a destination or a group, or may not be dialled."""
     resources = scope.resources
-    if name is None or NUMBER.fullmatch(name):
+    if name is None:
+        return
+    for member in resources.groups.get(name.removeprefix(GROUP), (name,)) if name.startswith(GROUP) else (name,):
+        destination = resources.destinations.get(member)
+        if refusal := resources.dialling.refusal(member if destination is None else destination.target):
+            yield scope.problem(where, "E310", refusal)
+    if NUMBER.fullmatch(name):
         return
     if name.startswith(GROUP):
         if name.removeprefix(GROUP) not in resources.groups:

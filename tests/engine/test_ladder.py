@@ -8,8 +8,10 @@ import pytest
 
 from engine.callee import HUNG_UP, MOVED_ON, TAKEN
 from engine.text import Texts
+from engine.verb import installed
 from engine.virtual import Calls, VirtualLine, VirtualProvider, virtual_services, virtual_time
 from engine.voices import Voices
+from flows.language import Language
 from tests.engine.verbs.phone import Over, dial, flow, library, problems
 
 ASK = "You have a call. Press 1 to accept it."
@@ -208,6 +210,27 @@ async def test_the_members_of_a_group_ring_together(tmp_path: Path) -> None:
     line = VirtualLine(targets={"pjsip:a": "no_answer", "pjsip:b": answers, "tel:+14155550188": "busy"})
     over = await dial(house, None, line=line)
     assert statuses(over) == [("a", "cancelled"), ("b", "answered"), ("tel:+14155550188", "busy")]
+
+
+RULES = "dialling: {deny: ['+1900*']}\ndestinations: {hotline: 'tel:+19005550100'}\n"
+
+
+@virtual_time
+async def test_a_number_that_may_not_be_dialled_is_not_whoever_chose_it(tmp_path: Path) -> None:
+    head = "vars: {number: {type: string, default: '+19005550100'}}"
+    steps = flow(ladder('"${vars.number}", "pjsip:a"', "timeout: 9s"), head=head)
+    line = VirtualLine(targets={"pjsip:a": {"answer": 3, "hangs_up_after": 9}, "tel:+19005550100": "answer"})
+    over = await dial(library(tmp_path, steps, files={"resources.yaml": RULES}), None, line=line)
+    assert statuses(over) == [("tel:+19005550100", "unavailable"), ("a", "answered")]
+    assert "tel:+19005550100" not in {entry.who for entry in over.line.log}
+
+
+@pytest.mark.parametrize("target", ["tel:+19005550100", "+19005550100", "hotline"])
+def test_the_check_tells_a_number_that_may_not_be_dialled(tmp_path: Path, target: str) -> None:
+    (tmp_path / "resources.yaml").write_text(RULES)
+    (tmp_path / "a.flow.yaml").write_text(flow(ladder(f'"{target}"')))
+    found = [problem for problem in Language(installed()).load([tmp_path]).problems if problem.code == "E310"]
+    assert [problem.message for problem in found] == ["+19005550100 may not be dialled: resources.yaml denies +1900*"]
 
 
 def test_what_the_check_says(tmp_path: Path) -> None:

@@ -154,6 +154,14 @@ async def test_who_does_not_wait_goes_on_at_once_and_the_record_tells_a_failure(
 
 
 @virtual_time
+async def test_an_errand_that_breaks_is_told(tmp_path: Path) -> None:
+    gateway = Choosy({"+14155550111": ZeroDivisionError("a mistake")})
+    over = await dial(library(tmp_path, flow(QUICK), files=GATEWAY), http=gateway)
+    assert "error: " in over.record.steps[0].detail
+    assert "given up" not in over.record.steps[0].detail
+
+
+@virtual_time
 async def test_what_is_not_waited_for_ends_in_bounded_time(tmp_path: Path) -> None:
     gateway = Endpoints({"": (1000.0, None)})
     over = await dial(library(tmp_path, flow(QUICK), files=GATEWAY), http=gateway)
