@@ -15,6 +15,7 @@ from aiohttp import ClientSession
 from providers.realtime import Realtime
 from providers.realtime_fields import tool_definitions
 from providers.realtime_socket import EXPIRES_AFTER, RealtimeVoice, open_http
+from providers.transcription import RealtimeRecogniser
 from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session, Speaker, VoiceError
 
 BASE_URL = "wss://api.openai.com/v1"
@@ -32,6 +33,7 @@ CAPABILITIES = Capabilities(
     tools=True,
     understands=True,
     turn_detection=True,
+    recognises=True,
     max_session=EXPIRES_AFTER,
 )
 OPTIONS: Mapping[str, tuple[type, ...]] = {
@@ -65,8 +67,7 @@ class OpenAI:
 
         Raises `VoiceError` when an option is wrong or the audio format is not offered.
         """
-        if session.format not in self.capabilities.formats:
-            raise VoiceError(f"OpenAI takes µ-law, A-law and 24 kHz PCM, not {session.format}", code="format")
+        self._takes(session.format)
         options = _checked(session.options)
         url = f"{self._base_url}/realtime?model={quote(session.model or self._model, safe='')}"
         transcription = str(options.get("transcription_model", self._transcription_model))
@@ -75,19 +76,43 @@ class OpenAI:
             "OpenAI",
             self._shared_http,
             url,
-            {"Authorization": f"Bearer {self._api_key}"},
+            self._headers(),
             realtime,
             batch=int(options.get("batch_ms", 0)) * session.format.bytes_per_ms,
             answer_timeout=float(options.get("answer_timeout", 15.0)),
         )
+
+    def _takes(self, format: AudioFormat) -> None:
+        if format not in self.capabilities.formats:
+            raise VoiceError(f"OpenAI takes µ-law, A-law and 24 kHz PCM, not {format}", code="format")
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._api_key}"}
 
     def _shared_http(self) -> ClientSession:
         if self._http is None or self._http.closed:
             self._http = open_http()
         return self._http
 
-    def recogniser(self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()) -> None:
-        """It has none."""
+    def recogniser(
+        self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()
+    ) -> RealtimeRecogniser:
+        """A transcription session for one stretch of listening. Raises `VoiceError` when the format is not offered."""
+        self._takes(format)
+        hearing = {
+            "format": FORMATS[format.encoding],
+            "transcription": _transcription(self._transcription_model, language, hints),
+            "turn_detection": {"type": "server_vad"},
+        }
+        return RealtimeRecogniser(
+            "OpenAI",
+            self._shared_http,
+            f"{self._base_url}/realtime?intent=transcription",
+            self._headers(),
+            format,
+            {"type": "transcription", "audio": {"input": hearing}},
+            secret=self._api_key,
+        )
 
     def text_model(self) -> None:
         """It has none."""
@@ -126,12 +151,9 @@ def provider(settings: Mapping[str, str]) -> OpenAI:
 def configuration(session: Session, transcription_model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The ``session`` object of session.update. What nobody set is left out, so that the vendor's own default holds."""
     format = FORMATS[session.format.encoding]
-    transcription = {"model": transcription_model, "keywords": options.get("keywords")}
-    if session.language:
-        transcription["language"] = session.language.split("-")[0].lower()
     hearing = {
         "format": format,
-        "transcription": _given(transcription),
+        "transcription": _transcription(transcription_model, session.language, options.get("keywords") or ()),
         "turn_detection": _turn_detection(session, options.get("turn_detection")),
         "noise_reduction": {"type": options["noise_reduction"]} if "noise_reduction" in options else None,
     }
@@ -147,6 +169,15 @@ def configuration(session: Session, transcription_model: str, options: Mapping[s
             "max_output_tokens": options.get("max_output_tokens"),
         }),
     }  # fmt: skip
+
+
+def _transcription(model: str, language: str | None, keywords: Sequence[str]) -> dict[str, Any]:
+    """How speech is written down. The vendor takes the language without its region."""
+    return _given({
+        "model": model,
+        "keywords": list(keywords) or None,
+        "language": language.split("-")[0].lower() if language else None,
+    })  # fmt: skip
 
 
 def _turn_detection(session: Session, option: Mapping[str, Any] | None) -> dict[str, Any]:

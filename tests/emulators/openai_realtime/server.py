@@ -116,4 +116,5 @@ class Emulator:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not key or (self.api_key is not None and key != self.api_key):
             return 401
-        return None if request.query.get("model") else 400
+        asked = request.query
+        return None if asked.get("model") or asked.get("intent") == "transcription" else 400
