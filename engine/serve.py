@@ -23,6 +23,7 @@ from engine.comfort import prepare
 from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
+from engine.listening import Recognisers
 from engine.loading import load_library, settle, voices_of
 from engine.metrics import metrics
 from engine.records.store import Records
@@ -67,7 +68,8 @@ def open_voices(settings: Settings, library: Library) -> Voices:
     if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
         given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
     voices = Voices(given)
-    for name in sorted({*voices_of(library), settings.voice}):
+    listening = {settings.listening} if settings.listening else set()
+    for name in sorted({*voices_of(library), settings.voice, *listening}):
         try:
             voices.get(name)
         except VoiceError as error:
@@ -102,6 +104,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             )
         services = Services(
             voices=voices, speech=Speech(voices, settings.speech),
+            listening=Recognisers(voices, settings.listening or settings.voice),
             texts=Texts(voices, settings.text, settings.text_model), http=http, records=records, metrics=metrics,
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,

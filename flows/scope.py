@@ -25,6 +25,10 @@ class VoiceFacts(Protocol):
     def understands(self) -> bool:
         """Whether it understands speech."""
 
+    @property
+    def recognises(self) -> bool:
+        """Whether it can write down speech by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:

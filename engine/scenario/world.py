@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from engine.http import Http, HttpFailedError, Reply
+from engine.listening import Recognisers
 from engine.metrics import Metrics
 from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
@@ -130,4 +131,5 @@ def services(voice: VirtualProvider, http: Http, happened: Callable[[], None]) -
     return Services(
         voices=voices, speech=Speech(voices, voice.name), http=http, records=Watched(happened),
         metrics=Metrics(CollectorRegistry()), clock=virtual_clock(), engine="test", default_voice=voice.name,
+        listening=Recognisers(voices, voice.name),
     )  # fmt: skip
