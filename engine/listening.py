@@ -74,7 +74,8 @@ async def listening(
     What goes wrong with it is raised by `Ear.answer`, not here: a prompt is played to its end, and keys still count.
     """
     playout, own = await call.playout(), call.services.listening
-    ear, recogniser, before = Ear(playout), None, playout.listener
+    recogniser, before = None, playout.listener
+    call.ear = ear = Ear(playout)
     try:
         recogniser = own.open(playout.law, provider=provider, language=language, hints=hints)
     except VoiceError as error:
@@ -83,7 +84,7 @@ async def listening(
         async with beside(*([] if recogniser is None else [ear.run(recogniser)])):
             yield ear
     finally:
-        playout.listener = before
+        playout.listener, call.ear = before, None
         if recogniser is not None:
             call.errand(_close(recogniser), "closing a recogniser")
         if ear.failure is not None:

@@ -119,6 +119,7 @@ class ScriptedCaller:
         self.expectations = Expectations(trace, running, news)
         self._line = line
         self._voice = voice
+        self._call = trace.call
 
     async def follow(self, script: tuple[ItemFields, ...]) -> None:
         """The whole script. Raises `Unmet`."""
@@ -169,6 +170,8 @@ class ScriptedCaller:
             if reply is not None:
                 raise Unmet(Failure(item.where, "the AI answers", f"{self._line.connected.target} is connected"))
             return await self._line.caller.says(text)
+        if self._call.ear is not None:
+            return await self._answer(item, text)
         voice, replies = self._voice.voices[-1], self._voice.replies
         replies.extend(world.replies(reply))
         await self._line.caller.says(text)
@@ -187,11 +190,23 @@ class ScriptedCaller:
                 )
         return None
 
+    async def _answer(self, item: ItemFields, text: str) -> None:
+        """Say it to a step that writes it down, and wait until it has."""
+        if item.converse is not None:
+            raise Unmet(Failure(item.where, "the AI answers", "a step that writes down speech listens, not the AI"))
+        ear, waited = self._call.ear, 0.0
+        await self._line.caller.says(text)
+        while self._call.ear is ear and waited < TURN_WITHIN:
+            await asyncio.sleep(0.1)
+            waited += 0.1
+
     def _is_listened_to(self) -> bool:
         if self._line.connected is not None:
             return True
         voice = self._voice.voices[-1] if self._voice.voices else None
         media = self._line.media
+        if self._call.ear is not None:
+            return media is not None and not media.is_playing
         return (
             voice is not None and not voice.closed and not voice.is_busy
             and media is not None and not media.is_playing
