@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engine.audio import BYTES_PER_MS, SILENCE
 from engine.beside import beside
 from engine.outcome import Outcome
 from engine.playout import Playout
@@ -69,7 +68,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
-EAR_EVERY = 0.2  # seconds between two looks at the caller's audio
 DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
 
 
@@ -241,23 +239,8 @@ class Conversation:
         self._post(Broken("the audio of the call was lost"))
 
     async def _watch_ear(self) -> None:
-        """Keep the voice's ear in time.
-
-        A telephone may send nothing while its user is silent (mute, hold, comfort noise); a voice that counts time by
-        audio would then wait for ever for the end of a sentence, so it gets silence. And a provider that takes no
-        audio blocks the ear, and with it everything that the leg reports.
-        """
-        silence = SILENCE[self._playout.law] * int(EAR_EVERY * 1000 * BYTES_PER_MS)
-        heard, stuck = self._playout.heard, 0.0
-        while stuck < DEAF_AFTER:
-            await asyncio.sleep(EAR_EVERY)
-            if self._playout.listening:
-                stuck += EAR_EVERY
-                continue
-            stuck = 0.0
-            if heard == self._playout.heard:
-                await self._tell(self._voice.send_audio(silence), "audio")
-            heard = self._playout.heard
+        """A provider that takes no audio blocks the ear, and with it everything that the leg reports."""
+        await self._playout.keep_fed(lambda quiet: self._tell(self._voice.send_audio(quiet), "audio"), DEAF_AFTER)
         self._post(Broken(f"it took no audio for {DEAF_AFTER:.0f} s"))
 
     # ── Control: turn-taking ──────────────────────────────────────────────────────────────────────────────────────────

@@ -7,12 +7,12 @@ says what. An answer is whole when a text has come and the caller has paused; ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.beside import beside
+from engine.beside import beside, first_of
 from engine.playout import Playout
 from engine.voices import Voices
 from providers.energy import EnergyDetector
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 CONNECT_WITHIN = 5.0  # seconds
 CLOSE_WITHIN = 2.0
 TEXT_WITHIN = 5.0  # seconds from the last sound of the caller to its text
+DEAF_AFTER = 3.0  # seconds in which it takes no audio: it is gone
 LONGEST = 60.0  # seconds for one answer, whatever is heard
+BETWEEN_WORDS_MS = 100  # without sound: the caller may be pausing
 EARLY = 5 * 8000  # bytes of what was said before the recogniser was there
 
 
@@ -98,6 +100,11 @@ async def _close(recogniser: Recogniser) -> None:
             await recogniser.close()
 
 
+async def _within(giving: Awaitable[None]) -> None:
+    async with asyncio.timeout(DEAF_AFTER):
+        await giving
+
+
 class Ear:
     """Hears one answer. `hear` from now on; `begun` when the caller speaks; `answer` is what they said."""
 
@@ -105,13 +112,14 @@ class Ear:
         self.failure: VoiceError | None = None
         self._playout = playout
         self._clock = asyncio.get_running_loop().time
-        self._detector = EnergyDetector(ALAW if playout.law == "alaw" else ULAW)
+        self._detector = EnergyDetector(ALAW if playout.law == "alaw" else ULAW, min_silence_ms=BETWEEN_WORDS_MS)
         self._recogniser: Recogniser | None = None  # once audio may flow
         self._early = b""
         self._spoke = asyncio.Event()
         self._news = asyncio.Event()
         self._last_sound = self._text_at = 0.0
         self._speaking = False  # as the recogniser has it, if it tells
+        self._stopped_at = 0.0  # when it told
         self._texts: list[UserText] = []
 
     def hear(self) -> None:
@@ -147,8 +155,8 @@ class Ear:
             return end
         if self._texts:  # a noise that goes on does not keep an answer open
             return min(end, min(self._last_sound, self._text_at) + pause)
-        owed = self._last_sound + TEXT_WITHIN if self._spoke.is_set() else 0.0
-        return min(end, max(began + within, owed))
+        owed = max(self._last_sound, self._stopped_at) + TEXT_WITHIN
+        return min(end, max(began + within, owed if self._spoke.is_set() else 0.0))
 
     def _said(self) -> Said | None:
         if not self._spoke.is_set():
@@ -159,20 +167,29 @@ class Ear:
     # ── what is heard ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self, recogniser: Recogniser) -> None:
-        """Connect and read, until cancelled or nothing more can come."""
+        """Connect and listen, until cancelled or nothing more can come."""
         try:
             async with asyncio.timeout(CONNECT_WITHIN):
                 await recogniser.connect()
             self._recogniser, early, self._early = recogniser, self._early, b""
             if early:
                 await recogniser.send_audio(early)
-            async for event in recogniser.events():
-                self._take(event)
-            self.fail(VoiceError("the recogniser ended by itself", code="closed", recoverable=True))
+            await first_of(self._read(recogniser), self._feed(recogniser))
         except TimeoutError:
             self.fail(VoiceError(f"no recogniser within {CONNECT_WITHIN:g} s", code="timeout", recoverable=True))
         except VoiceError as error:
             self.fail(error)
+
+    async def _read(self, recogniser: Recogniser) -> None:
+        async for event in recogniser.events():
+            self._take(event)
+        self.fail(VoiceError("the recogniser ended by itself", code="closed", recoverable=True))
+
+    async def _feed(self, recogniser: Recogniser) -> None:
+        with suppress(TimeoutError):
+            await self._playout.keep_fed(lambda quiet: _within(recogniser.send_audio(quiet)), DEAF_AFTER)
+        self._playout.listener = None  # it would hold up all that the leg reports
+        self.fail(VoiceError(f"the recogniser took no audio for {DEAF_AFTER:.0f} s", code="backlog", recoverable=True))
 
     def fail(self, error: VoiceError) -> None:
         """Nothing more is understood; the first reason counts."""
@@ -190,9 +207,11 @@ class Ear:
     def _take(self, event: Heard) -> None:
         if isinstance(event, Failed):
             return self.fail(VoiceError(event.message, code=event.code, recoverable=event.recoverable))
-        if isinstance(event, SpeechStarted | SpeechStopped):
-            self._speaking = isinstance(event, SpeechStarted)
+        if isinstance(event, SpeechStarted):
+            self._speaking = True
             self._sounds()
+        elif isinstance(event, SpeechStopped):
+            self._speaking, self._stopped_at = False, self._clock()  # it waits for a pause before it tells
         elif event.text.strip():
             if event.final:
                 self._texts.append(event)

@@ -11,10 +11,11 @@ from providers.voice import Failed, SpeechStarted, SpeechStopped, UserText, Voic
 
 
 class VirtualRecogniser:
-    """Satisfies `providers.parts.Recogniser`. What was heard stands in ``heard``; ``fails`` breaks it."""
+    """Satisfies `providers.parts.Recogniser`. What was heard stands in ``heard``; ``fails`` breaks it, and
+    one that is ``deaf`` never takes audio."""
 
     def __init__(
-        self, connects_after: float | VoiceError, pause: float, language: str | None, hints: Sequence[str]
+        self, connects_after: float | VoiceError, pause: float, language: str | None, hints: Sequence[str], deaf: bool
     ) -> None:
         self.language = language
         self.hints = tuple(hints)
@@ -22,6 +23,7 @@ class VirtualRecogniser:
         self.open = self.closed = False
         self._connects_after = connects_after
         self._pause = pause
+        self._deaf = deaf
         self._listening = Listening()
         self._events: asyncio.Queue[Heard | None] = asyncio.Queue()
         self._owed: set[asyncio.TimerHandle] = set()
@@ -41,6 +43,8 @@ class VirtualRecogniser:
 
     async def send_audio(self, audio: bytes) -> None:
         """Caller audio. Words in it are understood; other sounds are not."""
+        if self._deaf:
+            await asyncio.Event().wait()
         if self.closed or self._finishing:
             return
         for piece in self._listening.feed(audio):

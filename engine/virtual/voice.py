@@ -129,7 +129,7 @@ class VirtualProvider:
         """It understands the words of virtual speech, unless its capabilities say that it has none."""
         if not self.capabilities.recognises:
             return None
-        self.recognisers.append(VirtualRecogniser(self.connects_after, self.pause, language, hints))
+        self.recognisers.append(VirtualRecogniser(self.connects_after, self.pause, language, hints, self.deaf))
         return self.recognisers[-1]
 
     def text_model(self) -> None:

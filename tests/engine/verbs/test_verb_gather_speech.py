@@ -202,6 +202,20 @@ async def test_one_that_breaks_while_the_caller_speaks(tmp_path: Path) -> None:
     assert over.record.steps[0].detail == "speech is not recognised: out of order"
 
 
+@pytest.mark.parametrize("speaks", [True, False])
+@virtual_time
+async def test_one_that_takes_no_audio_holds_nothing_up(tmp_path: Path, speaks: bool) -> None:
+    async def script(line: VirtualLine) -> None:
+        if speaks:
+            await line.log.until("answered")
+            await line.caller.waits(0.7)
+            await line.caller.says("Sales, please", 2.0)
+
+    over = await dial(library(tmp_path, ask()), script, provider=VirtualProvider(deaf=True))
+    assert over.heard[-1] == "provider_error -."
+    assert over.record.steps[0].detail == "speech is not recognised: the recogniser took no audio for 3 s"
+
+
 @virtual_time
 async def test_who_speaks_and_is_not_understood(tmp_path: Path) -> None:
     async def script(line: VirtualLine) -> None:
