@@ -88,13 +88,14 @@ async def listening(
     finally:
         playout.listener, call.ear = before, None
         if recogniser is not None:
-            call.errand(_close(recogniser), "closing a recogniser")
+            call.errand(close(recogniser), "closing a recogniser")
         if ear.failure is not None:
             code = ear.failure.code or "listening"
             call.services.metrics.provider_errors.labels(own.name(provider), code).inc()
 
 
-async def _close(recogniser: Recogniser) -> None:
+async def close(recogniser: Recogniser) -> None:
+    """End it; one that does not answer is left alone."""
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_WITHIN):
             await recogniser.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from bisect import insort
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,13 +18,18 @@ from engine.beside import first_of
 from engine.call import Call
 from engine.outcome import Outcome, StepError
 from engine.playout import Playout
+from engine.record import Spoken, StepTrace
 from engine.recording import keep, new_file
-from engine.verb import Verb
+from engine.run import Walker
+from engine.transcripts import patience, transcribe
+from engine.verb import Verb, cannot_recognise
 from flows.fields import Duration
 from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 from providers.energy import EnergyDetector
-from providers.voice import ALAW, ULAW
+from providers.voice import ALAW, ULAW, VoiceError
 
 log = structlog.get_logger()
 
@@ -39,6 +46,10 @@ class VoicemailFields(Fields):
     max: Duration = Field(120.0, description="How long a message may be, 30m at most.")
     silence: Duration = Field(4.0, description="How long nobody speaks before the message is over.")
     beep: bool = Field(True, description="Whether a tone tells the caller to speak.")
+    transcribe: bool = Field(False, description="Whether the message is written down, too.")
+    listening: str | None = Field(None, description="The voice that writes it down; else the engine's own.")
+    language: str | None = Field(None, description="The language of the caller, BCP 47.")
+    sensitive: bool = Field(False, description="What is said never stands in a log, a trace or a record.")
 
     @field_validator("box")
     @classmethod
@@ -99,8 +110,12 @@ class Voicemail(Verb):
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=("empty",))
 
     def saves(self, fields: Any) -> dict[str, str]:
-        """The file, and how long it is."""
-        return {"file": "string", "ms": "integer"}
+        """The file, how long it is, and later its text."""
+        return {"file": "string", "ms": "integer", **({"text": "string"} if fields.transcribe else {})}
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """Whether the voice that is named writes speech down."""
+        yield from cannot_recognise(scope, fields.listening)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Beep, listen, keep."""
@@ -115,18 +130,19 @@ class Voicemail(Verb):
             await first_of(*ends)
         except asyncio.CancelledError:  # above all because the caller hung up
             with suppress(StepError):  # it is in the log, and the flow is not asked any more
-                outcome = await asyncio.shield(asyncio.ensure_future(_left(call, fields.box, message, step)))
-                call.record.steps[-1].detail = outcome.detail
+                outcome = await asyncio.shield(asyncio.ensure_future(_left(call, fields, message, step)))
+                trace = call.record.steps[-1]
+                trace.detail = trace.detail or outcome.detail
             raise
-        return await _left(call, fields.box, message, step)
+        return await _left(call, fields, message, step)
 
 
-async def _left(call: Call, box: str, message: Message, step: Step) -> Outcome:
+async def _left(call: Call, fields: VoicemailFields, message: Message, step: Step) -> Outcome:
     """Keep what was said, if anything was. Raises `StepError`."""
     if not message.spoken:
         return Outcome("empty")
     audio = bytes(message.audio[: message.spoken])
-    folder = call.services.storage / "voicemail" / box
+    folder = call.services.storage / "voicemail" / fields.box
     file = new_file(folder, call.services.clock.now(), call.record.id, len(call.record.steps))
     try:
         await asyncio.to_thread(keep, file, audio, message.playout.law)
@@ -136,7 +152,33 @@ async def _left(call: Call, box: str, message: Message, step: Step) -> Outcome:
     ms = len(audio) // BYTES_PER_MS
     outcome = Outcome("done", {"file": str(file), "ms": ms}, f"{ms / 1000:.1f} s in {file}")
     call.walker.keep(step, outcome)
+    if fields.transcribe:
+        work = _write_down(call, step, outcome, audio, message.playout.law, call.walker, call.record.steps[-1])
+        call.errand(work, "the transcript of a message", patience(audio))
     return outcome
+
+
+async def _write_down(
+    call: Call, step: Step, outcome: Outcome, audio: bytes, law: str, walker: Walker, trace: StepTrace
+) -> None:
+    """The text of a message, for the record and for steps to come. Nobody waits for it."""
+    fields = step.fields
+    assert isinstance(fields, VoicemailFields)
+    own = call.services.listening
+    try:
+        found = await transcribe(own, audio, law, provider=fields.listening, language=fields.language)
+    except VoiceError as error:
+        trace.detail = f"{outcome.detail}; not written down: {error}"
+        call.services.metrics.provider_errors.labels(own.name(fields.listening), error.code or "listening").inc()
+        log.warning("a message is not written down", reason=str(error))
+        return
+    if found.problem:
+        trace.detail = f"{outcome.detail}; some of it is not written down: {found.problem}"
+    if step.id is not None and walker.steps[step.id].get("file") == outcome.data["file"]:  # not a later message
+        walker.steps[step.id]["text"] = found.text
+    if found.text and not fields.sensitive:
+        spoken = Spoken(role="caller", text=found.text, at=trace.started, step=step.path)
+        insort(call.record.transcript, spoken, key=lambda each: each.at)
 
 
 async def _hash(call: Call) -> None:

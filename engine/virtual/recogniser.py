@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from engine.virtual.words import Listening
+from engine.virtual.words import Listening, Words
 from providers.parts import Heard
 from providers.voice import Failed, SpeechStarted, SpeechStopped, UserText, VoiceError
 
@@ -28,6 +28,7 @@ class VirtualRecogniser:
         self._events: asyncio.Queue[Heard | None] = asyncio.Queue()
         self._owed: set[asyncio.TimerHandle] = set()
         self._finishing = False
+        self._saying: Words | None = None
 
     async def connect(self) -> None:
         """Open it. Raises `VoiceError` when the script says so."""
@@ -49,14 +50,16 @@ class VirtualRecogniser:
             return
         for piece in self._listening.feed(audio):
             if piece.words is not None and piece.first:
+                self._saying = piece.words
                 self._events.put_nowait(SpeechStarted())
             if piece.words is not None and piece.last:
-                text = piece.words.text
-                self._owed.add(asyncio.get_running_loop().call_later(self._pause, self._understood, text))
+                self._after_speech()
 
     async def finish(self) -> None:
         """No more audio comes."""
         self._finishing = True
+        if self._saying is not None:  # in the middle of a sentence
+            self._after_speech()
         self._end_if_done()
 
     async def close(self) -> None:
@@ -71,6 +74,11 @@ class VirtualRecogniser:
         """Report an error that ends it."""
         self._events.put_nowait(Failed(message, "server_error"))
         self._events.put_nowait(None)
+
+    def _after_speech(self) -> None:
+        assert self._saying is not None
+        text, self._saying = self._saying.text, None
+        self._owed.add(asyncio.get_running_loop().call_later(self._pause, self._understood, text))
 
     def _understood(self, text: str) -> None:
         self._owed = {timer for timer in self._owed if timer.when() > asyncio.get_running_loop().time()}
