@@ -68,7 +68,8 @@ class RealtimeVoice:
     """One conversation. See `providers.voice.Voice` for what the methods promise.
 
     ``batch_ms`` gathers caller audio into larger frames (0: every frame goes out at once); ``answer_timeout`` is how
-    long an answer may take to begin before a `Failed` (recoverable, code ``stalled``) says so.
+    long an answer may take to begin before a `Failed` (recoverable, code ``stalled``) says so; ``expires_after`` the
+    seconds of a session when the provider does not tell.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class RealtimeVoice:
         *,
         batch: int = 0,
         answer_timeout: float = 15.0,
+        expires_after: float | None = None,
     ) -> None:
         self._name = name
         self._http = http
@@ -90,6 +92,7 @@ class RealtimeVoice:
         self._batch = batch  # bytes
         self._gathered = b""
         self._answer_timeout = answer_timeout
+        self._expires_after = EXPIRES_AFTER if expires_after is None else expires_after
         self._socket: RealtimeSocket | None = None
         self._writing = asyncio.Lock()
         self._early: list[VoiceEvent] = []
@@ -113,7 +116,7 @@ class RealtimeVoice:
         except BaseException:
             self._abort()
             raise
-        left = EXPIRES_AFTER if self._realtime.expires_at is None else self._realtime.expires_at - time.time()
+        left = self._expires_after if self._realtime.expires_at is None else self._realtime.expires_at - time.time()
         self._notice_at = asyncio.get_running_loop().time() + left - EXPIRY_NOTICE
 
     async def _upgrade(self) -> RealtimeSocket:
