@@ -386,10 +386,14 @@ class Realtime:
         """Whether an error is about a response that we asked for; ``again`` puts it back at the head of the queue.
 
         The provider starts responses by itself after the caller's turns, so ours may come too late. If one began in
-        between and has ended already we ask at once; else the end of the one that is active asks.
+        between and has ended already we ask at once; else the end of the one that is active asks. A vendor that does not
+        name the event means our last one.
         """
+        last = self._requested or self._begun
+        if event_id is None and again and last is not None:
+            event_id = last[0]
         for request in (self._requested, self._begun):
-            if request is None or (event_id or (again and self._requested and self._requested[0])) != request[0]:
+            if request is None or request[0] != event_id:
                 continue
             unheard_of = request is self._requested
             self._requested = self._begun = None
