@@ -8,7 +8,7 @@ every frame is checked in tests against the vendor's types.
 from __future__ import annotations
 
 import json
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
@@ -40,6 +40,8 @@ from providers.voice import (
 RESPOND: Frame = {"type": "response.create"}  # an answer of the model's own
 MAX_WARNINGS = 20  # about frames that make no sense; a provider gone mad must not fill the trace
 REMEMBERED = 16  # responses and items of the past
+_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
+_END = b'"}'
 
 Events = Sequence[VoiceEvent]
 _Request = tuple[str, Frame]  # event id, and the event that a response begins after
@@ -55,6 +57,8 @@ class Realtime:
         self.out: deque[str] = deque()
         self.ready = False
         self.over = False  # nothing more can come of this session
+        self.leaving = False  # the provider wants us on another connection: not here
+        self.quiet = False
         self.expires_at: float | None = None  # unix seconds, when the provider tells
         self.expecting = False  # an answer was asked for and nothing of it has come yet
         self._session = session
@@ -79,7 +83,15 @@ class Realtime:
         self._frames = AudioFrames(dialect.audio)
         self._warnings = 0
 
+    def resume(self) -> bool:
+        """No: a new session is given the conversation so far."""
+        return False
+
     # ── what the owner wants ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def append(self, audio: bytes) -> bytes:
+        """The frame that carries caller audio."""
+        return _APPEND + b2a_base64(audio, newline=False) + _END
 
     def say(self, words: str) -> None:
         """Ask for a response that speaks this text; where there is no verbatim speech the model is told to be exact."""
@@ -150,8 +162,10 @@ class Realtime:
 
     # ── what the provider says ────────────────────────────────────────────────────────────────────────────────────────
 
-    def receive(self, frame: str) -> Events:
-        """The events in one text frame. A frame that makes no sense is a warning, never an exception."""
+    def receive(self, frame: str | bytes) -> Events:
+        """The events in one frame. A frame that makes no sense is a warning, never an exception."""
+        if isinstance(frame, bytes):
+            return self.nonsense(f"{len(frame)} bytes of binary data")
         if frame == self._last:
             return ()  # the same event once more
         self._last = frame
@@ -386,8 +400,8 @@ class Realtime:
         """Whether an error is about a response that we asked for; ``again`` puts it back at the head of the queue.
 
         The provider starts responses by itself after the caller's turns, so ours may come too late. If one began in
-        between and has ended already we ask at once; else the end of the one that is active asks. A vendor that does not
-        name the event means our last one.
+        between and has ended already we ask at once; else the end of the one that is active asks. A vendor that does
+        not name the event means our last one.
         """
         last = self._requested or self._begun
         if event_id is None and again and last is not None:

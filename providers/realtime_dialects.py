@@ -99,7 +99,12 @@ def opening(dialect: Dialect, configuration: Frame, history: Sequence[Utterance]
 
 def told(dialect: Dialect, instructions: str, history: Sequence[Utterance]) -> str:
     """The instructions, with the conversation so far where the dialect wants it there."""
-    if not (dialect.told_history and history):
+    return with_history(instructions, history) if dialect.told_history else instructions
+
+
+def with_history(instructions: str, history: Sequence[Utterance]) -> str:
+    """Instructions that tell of the conversation so far."""
+    if not history:
         return instructions
     said = "\n".join(f"{'Caller' if one.role == 'caller' else 'You'}: {one.text}" for one in history)
     return f"{instructions}\n\nThe conversation so far; go on from there:\n{said}".strip()

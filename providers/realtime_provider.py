@@ -72,7 +72,7 @@ class RealtimeProvider:
         if session.format not in vendor.capabilities.formats:
             offered = ", ".join(f"{each.encoding} at {each.rate // 1000} kHz" for each in vendor.capabilities.formats)
             raise VoiceError(f"{vendor.label} takes {offered}; not {session.format}", code="format")
-        options = {**self._defaults, **checked(vendor, session.options)}
+        options = {**self._defaults, **checked_options(vendor.name, {**vendor.options, **COMMON}, session.options)}
         realtime = Realtime(
             session, vendor.configuration(session, options), secret=self._secret, dialect=vendor.dialect
         )
@@ -130,22 +130,19 @@ def websocket_address(url: str, setting: str) -> str:
     return url.rstrip("/").replace("http", "ws", 1) if parts.scheme.startswith("http") else url.rstrip("/")
 
 
-def checked(vendor: Vendor, options: Options) -> Options:
+def checked_options(voice: str, known: Mapping[str, tuple[type, ...]], options: Options) -> Options:
     """The options of a step. Raises `VoiceError` on one that the voice does not have or that has a wrong type."""
-    known = {**vendor.options, **COMMON}
     for name, value in options.items():
         kinds = known.get(name)
         if kinds is None:
             close = get_close_matches(name, known, n=1)
             hint = f" (did you mean '{close[0]}'?)" if close else ""
             raise VoiceError(
-                f"the {vendor.name} voice has no option '{name}'{hint}; it has {', '.join(known)}", code="option"
+                f"the {voice} voice has no option '{name}'{hint}; it has {', '.join(known)}", code="option"
             )
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise VoiceError(
-                f"option '{name}' of the {vendor.name} voice must be {wanted}, not {value!r}", code="option"
-            )
+            raise VoiceError(f"option '{name}' of the {voice} voice must be {wanted}, not {value!r}", code="option")
     return options
 
 

@@ -55,6 +55,7 @@ def test_a_newcomer_sees_it_work(installation: Installation, tmp_path: Path) -> 
         ("openai", "OPENAI_API_KEY"),
         ("azure-openai", "AZURE_OPENAI_API_KEY"),
         ("azure-voice-live", "AZURE_VOICELIVE_API_KEY"),
+        ("gemini", "GEMINI_API_KEY"),
         ("grok", "XAI_API_KEY"),
     ],
 )

@@ -36,7 +36,7 @@ class Conversation:
         self.socket = socket
         self.request = request
         self.surface = emulator.surface()
-        self.session = items.session(request.query["model"], time.time() + self.faults.expires_in)
+        self.session = items.session(request.query.get("model", ""), time.time() + self.faults.expires_in)
         self.client_events: list[dict[str, Any]] = []
         self.audio = bytearray()
         self.responses: list[Response] = []

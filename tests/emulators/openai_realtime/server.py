@@ -21,7 +21,7 @@ class Emulator:
 
     `script` is what the model answers, one entry a response; `heard` are the transcripts of the caller's turns. `voice`
     speaks (default: tones). Audio comes in pieces of `chunk_ms`, `pace` times as fast as it is heard. `surface` makes a
-    vendor's view of a conversation (default: OpenAI's).
+    vendor's view of a conversation (default: OpenAI's), `talk` holds it.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Emulator:
         pace: float = 10.0,
         oracle: bool = True,
         surface: Callable[[], Surface] = Surface,
+        talk: type[Conversation] = Conversation,
     ) -> None:
         self.script = list(script)
         self.heard = list(heard)
@@ -45,6 +46,7 @@ class Emulator:
         self.chunk_ms = chunk_ms
         self.pace = pace
         self.surface = surface
+        self.talk = talk
         self.oracle = surface().oracle() if oracle else None
         self.conversations: list[Conversation] = []
         self.port = 0
@@ -110,7 +112,7 @@ class Emulator:
             return web.json_response({"error": error}, status=status)
         socket = web.WebSocketResponse(compress=False, max_msg_size=16 * 2**20)
         await socket.prepare(request)
-        conversation = Conversation(self, socket, request)
+        conversation = self.talk(self, socket, request)
         async with self._appeared:
             self.conversations.append(conversation)
             self._appeared.notify_all()
@@ -121,7 +123,8 @@ class Emulator:
         return socket
 
     def _refusal(self, request: web.Request) -> int | None:
-        key = self.surface().key(request)
+        surface = self.surface()
+        key = surface.key(request)
         if not key or (self.api_key is not None and key != self.api_key):
             return 401
-        return None if request.query.get("model") else 400
+        return 400 if surface.model_in_query and not request.query.get("model") else None

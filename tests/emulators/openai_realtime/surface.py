@@ -22,6 +22,7 @@ class Surface:
     """OpenAI, and Azure OpenAI under its own address."""
 
     path = "/v1/realtime"
+    model_in_query = True
 
     def __init__(self, *, path: str | None = None, header: str = "Authorization") -> None:
         self.path = path or self.path
