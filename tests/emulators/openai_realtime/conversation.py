@@ -35,11 +35,12 @@ class Conversation:
         self.faults = emulator.faults
         self.socket = socket
         self.request = request
+        self.surface = emulator.surface()
         expires_at = time.time() + self.faults.expires_in
         self.writes_only = request.query.get("intent") == "transcription"  # no model answers
         self.session = (
             items.transcription_session(expires_at) if self.writes_only
-            else items.session(request.query["model"], expires_at)
+            else items.session(request.query.get("model", ""), expires_at)
         )  # fmt: skip
         self.client_events: list[dict[str, Any]] = []
         self.audio = bytearray()
@@ -105,7 +106,7 @@ class Conversation:
                 self.emulator.oracle.client(event)
             if event["type"] != "input_audio_buffer.append":
                 self.client_events.append(event)
-            await self._handle(event)
+            await self._handle(self.surface.incoming(event))
             async with self._changed:
                 self._changed.notify_all()
 
@@ -137,10 +138,11 @@ class Conversation:
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send a server event, checked by the oracle."""
-        event = {"type": kind, "event_id": f"event_{next(self._ids)}", **fields}
-        if self.emulator.oracle:
-            self.emulator.oracle.server(json.loads(json.dumps(event)))
-        self._outbox.put_nowait(event)
+        event = {"type": kind, "event_id": self.new_id("event"), **fields}
+        for sent in self.surface.outgoing(json.loads(json.dumps(event)), lambda: self.new_id("event")):
+            if self.emulator.oracle:
+                self.emulator.oracle.server(sent)
+            self._outbox.put_nowait(sent)
 
     def send_raw(self, frame: str | bytes) -> None:
         """Send what no vendor would."""
@@ -180,7 +182,7 @@ class Conversation:
             code, message = self.faults.refuse_session
             self.error(code, message, event.get("event_id"))
             return
-        if event["session"].get("type") != self.session["type"]:
+        if event["session"].get("type", "realtime") != self.session["type"]:
             self.error("invalid_parameter", f"This is a {self.session['type']} session.", event.get("event_id"))
             return
         items.merge(self.session, event["session"])
