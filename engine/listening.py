@@ -55,9 +55,9 @@ class Recognisers:
     ) -> Recogniser:
         """A recogniser for G.711 of this law, not yet connected. Raises `VoiceError`, also when there is none."""
         name = self.name(provider)
-        recogniser = self._voices.get(name).recogniser(
-            format=ALAW if law == "alaw" else ULAW, language=language, hints=hints
-        )
+        voice, format = self._voices.get(name), ALAW if law == "alaw" else ULAW
+        able = voice.capabilities.recognises  # a voice that does not may lack the method
+        recogniser = voice.recogniser(format=format, language=language, hints=hints) if able else None
         if recogniser is None:
             raise VoiceError(
                 f"the voice '{name}' recognises no speech: name one that does in 'listening', of the step or of the "

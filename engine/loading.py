@@ -53,6 +53,17 @@ def voices_of(library: Library) -> list[str]:
     return sorted(str(name) for name in named if name)
 
 
+def listens(library: Library) -> bool:
+    """Whether a step of these flows has speech written down by the engine's own voice for that."""
+    flows = (*library.flows.values(), *library.next.values())
+    return any(
+        getattr(step.fields, "listening", "") is None
+        and (getattr(step.fields, "input", "") in ("speech", "any") or getattr(step.fields, "transcribe", False))
+        for flow in flows
+        for step in flow.walk()
+    )
+
+
 def settle() -> None:
     """Keep the garbage collector away from what was loaded, which lives as long as its flows are in use.
 

@@ -24,7 +24,7 @@ from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
 from engine.listening import Recognisers
-from engine.loading import load_library, settle, voices_of
+from engine.loading import listens, load_library, settle, voices_of
 from engine.metrics import metrics
 from engine.records.store import Records
 from engine.reload import Reload
@@ -78,6 +78,9 @@ def open_voices(settings: Settings, library: Library) -> Voices:
         voices.get(settings.speech)
     except VoiceError as error:
         log.warning("prompts cannot be spoken", voice=settings.speech, error=str(error))
+    listener = settings.listening or settings.voice
+    if listens(library) and not voices.get(listener).capabilities.recognises:
+        log.warning("speech is not recognised: set listening to a voice that does", voice=listener)
     return voices
 
 

@@ -15,7 +15,7 @@ from providers.parts import Heard
 from providers.realtime import Events, Realtime
 from providers.realtime_fields import Frame, text
 from providers.realtime_socket import RealtimeConnection
-from providers.voice import AudioFormat, Failed, Session, SpeechStarted, SpeechStopped, UserText
+from providers.voice import AudioFormat, Failed, Session, SpeechStarted, SpeechStopped, UserText, Warned
 
 NOTHING_TO_COMMIT = "input_audio_buffer_commit_empty"
 TEXT_WITHIN = 15.0  # seconds from the end of speech to its text
@@ -121,6 +121,8 @@ class RealtimeRecogniser(RealtimeConnection):
         async for event in super().events():
             if isinstance(event, SpeechStarted | SpeechStopped | UserText | Failed):
                 yield event
+            elif isinstance(event, Warned) and event.code == "backlog":  # some of it was never heard
+                yield Failed(event.message, event.code, recoverable=True)
 
     async def finish(self) -> None:
         """No more audio comes. The silence lets the provider hear the end of the last word."""

@@ -118,11 +118,13 @@ class Gather(Verb):
 async def _by_speech(fields: GatherFields, call: Call, audio: bytes, hints: list[str]) -> Outcome:
     """Ask once, and take what comes first: words, or keys where they count."""
     async with listening(call, provider=fields.listening, language=fields.language, hints=hints) as ear:
-        if fields.stops in ("speech", "any"):
-            ear.hear()
-        await prompt(call, audio, fields.stops, ear.begun)
-        ear.hear()
         try:
+            if fields.input == "speech" and ear.failure is not None:
+                raise ear.failure  # who cannot be heard need not be asked
+            if fields.stops in ("speech", "any"):
+                ear.hear()
+            await prompt(call, audio, fields.stops, ear.begun)
+            ear.hear()
             said = await (_said(fields, ear) if fields.input == "speech" else _said_before_a_key(fields, call, ear))
         except VoiceError as error:
             # Whoever would press a key may still do so: the prompt has asked for it.

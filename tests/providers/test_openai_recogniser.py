@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from openai import AsyncOpenAI
 
-from providers import transcription
+from providers import realtime_socket, transcription
 from providers.openai import OpenAI
 from providers.transcription import RealtimeRecogniser
 from providers.voice import ALAW, ULAW, AudioFormat, Failed, SpeechStarted, SpeechStopped, UserText, Voice, VoiceError
@@ -122,6 +122,23 @@ async def test_a_lost_connection_is_the_last_event(emulate: Emulate, openai: Mak
         await owner.next(Failed)
         await owner.hear(WORDS)  # to nobody, without an error
         assert await over(owner) == [Failed("OpenAI lost the connection", "close_1006", recoverable=True)]
+
+
+async def test_audio_that_the_provider_does_not_take_is_told(
+    emulate: Emulate, openai: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime_socket, "SEND_TIMEOUT", 0.01)
+    async with listening(openai(await emulate(faults=Faults(stop_reading=True)))) as owner:
+        async with asyncio.timeout(20):
+            ear: Any = owner.voice
+            while not ear._dropped:
+                await ear.send_audio(b"\xff" * 8000)
+                await asyncio.sleep(0)
+            while ear._socket is not None and not owner.over.is_set():
+                await ear.finish()
+                await asyncio.sleep(0)
+    assert [(type(event), event.code) for event in owner.events] == [(Failed, "backlog")] * 2
+    assert "does not keep up" in owner.events[0].message  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("faults", [Faults(http_status=401), Faults(refuse_session=("invalid_value", "no such model"))])

@@ -184,6 +184,7 @@ async def test_one_that_takes_too_long_and_one_that_there_is_not(tmp_path: Path)
     assert over.record.steps[0].detail == "speech is not recognised: no recogniser within 5 s"
     over = await dial(library(tmp_path, ask()), provider=VirtualProvider(capabilities=Capabilities()))
     assert "the voice 'virtual' recognises no speech: name one" in over.record.steps[0].detail
+    assert asked(over) == 0  # who cannot be heard need not be asked
 
 
 @virtual_time
