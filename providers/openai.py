@@ -1,4 +1,5 @@
-"""OpenAI's Realtime API (GA): speech to speech, µ-law or A-law both ways, over one websocket.
+"""OpenAI's Realtime API (GA): speech to speech, µ-law or A-law both ways, over one websocket. And, for what is written,
+its text models.
 
 Source: platform.openai.com/docs/api-reference/realtime. Settings and options are described in docs/voices.md.
 """
@@ -12,6 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import ClientSession
 
+from providers import chat
+from providers.chat import ChatModel
 from providers.realtime import Realtime
 from providers.realtime_fields import tool_definitions
 from providers.realtime_socket import EXPIRES_AFTER, RealtimeVoice, open_http
@@ -32,6 +35,7 @@ CAPABILITIES = Capabilities(
     tools=True,
     understands=True,
     turn_detection=True,
+    writes=True,
     max_session=EXPIRES_AFTER,
 )
 OPTIONS: Mapping[str, tuple[type, ...]] = {
@@ -53,12 +57,16 @@ class OpenAI:
     name = "openai"
     capabilities = CAPABILITIES
 
-    def __init__(self, *, api_key: str, base_url: str, model: str, transcription_model: str) -> None:
+    def __init__(
+        self, *, api_key: str, base_url: str, model: str, transcription_model: str, text_model: str = chat.MODEL
+    ) -> None:
         self._api_key = api_key
         self._base_url = base_url
         self._model = model
         self._transcription_model = transcription_model
         self._http: ClientSession | None = None
+        url = base_url.replace("ws", "http", 1) if base_url.startswith("ws") else base_url
+        self._texts = ChatModel("OpenAI", base_url=url, model=text_model, api_key=api_key)
 
     def voice(self, session: Session) -> RealtimeVoice:
         """A voice for one conversation.
@@ -89,8 +97,9 @@ class OpenAI:
     def recogniser(self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()) -> None:
         """It has none."""
 
-    def text_model(self) -> None:
-        """It has none."""
+    def text_model(self) -> ChatModel:
+        """Chat completions under the same address and key."""
+        return self._texts
 
     def speaker(self) -> Speaker | None:
         """None: the realtime model does not read texts to the letter."""
@@ -98,12 +107,13 @@ class OpenAI:
 
     async def close(self) -> None:
         """Close the shared connections."""
+        await self._texts.close()
         if self._http is not None:
             await self._http.close()
 
 
 def provider(settings: Mapping[str, str]) -> OpenAI:
-    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``transcription_model``.
+    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``transcription_model``, ``text_model``.
 
     Raises:
         VoiceError: there is no key, or the base URL is none.
@@ -120,6 +130,7 @@ def provider(settings: Mapping[str, str]) -> OpenAI:
         base_url=base_url,
         model=settings.get("model", MODEL),
         transcription_model=settings.get("transcription_model", TRANSCRIPTION_MODEL),
+        text_model=settings.get("text_model", chat.MODEL),
     )
 
 
