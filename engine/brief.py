@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.text import write
 from providers.parts import Message
 from providers.voice import VoiceError
 
@@ -32,9 +33,7 @@ async def summary(call: Call) -> str:
         return ""
     try:
         talk = json.dumps(lines, ensure_ascii=False)
-        answer = await call.services.texts.complete(
-            [Message("system", TOLD), Message("user", talk)], most=MOST, within=WITHIN
-        )
+        answer = await write(call, [Message("system", TOLD), Message("user", talk)], most=MOST, within=WITHIN)
         if answer.strip():
             return answer.strip()
     except VoiceError as error:

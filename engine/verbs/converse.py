@@ -139,6 +139,9 @@ class Converse(Verb):
             return
         if fields.provider not in scope.voices:
             yield unknown(scope, scope.at("provider"), "voice", fields.provider, scope.voices)
+        elif not scope.voices[fields.provider].formats:
+            message = f"the provider '{fields.provider}' has no voice; it reads and writes"
+            yield scope.problem(scope.at("provider"), "E203", message)
         elif (fields.exits or fields.tools) and not scope.voices[fields.provider].tools:
             message = f"the voice '{fields.provider}' calls no tools, so it can take no exit and use none"
             yield scope.problem(scope.at("provider"), "E203", message)

@@ -80,6 +80,8 @@ class Known:
 
     tools: bool = True
     understands: bool = True
+    formats: tuple[str, ...] = ("ulaw",)
+    writes: bool = False
 
 
 @pytest.mark.parametrize(
