@@ -69,6 +69,11 @@ class Texts:
         return "".join(parts)
 
 
+def talk(call: Call) -> list[dict[str, str]]:
+    """The talk so far, as text models read it: who said what, in order."""
+    return [{entry.role: entry.text} for entry in call.record.transcript if entry.role != "system"]
+
+
 async def write(
     call: Call, messages: Sequence[Message], *, within: float, schema: Mapping[str, Any] | None = None,
     most: int | None = None,

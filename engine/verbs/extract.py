@@ -12,6 +12,7 @@ from engine.call import Call
 from engine.comfort import patience
 from engine.extraction import Extracted, extract
 from engine.outcome import DONE, Outcome, StepError
+from engine.text import talk
 from engine.values import fits
 from engine.verb import Verb, unknown
 from engine.written import needs_text_model
@@ -103,7 +104,7 @@ class Extract(Verb):
         wanted = "" if fields.prompt is None else fields.prompt.render(context)
         text: Any = call.walker.vars.get(fields.from_)
         if fields.from_ == TRANSCRIPT:
-            text = [{entry.role: entry.text} for entry in call.record.transcript if entry.role != "system"]
+            text = talk(call)
         if not text:
             return Extracted(missing="there is nothing to read")
         return await extract(call, text, fields.shape, wanted, within)

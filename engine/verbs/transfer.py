@@ -125,7 +125,8 @@ class Transfer(Verb):
         read = (expression for text in sent if text is not None for expression in text.expressions)
         yield from leaks(scope, read, "with a transfer")
         if fields.brief is not None and fields.brief.auto:
-            yield from needs_text_model(scope, scope.at(*path, "brief", "auto"), "brief: {auto: true}")
+            where, instead = scope.at(*path, "brief", "auto"), "the caller's last words are repeated"
+            yield from needs_text_model(scope, where, "brief: {auto: true}", instead)
         for index, attempt in enumerate(fields.attempts):
             for place, target in enumerate(attempt.targets):
                 where = scope.at(*path, "attempts", index, "targets", place)

@@ -64,9 +64,11 @@ async def test_a_caller_who_hangs_up_while_the_model_reads(open_company: Open) -
 
 
 async def test_a_model_that_refuses_is_an_outcome_like_any_other(open_company: Open) -> None:
-    async with Emulator(faults=Faults(statuses=(401,))) as emulator:
-        async with open_company(FLOW, text="chat", voices=chat(emulator)) as house:
-            record = await house.ended(await house.call())
+    async with (
+        Emulator(faults=Faults(statuses=(401,))) as emulator,
+        open_company(FLOW, text="chat", voices=chat(emulator)) as house,
+    ):
+        record = await house.ended(await house.call())
     assert record.result == "broken"
     detail = next(step.detail for step in record.steps if step.verb == "extract")
     assert "chat answered HTTP 401" in detail

@@ -290,9 +290,18 @@ def test_its_failures_must_be_handled(tmp_path: Path) -> None:
 
 VOICES = {"openai": Capabilities(tools=True, writes=True), "rehearsal": Capabilities(tools=True),
           "chat": Capabilities(formats=(), writes=True)}  # fmt: skip
+TOLD = "name a provider that has one (chat, openai) in the flow, such as 'defaults: {text_model: NAME}'"
 NEEDY = {
-    "extract": "- extract: {into: order, schema: {a: {type: string}}}\n  catch: []",
-    "brief: {auto: true}": "- transfer: {brief: {auto: true}, attempts: [{targets: ['pjsip:a']}]}\n  catch: []",
+    "- extract: {into: order, schema: {a: {type: string}}}\n  catch: []": (
+        f"error[E311]: extract needs a text model: {TOLD}"
+    ),
+    "- transfer: {brief: {auto: true}, attempts: [{targets: ['pjsip:a']}]}\n  catch: []": (
+        "warning[W406]: brief: {auto: true} needs a text model; without one the caller's last words are repeated: "
+        f"{TOLD}"
+    ),
+    "- converse: {context: summary, exits: {a: {}}}\n  catch: []": (
+        f"warning[W406]: context: summary needs a text model; without one the voice is told everything: {TOLD}"
+    ),
 }
 
 
@@ -302,13 +311,13 @@ def checked(folder: Path, steps: str, head: str = "", text_model: str | None = N
     return [str(problem).split("a.flow.yaml:")[-1] for problem in found]
 
 
-@pytest.mark.parametrize("what", NEEDY)
-def test_who_needs_a_text_model_is_told_where_nobody_writes(tmp_path: Path, what: str) -> None:
-    [problem] = checked(tmp_path, NEEDY[what], text_model="")
-    assert f"error[E311]: {what} needs a text model: name a provider that has one (chat, openai) in the flow" in problem
-    assert checked(tmp_path, NEEDY[what], text_model="openai") == []
-    assert checked(tmp_path, NEEDY[what]) == []  # no settings are known
-    assert checked(tmp_path, NEEDY[what], "defaults: {text_model: chat}", text_model="") == []
+@pytest.mark.parametrize(("steps", "said"), NEEDY.items())
+def test_who_needs_a_text_model_is_told_where_nobody_writes(tmp_path: Path, steps: str, said: str) -> None:
+    [problem] = checked(tmp_path, steps, text_model="")
+    assert said in problem
+    assert checked(tmp_path, steps, text_model="openai") == []
+    assert checked(tmp_path, steps) == []  # no settings are known
+    assert checked(tmp_path, steps, "defaults: {text_model: chat}", text_model="") == []
 
 
 @pytest.mark.parametrize(
