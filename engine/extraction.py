@@ -38,6 +38,15 @@ class Extracted:
     missing: str = ""
 
 
+MISSING: Final = json.dumps({"found": False, "value": None})
+"""How a model says that it is not there."""
+
+
+def found(value: Any) -> str:
+    """How a model says that this is what it found."""
+    return json.dumps({"found": True, "value": value}, ensure_ascii=False)
+
+
 def wrapped(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of the whole answer: whether it was found, and the value."""
     return {
@@ -60,9 +69,9 @@ async def extract(call: Call, text: Any, shape: JsonSchema, wanted: str, within:
     messages = [Message("system", "\n\n".join(part for part in told if part)), Message("user", _json(text))]
     for _ in range(TRIES):
         answer = await write(call, messages, schema=wrapped(shape.schema), most=MOST, within=within)
-        found, value, wrong = _read(answer, shape)
+        is_there, value, wrong = _read(answer, shape)
         if not wrong:
-            return Extracted(value) if found else Extracted(missing="the text model did not find it")
+            return Extracted(value) if is_there else Extracted(missing="the text model did not find it")
         messages += [
             Message("assistant", answer),
             Message("user", f"That does not fit: {'; '.join(wrong)}. Answer again, with the JSON alone."),

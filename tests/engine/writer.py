@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -47,25 +46,7 @@ class Writer:
             self.closed += 1
 
 
-class WritingProvider(VirtualProvider):
-    """A provider that has this text model."""
-
-    writer: Writer
-
-    def text_model(self) -> Writer:  # type: ignore[override]
-        return self.writer
-
-
 def texts(writer: Writer, name: str = "writer", model: str | None = None) -> Texts:
-    provider = WritingProvider()
-    provider.writer = writer
     voices = Voices()
-    voices.add(name, provider)
+    voices.add(name, VirtualProvider(writer=writer))
     return Texts(voices, "writer" if name == "writer" else None, model)
-
-
-def found(value: Any) -> str:
-    return json.dumps({"found": True, "value": value})
-
-
-MISSING = json.dumps({"found": False, "value": None})

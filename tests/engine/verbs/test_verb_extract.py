@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from engine.extraction import wrapped
+from engine.extraction import MISSING, found, wrapped
 from engine.text import Texts
 from engine.verb import installed
 from engine.virtual import Calls, Says, VirtualLine, VirtualProvider, virtual_time
@@ -19,7 +19,7 @@ from flows.language import Language
 from providers.completion import is_strict
 from providers.voice import Capabilities, VoiceError
 from tests.engine.verbs.phone import Over, counted, dial, flow, library, problems
-from tests.engine.writer import MISSING, Writer, found, texts
+from tests.engine.writer import Writer, texts
 
 HEAD = """
 vars:
@@ -278,9 +278,8 @@ def test_the_short_form_of_a_schema_is_one_that_openai_guarantees() -> None:
     ],
 )
 def test_what_cannot_be_right(tmp_path: Path, fields: str, said: str) -> None:
-    found = problems(tmp_path, f"- extract: {{{fields}}}\n  catch: []", head=HEAD)
-    assert len(found) == 1
-    assert said in found[0]
+    [problem] = problems(tmp_path, f"- extract: {{{fields}}}\n  catch: []", head=HEAD)
+    assert said in problem
 
 
 def test_its_failures_must_be_handled(tmp_path: Path) -> None:
@@ -307,8 +306,8 @@ NEEDY = {
 
 def checked(folder: Path, steps: str, head: str = "", text_model: str | None = None) -> list[str]:
     (folder / "a.flow.yaml").write_text(flow(steps, head=HEAD + head))
-    found = Language(installed(), VOICES, text_model).load([folder]).problems
-    return [str(problem).split("a.flow.yaml:")[-1] for problem in found]
+    problems = Language(installed(), VOICES, text_model).load([folder]).problems
+    return [str(problem).split("a.flow.yaml:")[-1] for problem in problems]
 
 
 @pytest.mark.parametrize(("steps", "said"), NEEDY.items())
@@ -331,8 +330,8 @@ def test_who_needs_a_text_model_is_told_where_nobody_writes(tmp_path: Path, step
 )
 def test_the_name_that_the_flow_gives(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "a.flow.yaml").write_text(flow("- hangup: {}", head=f"defaults: {{text_model: {name}}}"))
-    found = [str(problem) for problem in Language(installed(), VOICES).load([tmp_path]).problems]
-    assert (said in found[0]) if said else found == []
+    told = [str(problem) for problem in Language(installed(), VOICES).load([tmp_path]).problems]
+    assert (said in told[0]) if said else told == []
 
 
 def test_a_misspelt_default_is_told(tmp_path: Path) -> None:
