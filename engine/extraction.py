@@ -49,14 +49,17 @@ def found(value: Any) -> str:
 
 def wrapped(schema: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of the whole answer: whether it was found, and the value."""
+    shape = _moved(schema)
+    definitions = shape.pop("$defs", None)
     return {
         "type": "object",
         "properties": {
             "found": {"type": "boolean", "description": "Whether the text says what is asked for."},
-            "value": {"anyOf": [_moved(schema), {"type": "null"}]},
+            "value": {"anyOf": [shape, {"type": "null"}]},
         },
         "required": ["found", "value"],
         "additionalProperties": False,
+        **({} if definitions is None else {"$defs": definitions}),
     }
 
 
@@ -98,10 +101,14 @@ def _json(value: Any) -> str:
 
 
 def _moved(schema: Any) -> Any:
-    """The schema at its new place: what points into itself points there."""
-    if isinstance(schema, Mapping):
-        return {
-            key: _PLACE + value[1:] if key == "$ref" and isinstance(value, str) else _moved(value)
-            for key, value in schema.items()
-        }
-    return [_moved(item) for item in schema] if isinstance(schema, list) else schema
+    """The schema at its new place: what points into itself points there. Definitions stay at the root of the whole,
+    the only place where OpenAI follows them."""
+    if isinstance(schema, list):
+        return [_moved(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    moved = {key: _moved(value) for key, value in schema.items()}
+    to = schema.get("$ref")
+    if isinstance(to, str) and not to.startswith("#/$defs/"):
+        moved["$ref"] = _PLACE + to[1:]
+    return moved

@@ -74,6 +74,8 @@ def open_voices(settings: Settings, library: Library) -> Voices:
             made = voices.get(name)
             if name == settings.text and made.text_model() is None:
                 raise VoiceError(f"the setting text names {name!r}, which has no text model: name one that has")
+            if name == settings.voice and not made.capabilities.formats:
+                raise VoiceError(f"the setting voice names {name!r}, which has no voice: name it in text, not here")
         except VoiceError as error:
             raise StartError(str(error)) from error
     try:

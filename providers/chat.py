@@ -13,13 +13,14 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from providers.completion import Completion, request
+from providers.completion import CODE, Completion, request
 from providers.parts import Message, TextEvent
 from providers.sse import SseError, SseReader
 from providers.voice import AudioFormat, Capabilities, Session, Tool, VoiceError
@@ -31,13 +32,13 @@ CAPABILITIES = Capabilities(formats=(), writes=True)
 CONNECT_WITHIN = 5.0  # seconds
 FIRST_WITHIN = 15.0  # seconds from the request to the first part of the answer
 NEXT_WITHIN = 10.0  # seconds between two parts
+REST_WITHIN = 0.2  # seconds for the end of the body, behind the end of the answer
 TRIES = 3  # before the first part came
 LONGEST_WAIT = 5.0  # seconds that a Retry-After may ask for; whoever asks for more is not asked again
 MAX_REFUSAL = 64 * 1024  # bytes of an error's body that are read
 
 _VENDORS = (".openai.com", ".openai.azure.com", ".services.ai.azure.com")  # whose models take max_completion_tokens
 _FATAL = frozenset({"insufficient_quota", "invalid_api_key", "account_deactivated", "billing_hard_limit_reached"})
-_CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,60}")
 _BACKOFF = wait_random_exponential(0.2, max=2.0)
 _ADVICE = {
     400: "check the model and what it can do",
@@ -94,6 +95,7 @@ class ChatModel:
             while not stream.is_over:
                 for event in await stream.more(NEXT_WITHIN):
                     yield event
+            await stream.rest()
         finally:
             stream.close()
 
@@ -172,6 +174,14 @@ class _Stream:
         except VoiceError as error:
             raise VoiceError(f"{self._name}: {error}", code=error.code, recoverable=error.recoverable) from None
 
+    async def rest(self) -> None:
+        """Read what is left behind the answer, which is nothing: then the next one can use the connection."""
+        assert self._response is not None
+        with suppress(ClientError, OSError):
+            async with asyncio.timeout(REST_WITHIN):
+                while await self._response.content.readany():
+                    pass
+
     def close(self) -> None:
         """Stop the model, when it still answers."""
         if self._response is not None:
@@ -190,7 +200,7 @@ async def _refuse(name: str, response: ClientResponse) -> NoReturn:
         told = None
     error = told.get("error") if isinstance(told, dict) else None
     words = [error.get(key) for key in ("code", "type", "param")] if isinstance(error, dict) else []
-    codes = list(dict.fromkeys(word for word in words if isinstance(word, str) and _CODE.fullmatch(word)))
+    codes = list(dict.fromkeys(word for word in words if isinstance(word, str) and CODE.fullmatch(word)))
     status = response.status
     said = f" ({', '.join(codes)})" if codes else ""
     advice = _ADVICE.get(status, "try again later" if status >= 500 else "check base_url")

@@ -6,6 +6,7 @@ Source: platform.openai.com/docs/api-reference/chat. vLLM, Ollama, llama.cpp's s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from providers.voice import Tool, ToolCall, Usage, VoiceError
 
 DONE = "[DONE]"
 MAX_CALLS = 64  # tool calls in one answer
+CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,60}")  # what may be repeated of a server's error
 
 # What OpenAI's strict mode takes (platform.openai.com/docs/guides/structured-outputs); all else is checked afterwards.
 _STRICT_KEYS = frozenset({
@@ -60,11 +62,13 @@ def request(
 
 
 def is_strict(schema: Any) -> bool:
-    """Whether a schema keeps the rules under which OpenAI guarantees that an answer fits: known keywords only, and
-    objects that are closed and need all their properties."""
-    if not isinstance(schema, Mapping):
+    """Whether a schema keeps the rules under which OpenAI guarantees that an answer fits: known keywords only, a type
+    everywhere, and objects that are closed and need all their properties."""
+    if not isinstance(schema, Mapping) or not schema.keys() <= _STRICT_KEYS:
         return False
-    if not schema.keys() <= _STRICT_KEYS:
+    if "$ref" in schema:
+        return len(schema) == 1 and str(schema["$ref"]).startswith("#/$defs/")
+    if "type" not in schema and "anyOf" not in schema:
         return False
     properties = schema.get("properties", {})
     if (schema.get("type") == "object" or properties) and (
@@ -74,7 +78,7 @@ def is_strict(schema: Any) -> bool:
     inner = [*properties.values(), *schema.get("$defs", {}).values(), *schema.get("anyOf", ())]
     if "items" in schema:
         inner.append(schema["items"])
-    return bool(schema) and all(is_strict(part) for part in inner)
+    return all(is_strict(part) for part in inner)
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -173,8 +177,9 @@ def _parsed(data: str) -> Mapping[str, Any]:
 
 def _told(error: Any) -> VoiceError:
     """An error in the middle of the stream. Its words are not repeated: they may hold what was asked."""
-    code = error.get("code") or error.get("type") if isinstance(error, Mapping) else None
-    return VoiceError("the model failed while it answered", code=str(code or "server_error"), recoverable=True)
+    given = (error.get("code"), error.get("type")) if isinstance(error, Mapping) else ()
+    code = next((word for word in given if isinstance(word, str) and CODE.fullmatch(word)), "server_error")
+    return VoiceError("the model failed while it answered", code=code, recoverable=True)
 
 
 def _tool_call(call: _Call) -> ToolCall:

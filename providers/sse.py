@@ -24,10 +24,11 @@ class SseReader:
 
     def feed(self, piece: bytes) -> list[str]:
         """The data of every event that is whole now, in order. Raises `SseError`."""
-        if self._after_cr and piece.startswith(b"\n"):
-            piece = piece[1:]
-        if piece:
-            self._after_cr = piece.endswith(b"\r")
+        if not piece:
+            return []
+        skip = self._after_cr and piece.startswith(b"\n")
+        self._after_cr = piece.endswith(b"\r")
+        piece = piece[1:] if skip else piece
         *lines, rest = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         found: list[str] = []
         for line in lines:

@@ -143,7 +143,8 @@ class Converse(Verb):
         if fields.provider is None or scope.voices is None:
             return
         if fields.provider not in scope.voices:
-            yield unknown(scope, scope.at("provider"), "voice", fields.provider, scope.voices)
+            known = [name for name, facts in scope.voices.items() if facts.formats]
+            yield unknown(scope, scope.at("provider"), "voice", fields.provider, known)
         elif not scope.voices[fields.provider].formats:
             message = f"the provider '{fields.provider}' has no voice; it reads and writes"
             yield scope.problem(scope.at("provider"), "E203", message)

@@ -20,6 +20,7 @@ from engine.metrics import metrics
 from engine.serve import StartError, open_voices, writer
 from engine.settings import Settings
 from engine.virtual import VirtualProvider, virtual_time
+from engine.voices import known_voices
 from providers.voice import VoiceError
 from tests.engine.verbs.phone import flow
 
@@ -85,7 +86,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, str]
         asked.append((name, given))
         if name == "broken":
             raise VoiceError("the voice broken needs api_key: set BROKEN_API_KEY", code="setting")
-        return VirtualProvider(name=name)
+        return VirtualProvider(name=name, capabilities=known_voices()["chat" if name == "chat" else "openai"])
 
     monkeypatch.setattr("engine.voices.load", load)
     monkeypatch.setattr("engine.loading.known_voices", lambda: None)
@@ -139,6 +140,8 @@ def test_who_writes_for_flows_that_name_nobody(given: dict[str, str], who: str |
 def test_who_writes_is_made_at_the_start_and_must_be_able_to(tmp_path: Path, loaded: list[Any]) -> None:
     with pytest.raises(StartError, match="the setting text names 'two', which has no text model"):
         open_voices(settings(voice="one", speech="one", text="two"), house(tmp_path))
+    with pytest.raises(StartError, match="the setting voice names 'chat', which has no voice"):
+        open_voices(settings(voice="chat", speech="one"), house(tmp_path))
     (tmp_path / "a.flow.yaml").write_text(flow("- say: Hello.", head="defaults: {text_model: three}"))
     open_voices(settings(voice="one", speech="one"), load_library((tmp_path,)))
     assert "three" in dict(loaded)

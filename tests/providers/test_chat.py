@@ -75,6 +75,14 @@ async def test_an_answer_in_parts_with_what_it_cost(emulate: Emulate, model: Any
     assert emulator.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
+async def test_answers_share_a_connection(emulate: Emulate, model: Any) -> None:
+    emulator = await emulate()
+    asked = model(emulator)
+    for _ in range(3):
+        assert text(await answered(asked)) == "Hello."
+    assert len(set(emulator.peers)) == 1
+
+
 async def test_a_server_that_needs_no_key_and_counts_nothing(emulate: Emulate, model: Any) -> None:
     emulator = await emulate(faults=Faults(no_usage=True))
     events = await answered(model(emulator, api_key=""), model="another", most=9)

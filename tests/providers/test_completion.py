@@ -43,6 +43,10 @@ def test_a_conversation_with_tools() -> None:
         ({"type": "string"}, True),
         ({"type": "array", "items": CLOSED}, True),
         ({"anyOf": [CLOSED, {"type": "null"}]}, True),
+        ({"$ref": "#/$defs/a"}, True),
+        ({"$ref": "#/$defs/a", "description": "x"}, False),
+        ({"$ref": "#"}, False),
+        ({"enum": ["a", "b"]}, False),  # a type is missing
         ({**CLOSED, "required": []}, False),  # a property that may be missing
         ({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}, False),  # open
         ({"type": "array", "items": {"type": "object"}}, False),
@@ -97,6 +101,8 @@ def test_an_answer_that_was_cut_off_calls_nothing() -> None:
         (chunk({"refusal": "I will not."}), "refusal"),
         ('{"error": {"message": "secret words", "code": "engine_dead"}}', "engine_dead"),
         ('{"error": "secret words"}', "server_error"),
+        ('{"error": {"code": "secret words", "type": "overloaded"}}', "overloaded"),
+        ('{"error": {"code": 500}}', "server_error"),
     ],
 )
 def test_what_is_no_answer(data: str, code: str) -> None:

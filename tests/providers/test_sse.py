@@ -27,6 +27,12 @@ def test_byte_by_byte() -> None:
     assert [event for at in range(len(STREAM)) for event in reader.feed(STREAM[at : at + 1])] == EVENTS
 
 
+def test_line_ends_of_all_kinds_in_pieces_of_their_own() -> None:
+    reader = SseReader()
+    pieces = (b"data: a\r", b"\n", b"\n", b"", b"data: b\r", b"", b"\n", b"\r", b"data: c\n", b"\r")
+    assert [event for piece in pieces for event in reader.feed(piece)] == ["a", "b", "c"]
+
+
 def test_any_pieces() -> None:
     chance = random.Random(7)
     for _ in range(300):

@@ -56,6 +56,7 @@ class Emulator:
         self.oracle = Oracle()
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.peers: list[object] = []  # who asked: address and port
         self.open = 0  # answers under way
         self.idle = asyncio.Event()
         self.idle.set()
@@ -96,6 +97,7 @@ class Emulator:
         number = len(self.requests)
         self.requests.append(body)
         self.headers.append(dict(request.headers))
+        self.peers.append(request.transport.get_extra_info("peername") if request.transport else None)
         self.asked.set()
         if self.api_key and request.headers.get("Authorization") != f"Bearer {self.api_key}":
             error = {"message": f"Incorrect API key provided: {request.headers.get('Authorization')}"}

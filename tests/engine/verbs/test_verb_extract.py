@@ -262,6 +262,37 @@ def test_the_short_form_of_a_schema_is_one_that_openai_guarantees() -> None:
     assert is_strict(wrapped(short.schema))
 
 
+@virtual_time
+async def test_beside_a_talk_the_line_belongs_to_the_voice(tmp_path: Path) -> None:
+    """A tool runs a flow that extracts: no music while the voice has the line."""
+
+    async def script(line: VirtualLine) -> None:
+        await line.caller.hears("Hello.")
+        await line.caller.says("A pizza.", 0.5)
+        await line.caller.hears("Noted.")
+
+    steps = """
+    - converse:
+        greeting: Hello.
+        exits: {a: {}}
+        tools: {note: {description: Note it., flow: {flow: note}, timeout: 20s}}
+      catch: []
+    """
+    note = flow(
+        "- extract: {into: order, schema: {dish: {type: string}, count: {type: integer}}}\n  catch: []\n"
+        "- return: {count: '${vars.order.count}'}",
+        head=HEAD, name="note",
+    )  # fmt: skip
+    replies = [[Calls("note")], [Says("Noted."), Calls("finish", {"exit": "a"})]]
+    house = library(tmp_path, flow(steps), note)
+    over = await dial(
+        house, script, provider=VirtualProvider(replies), texts=texts(Writer((5.0, found(ADA)))),
+    )  # fmt: skip
+    assert ("extract", "done") in over.ways
+    assert over.heard == ["Hello.", "Noted."]
+    assert [entry for entry in over.line.log.find("heard", "cut") if not entry.text and entry.ms] == []
+
+
 # ── What the check says ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
