@@ -76,7 +76,7 @@ async def test_an_answer_in_parts_with_what_it_cost(emulate: Emulate, model: Any
 
 
 async def test_answers_share_a_connection(emulate: Emulate, model: Any) -> None:
-    emulator = await emulate()
+    emulator = await emulate(faults=Faults(late_end=0.02))
     asked = model(emulator)
     for _ in range(3):
         assert text(await answered(asked)) == "Hello."

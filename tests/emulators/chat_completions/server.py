@@ -42,6 +42,7 @@ class Faults:
     fails_after: int | None = None  # after so many chunks an error comes instead of the rest
     no_done: bool = False  # the end is not told by [DONE]
     no_usage: bool = False
+    late_end: float = 0.0  # seconds from the end of the answer to that of the body
     bytewise: bool = False  # every byte in a packet of its own
     crlf: bool = False  # lines end as on Windows, with comments in between
 
@@ -126,6 +127,7 @@ class Emulator:
             await asyncio.sleep(faults.delay)
             for piece in [frame[at : at + 1] for at in range(len(frame))] if faults.bytewise else [frame]:
                 await response.write(piece)
+        await asyncio.sleep(faults.late_end)
         await response.write_eof()
         return response
 
