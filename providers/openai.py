@@ -1,4 +1,5 @@
-"""OpenAI's Realtime API (GA): speech to speech, µ-law or A-law both ways, over one websocket.
+"""OpenAI's Realtime API (GA): speech to speech, µ-law or A-law both ways, over one websocket. And, for what is written,
+its text models.
 
 Azure OpenAI speaks it unchanged; only its address and its header differ (`azure_openai`). Source:
 platform.openai.com/docs/api-reference/realtime. Settings and options are described in docs/voices.md.
@@ -10,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from providers import chat
+from providers.chat import ChatModel
 from providers.realtime_dialects import OPENAI
 from providers.realtime_fields import tool_definitions
 from providers.realtime_provider import (
@@ -42,6 +45,7 @@ CAPABILITIES = Capabilities(
     understands=True,
     turn_detection=True,
     recognises=True,
+    writes=True,
     max_session=EXPIRES_AFTER,
 )
 OPTIONS: Mapping[str, tuple[type, ...]] = {
@@ -84,11 +88,12 @@ VENDOR = Vendor("openai", "OpenAI", CAPABILITIES, OPENAI, OPTIONS, configuration
 class OpenAI(RealtimeProvider):
     """The provider: the key, and one HTTP session for all conversations and recognisers."""
 
-    def __init__(self, *, key: str, base: str, model: str, transcription_model: str) -> None:
+    def __init__(self, *, key: str, base: str, model: str, transcription_model: str, texts: ChatModel) -> None:
         super().__init__(
             VENDOR,
             address=lambda named: f"{base}/realtime?model={quote(named, safe='')}",
             model=model,
+            texts=texts,
             headers={"Authorization": f"Bearer {key}"},
             secret=key,
             defaults={"transcription_model": transcription_model},
@@ -123,14 +128,19 @@ def _transcription(session: Session, model: str, keywords: Sequence[str]) -> dic
 
 
 def provider(settings: Mapping[str, str]) -> OpenAI:
-    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``transcription_model``.
+    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``transcription_model``, ``text_model``.
 
     Raises:
         VoiceError: there is no key, or the base URL is none.
     """
+    key = needed(settings, "api_key", "openai", "OPENAI_API_KEY")
+    base = websocket_address(settings.get("base_url", BASE_URL), "base_url")
     return OpenAI(
-        key=needed(settings, "api_key", "openai", "OPENAI_API_KEY"),
-        base=websocket_address(settings.get("base_url", BASE_URL), "base_url"),
+        key=key,
+        base=base,
         model=settings.get("model", MODEL),
         transcription_model=settings.get("transcription_model", TRANSCRIPTION_MODEL),
+        texts=ChatModel(
+            "OpenAI", base_url=base.replace("ws", "http", 1), model=settings.get("text_model", chat.MODEL), api_key=key
+        ),
     )

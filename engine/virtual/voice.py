@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from engine.virtual.recogniser import VirtualRecogniser
 from engine.virtual.words import Listening, Words, duration_ms, spoken
+from providers.parts import TextModel
 from providers.voice import (
     ALAW,
     ULAW,
@@ -110,6 +111,7 @@ class VirtualProvider:
     pause: float = 0.2
     connects_after: float | VoiceError = 0.1
     deaf: bool = False
+    writer: TextModel | None = None  # its text model
     replies: deque[Reply] = field(init=False)
     voices: list[VirtualVoice] = field(init=False, default_factory=list)  # every one that was ever made
     recognisers: list[VirtualRecogniser] = field(init=False, default_factory=list)  # the same
@@ -132,8 +134,9 @@ class VirtualProvider:
         self.recognisers.append(VirtualRecogniser(self.connects_after, self.pause, language, hints, self.deaf))
         return self.recognisers[-1]
 
-    def text_model(self) -> None:
-        """It has none."""
+    def text_model(self) -> TextModel | None:
+        """The one that it was given."""
+        return self.writer
 
     def speaker(self) -> VirtualSpeaker:
         """Text to virtual speech."""
