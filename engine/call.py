@@ -186,7 +186,7 @@ class Call:
         if self.line.ended.done():
             raise LineGone("the caller hung up while the flow was ending")
         self.record.result = stop.result or self.record.result
-        self._ended("handed_off" if self.with_person else "failed" if self.record.error else "completed", by=stop.by)
+        self._ended("handed_off" if self.with_person else "failed" if stop.failed else "completed", by=stop.by)
         with contextlib.suppress(LineError):
             await self.line.hangup(stop.cause)
 

@@ -214,7 +214,7 @@ class HandOff:
         except TimeoutError:
             attempt.status = "no_answer"
         except LineError as error:
-            attempt.status = "unavailable"
+            attempt.status, attempt.reason = "unavailable", str(error)
             log.warning("a target could not be dialled", target=target, error=str(error))
         finally:
             attempt.ring_ms = attempt.ring_ms or int((self._clock() - started) * 1000)

@@ -36,7 +36,8 @@ class Attempt(BaseModel):
 
     step: str
     target: str
-    status: str  # answered, no_answer, busy, declined, unavailable, failed, cancelled
+    status: str  # answered, no_answer, busy, declined, machine, unavailable, failed, cancelled
+    reason: str = ""  # why it could not be dialled at all, in words
     sip_code: int | None = None
     q850: int | None = None
     ring_ms: int = 0
@@ -107,7 +108,7 @@ class CallRecord(BaseModel):
     outcome: str = "live"  # then: completed, caller_hung_up, handed_off, refused, failed, lost
     hangup_by: Literal["", "caller", "flow", "target", "engine"] = ""
     cause: int | None = None
-    error: str = ""  # what went wrong, in words, when something did
+    error: str = ""  # what first went wrong, in words, also when the flow had an answer to it
     result: str = ""  # the flow's own result (`hangup: {result: …}`)
     legs: list[Leg] = Field(default_factory=list)
     attempts: list[Attempt] = Field(default_factory=list)

@@ -14,7 +14,7 @@ import structlog
 
 from engine.beside import first_of
 from engine.line import LineError, LineGone
-from engine.outcome import Goto, Leave, Outcome, Return, StepError, Unhandled
+from engine.outcome import Goto, Leave, Outcome, Return, StepError, Stop, Unhandled
 from engine.record import StepTrace
 from engine.recording import unrecorded
 from engine.safety import TIME_IS_UP, tell
@@ -120,6 +120,7 @@ class Walker:
                 await self._walk(self._steps_of(handler))
             elif not self.call.line.ended.done():
                 await tell(self.call, TIME_IS_UP)
+                raise Stop(failed=True)
         return None
 
     async def after_hangup(self) -> None:

@@ -235,8 +235,10 @@ class Records:
         outcome: str | None = None,
         caller: str | None = None,
         since: datetime | None = None,
+        errors: bool = False,
     ) -> builtins.list[CallRecord]:
-        """The newest records first. ``caller`` matches any part of the number. Raises `RecordsError`."""
+        """The newest records first. ``caller`` matches any part of the number; ``errors``: only calls in which
+        something went wrong, however they ended. Raises `RecordsError`."""
         filters: builtins.list[ColumnElement[bool]] = []
         if flow is not None:
             filters.append(calls.c.flow == flow)
@@ -244,6 +246,8 @@ class Records:
             filters.append(calls.c.outcome == outcome)
         if caller is not None:
             filters.append(calls.c.caller.contains(caller, autoescape=True))
+        if errors:
+            filters.append(calls.c.error != "")
         if since is not None:
             filters.append(calls.c.started >= since)
         return await self._select(*filters, limit=limit)

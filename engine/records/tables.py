@@ -123,6 +123,7 @@ PARTS: Final[Mapping[str, Table]] = {
         _words("step"),
         _words("target"),
         _words("status"),
+        _words("reason"),
         Column("sip_code", Integer),
         Column("q850", Integer),
         Column("ring_ms", Integer, nullable=False),

@@ -101,7 +101,7 @@ async def test_list_filters_and_shows_the_newest_first(url: str) -> None:
         for n in range(5):
             await records.save(full_record(f"c{n}", started=START + timedelta(hours=n), flow=f"flow{n % 2}"))
         await records.save(
-            full_record("other", started=START - timedelta(days=1), caller="+442071838750", outcome="lost")
+            full_record("other", started=START - timedelta(days=1), caller="+442071838750", outcome="lost", error="x")
         )
         await records.flush()
 
@@ -109,6 +109,7 @@ async def test_list_filters_and_shows_the_newest_first(url: str) -> None:
         assert [r.id for r in await records.list(flow="flow1")] == ["c3", "c1"]
         assert [r.id for r in await records.list(outcome="lost")] == ["other"]
         assert [r.id for r in await records.list(caller="7183")] == ["other"]
+        assert [r.id for r in await records.list(errors=True)] == ["other"]
         assert [r.id for r in await records.list(since=START + timedelta(hours=3))] == ["c4", "c3"]
         assert [len(r.steps) for r in await records.list()] == [2] * 6
         assert await records.list(caller="%") == []
