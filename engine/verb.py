@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engine.outcome import Outcome
     from flows.flow import Step
     from flows.scope import Scope
+    from flows.secrets import Assignment
 
 GROUP = "hookflash.verbs"
 
@@ -44,6 +45,10 @@ class Verb:
 
     def sections(self, fields: Any) -> Iterable[str]:
         """Sections that the step may go to or call."""
+        return ()
+
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """What the step gives values to, and from what, so that sensitive values can be followed."""
         return ()
 
     def reads_keys(self, fields: Any) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flows.compiler import FlowReader
 from flows.flow import Flow, Step, walk
 from flows.problems import Problem, Where, did_you_mean, has
 from flows.resources import Resources
 from flows.scope import Scope, VoiceFacts
+from flows.secrets import Chains
 
 # Outcomes for which a handler of another name answers before `error` does.
 _HANDLER_OF = {"provider_error": "provider_down", "silence": "silence"}
@@ -24,6 +25,7 @@ class Surroundings:
     flows: Mapping[str, Flow]
     resources: Resources
     voices: Mapping[str, VoiceFacts] | None
+    secrets: Mapping[str, Chains] = field(default_factory=dict)  # by flow
 
     def names(self, kind: str, flow: Flow) -> Iterable[str]:
         """The known names of a kind of reference."""
@@ -79,6 +81,7 @@ def _verbs(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Pro
             flows=around.flows,
             resources=around.resources,
             voices=around.voices,
+            secrets=around.secrets.get(flow.name, {}),
         )
         yield from step.verb.check(step.fields, scope)
 

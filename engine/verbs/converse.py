@@ -22,6 +22,7 @@ from flows.flow import Step
 from flows.json_schema import plain
 from flows.problems import Problem
 from flows.scope import Scope
+from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
 from providers.voice import ALAW, ULAW, Provider, Session, Turns, Utterance, Voice, VoiceError
 
@@ -142,6 +143,11 @@ class Converse(Verb):
         elif (fields.exits or fields.tools) and not scope.voices[fields.provider].tools:
             message = f"the voice '{fields.provider}' calls no tools, so it can take no exit and use none"
             yield scope.problem(scope.at("provider"), "E203", message)
+
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """What its tools set and give to other flows."""
+        for name, tool in fields.tools.items():
+            yield from tool.kind.assigns("" if tool.input is None else f"{step.path}.{name}")
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Talk; a tool may leave the talk, and come back when nobody could be reached."""
