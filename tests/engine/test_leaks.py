@@ -97,7 +97,8 @@ def test_the_input_of_another_flow_and_what_it_returns_are_followed(tmp_path: Pa
         'flow: inner\ninput: {given: {type: string}}\nvars: {kept: {type: string}}\nsteps:\n'
         '  - set: {kept: "${input.given}"}\n  - hangup: {result: "${vars.kept}"}\n  - return: {back: "${vars.kept}"}\n'
     )  # fmt: skip
-    call = '- id: c\n  call: {flow: inner, input: {given: "${vars.pin}"}}\n  save: {back: string}\n  outcomes: {error: []}'
+    call = '- id: c\n  call: {flow: inner, input: {given: "${vars.pin}"}}\n  save: {back: string}\n'
+    call += "  outcomes: {error: []}"
     found = asked(tmp_path, "steps.c.back", call, others=(inner,))
     assert any("(vars.pin → input.given → vars.kept → return.back → steps.c.back)" in line for line in found)
     assert any("(vars.pin → input.given → vars.kept) and must not leave into the record" in line for line in found)
