@@ -54,6 +54,8 @@ class Walker:
         self.parent = parent
         self.input = dict(given)
         self.vars = declare(flow.vars)
+        self.secret = call.library.secret.get(flow.revision, frozenset())  # names of what must not be written down
+        self.step: Step | None = None  # the innermost that runs
         self.steps: dict[str, dict[str, Any]] = {}
         self._inside = 0  # sections that were called
         self._spent: set[str] = set()  # handlers that ran: each answers for one failure
@@ -230,6 +232,7 @@ class Walker:
             started=self.call.services.clock.now(),
         )
         record.steps.append(trace)
+        around, self.step = self.step, step
         await self.call.save()
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -248,6 +251,7 @@ class Walker:
                 outcome = Outcome("connected", detail="until the caller hung up")
             raise
         finally:
+            self.step = around
             trace.ms = int((clock() - started) * 1000)
             trace.outcome, trace.detail = outcome.name, trace.detail or outcome.detail
             self.call.services.metrics.step(self.flow.name, step.verb.name, outcome.name)
@@ -301,6 +305,7 @@ class Walker:
             digit = await self.call.line.peek_digit(unread)
             self.heard_caller()
             if digit in handlers and not self.call.with_person:  # keys are the person's while one is connected
+                self.call.pressed(digit, secret=False)
                 self.call.line.drop_digits()
                 raise handlers[digit]
             unread += 1

@@ -41,6 +41,7 @@ class Result:
     seconds: float = 0.0
     ms: float = 0.0
     ran: frozenset[tuple[str, str, str]] = frozenset()
+    record: CallRecord | None = None
 
     @property
     def passed(self) -> bool:
@@ -59,7 +60,7 @@ def run_scenario(scenario: Scenario) -> Result:
         result = Result(scenario, (Failure(test.where, "the call comes to an end", str(error)),))
     return Result(
         scenario, result.failures, result.rows, result.met, result.seconds,
-        (time.perf_counter() - started) * 1000, result.ran,
+        (time.perf_counter() - started) * 1000, result.ran, result.record,
     )  # fmt: skip
 
 
@@ -90,6 +91,7 @@ async def _play(scenario: Scenario) -> Result:
     return Result(
         scenario, tuple(failures), tuple(trace.rows()), caller.expectations.met, line.log.now,
         ran=frozenset((step.where, step.path, trace.outcome(step) or "") for step in trace.steps),
+        record=call.record,
     )  # fmt: skip
 
 

@@ -153,7 +153,14 @@ class Converse(Verb):
         """Talk; a tool may leave the talk, and come back when nobody could be reached."""
         fields = step.fields
         assert isinstance(fields, ConverseFields)
-        toolbox = self._toolbox(fields, call)
+        toolbox, trace = self._toolbox(step, fields, call), call.record.steps[-1]
+        try:
+            return await self._talks(fields, call, toolbox)
+        finally:
+            if toolbox.data is not None:
+                trace.data["data"] = toolbox.data
+
+    async def _talks(self, fields: ConverseFields, call: Call, toolbox: Toolbox) -> Outcome:
         greeting = None if fields.greeting is None else fields.greeting.render(call.walker.context())
         for _ in range(TALKS):
             outcome = await self._talk(fields, call, toolbox, greeting)
@@ -184,7 +191,13 @@ class Converse(Verb):
             call, playout, voice, name, provider.capabilities, toolbox, self._turns(fields),
             greeting=greeting, reprompt=reprompt,
         )  # fmt: skip
-        return await conversation.run()
+        said = len(call.record.transcript)
+        written = {greeting, reprompt, *(tool.filler for tool in toolbox.tools.values())}
+        try:
+            return await conversation.run()
+        finally:
+            for spoken in call.record.transcript[said:]:
+                spoken.improvised = spoken.role == "voice" and spoken.text not in written
 
     async def _connect(
         self, call: Call, provider: Provider, session: Session, fields: ConverseFields
@@ -223,9 +236,10 @@ class Converse(Verb):
         )  # fmt: skip
 
     @staticmethod
-    def _toolbox(fields: ConverseFields, call: Call) -> Toolbox:
+    def _toolbox(step: Step, fields: ConverseFields, call: Call) -> Toolbox:
         return Toolbox(
             call,
+            path=step.path,
             exits=[Exit(name, way.description, way.requires) for name, way in fields.exits.items()],
             tools={name: flow_tool(name, tool, call) for name, tool in fields.tools.items()},
             collect=None if fields.collect is None else Collect(fields.collect.into, fields.collect.shape),

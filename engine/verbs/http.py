@@ -11,6 +11,7 @@ from engine.call import Call
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks
 from engine.outcome import Outcome
+from engine.requests import ask
 from engine.values import fit
 from engine.verb import Verb
 from flows.fields import EndpointName, Text, Value
@@ -58,11 +59,11 @@ class Http(Verb):
         context = call.walker.context()
         key = fields.idempotency_key
         try:
-            reply = await call.services.http.request(
-                call.library.resources.endpoints[fields.endpoint], fields.method, fields.path.render(context, escape),
+            reply = await ask(
+                call, fields.endpoint, fields.method, fields.path.render(context, escape),
                 json=None if fields.json_ is None else fields.json_.evaluate(context),
                 headers={name: value.render(context) for name, value in fields.headers.items()},
-                timeout=step.timeout, idempotency_key=None if key is None else key.render(context),
+                timeout=step.timeout, idempotency_key=None if key is None else key.render(context), keeps=step.save,
             )  # fmt: skip
         except HttpFailedError as error:
             return Outcome(error.kind, {"status": error.status}, str(error))

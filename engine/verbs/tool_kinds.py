@@ -12,6 +12,7 @@ from engine.call import Call
 from engine.http import escape
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop, Unhandled
+from engine.requests import ask
 from engine.toolbox import DONE_TOOL
 from engine.values import fit, fits
 from engine.verb import unknown
@@ -64,8 +65,8 @@ class HttpTool(ToolKind):
 
     async def act(self, call: Call, context: Mapping[str, Any]) -> Any:
         """Ask."""
-        reply = await call.services.http.request(
-            call.library.resources.endpoints[self.endpoint], self.method, self.path.render(context, escape),
+        reply = await ask(
+            call, self.endpoint, self.method, self.path.render(context, escape),
             json=None if self.json_ is None else self.json_.evaluate(context), timeout=self.timeout,
         )  # fmt: skip
         return reply.body

@@ -134,6 +134,7 @@ async def _left(call: Call, box: str, message: Message, step: Step) -> Outcome:
         log.error("a message is lost", file=str(file), reason=error.strerror)
         raise StepError(f"the message cannot be kept in {file}: {error.strerror}") from error
     ms = len(audio) // BYTES_PER_MS
+    call.record.steps[-1].data["ms"] = ms
     outcome = Outcome("done", {"file": str(file), "ms": ms}, f"{ms / 1000:.1f} s in {file}")
     call.walker.keep(step, outcome)
     return outcome
@@ -142,3 +143,4 @@ async def _left(call: Call, box: str, message: Message, step: Step) -> Outcome:
 async def _hash(call: Call) -> None:
     while await call.line.digit() != "#":
         pass
+    call.pressed("#", secret=False)

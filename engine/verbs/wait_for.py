@@ -9,7 +9,7 @@ from pydantic import Field
 
 from engine.call import Call
 from engine.machine import beep
-from engine.outcome import DONE, Outcome
+from engine.outcome import Outcome
 from engine.prompting import speech_heard
 from engine.verb import Verb
 from flows.fields import Duration
@@ -52,9 +52,11 @@ class WaitFor(Verb):
         try:
             async with asyncio.timeout(fields.timeout):
                 if fields.event == "dtmf":
-                    return Outcome("done", {"key": await call.line.digit()})
+                    key = await call.line.digit()
+                    call.pressed(key)
+                    return Outcome("done", {"key": key})
                 playout = await call.playout()
                 await (beep(playout) if fields.event == "beep" else speech_heard(playout))
-                return DONE
+                return Outcome(detail=fields.event)
         except TimeoutError:
             return Outcome("timeout", detail=f"nothing within {fields.timeout:g} s")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from engine.record import Attempt, CallRecord, Leg, Spoken, StepTrace, Tokens, ToolUse
+from engine.record import Attempt, CallRecord, KeyPress, Leg, Request, Spoken, StepTrace, Tokens, ToolUse
 
 START = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
 
@@ -20,7 +20,10 @@ def full_record(call_id: str = "call-1", **fields: object) -> CallRecord:
                StepTrace(id="p", path="steps/1", verb="transfer", where="a.flow.yaml:4", started=START,
                          data={"target": "pjsip:teams", "deep": [1, None, {"é": 1.5}]})],
         transcript=[Spoken(role="voice", text="Bonjour, ça va ?", at=START, step="greet", interrupted=True)],
-        tools=[ToolUse(name="price", at=START, ms=40, outcome="ok")],
+        tools=[ToolUse(name="price", at=START, ms=40, outcome="ok", arguments={"dish": "é"})],
+        presses=[KeyPress(key="1", at=START, step="steps/1")], headers={"X-Plan": "gold"}, input={"plan": 1},
+        requests=[Request(endpoint="pos", method="GET", path="/menu", at=START, ms=12, outcome="ok", status=200,
+                          answer={"price": "…"})],
         tokens=[Tokens(provider="openai", model="m", turns=2, input_audio=100, cached=3)],
     )  # fmt: skip
     return record.model_copy(update=fields)
