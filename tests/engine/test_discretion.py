@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 
 from engine.discretion import HIDDEN, outline, told_in
 from engine.http import HttpFailedError
-from engine.line import Facts
 from engine.virtual import Calls, VirtualLine, virtual_time
+from engine.virtual.line import FACTS
 from tests.engine.verbs.phone import Endpoints, Over, dial, flow, library
 
 ENDS = "\n  outcomes: {no_input: [], no_match: []}"
@@ -137,10 +138,10 @@ async def test_who_took_the_call_pressed_a_key_after_so_long(tmp_path: Path) -> 
 
 @virtual_time
 async def test_the_record_knows_name_and_headers(tmp_path: Path) -> None:
-    line = VirtualLine(Facts(id="1", did="2", caller="+1", caller_name="Ada", headers={"X-Plan": "gold", "From": "x"}))
+    line = VirtualLine(replace(FACTS, headers={"X-Plan": "gold", "From": "x"}))
     over = await dial(library(tmp_path, flow("- say: Hello.")), line=line)
     assert (over.record.caller_name, over.record.headers) == ("Ada", {"X-Plan": "gold"})
     hidden = flow('- set: {plan: "${call.headers}"}', head="vars: {plan: {type: object, sensitive: true}}")
-    line = VirtualLine(Facts(id="1", did="2", headers={"X-Plan": "gold"}))
+    line = VirtualLine(replace(FACTS, headers={"X-Plan": "gold"}))
     over = await dial(library(tmp_path, hidden), line=line)
     assert over.record.headers == {"X-Plan": "…"}
