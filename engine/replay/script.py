@@ -75,9 +75,8 @@ class Script:
     # ── What the caller does in a step ────────────────────────────────────────────────────────────────────────────────
 
     def _acts(self, step: StepTrace) -> Iterator[Any]:
-        until = _end(step)
         if step.verb == "converse":
-            yield from talk(self._record, step, until)
+            yield from talk(self._record, step, _end(step))
         elif step.verb == "voicemail" and step.data.get("ms"):
             yield Noted({"says": _words(step.data["ms"])}, UNKNOWN_WORDS)
         elif step.verb == "wait_for" and step.outcome == "done" and step.detail == "beep":
@@ -86,7 +85,7 @@ class Script:
             yield Noted({"says": "Yes."}, UNKNOWN_WORDS)
         elif step.verb == "detect_machine" and step.outcome in ("human", "machine"):
             yield Noted({"says": MACHINE if step.outcome == "machine" else "Hello?"}, UNKNOWN_WORDS)
-        keys = self._keys(step, until)
+        keys = self._keys(step)
         if step.outcome == "interrupted" and not keys:
             yield from self._interrupts(step)
         yield from self._presses(step, keys)
@@ -101,15 +100,16 @@ class Script:
             self._taken.add(id(key))
             yield _press([key])
 
-    def _keys(self, step: StepTrace, until: datetime) -> list[KeyPress]:
+    def _keys(self, step: StepTrace) -> list[KeyPress]:
         """The keys that this run of the step read."""
-        found = [
-            key
-            for key in self._record.presses
-            if key.step == step.path and step.started <= key.at <= until + _TICK and id(key) not in self._taken
-        ]
+        found = [key for key in self._record.presses if id(key) not in self._taken and self._reader(key) is step]
         self._taken.update(map(id, found))
         return found
+
+    def _reader(self, key: KeyPress) -> StepTrace | None:
+        """The step that read a key: of those at this place (of any flow) that ran then, the one that began last."""
+        ran = [step for step in self._steps if step.path == key.step and step.started <= key.at <= _end(step) + _TICK]
+        return ran[-1] if ran else None
 
     def _presses(self, step: StepTrace, keys: Sequence[KeyPress]) -> Iterator[Any]:
         """Keys in the groups in which they were pressed."""
@@ -160,7 +160,8 @@ class Script:
 
     def _hang_up(self, after: float) -> None:
         self._gone = True
-        self._lines += [{"silence": seconds(after)}, {"hangs_up": {}}]
+        self._lines += [{"silence": seconds(after)}] if after > 0 else []
+        self._lines.append({"hangs_up": {}})
 
 
 _TICK: Final = timedelta(milliseconds=2)  # what a duration in whole milliseconds lacks
