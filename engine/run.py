@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+UNTIL_GONE = "until the caller hung up"
 MAX_STEPS = 1000  # a call that runs more steps than this loops
 UNREAD = 32  # keys that may wait to be read; a caller who leans on the keypad shall not hide a handler's key
 MAX_DEPTH = 16  # sections that were called and have not come back
@@ -248,7 +249,7 @@ class Walker:
             raise
         except asyncio.CancelledError:
             if self.call.with_person:
-                outcome = Outcome("connected", detail="until the caller hung up")
+                outcome = Outcome("connected", detail=UNTIL_GONE)
             raise
         finally:
             self.step = around

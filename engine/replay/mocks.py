@@ -8,6 +8,7 @@ from typing import Any, Final
 from engine.discretion import WORDS
 from engine.record import Attempt, CallRecord, Leg, Request
 from engine.replay.written import Noted, seconds
+from engine.run import UNTIL_GONE
 
 MACHINE: Final = "You have reached the mailbox. I cannot answer at the moment. Please speak after the tone."
 UNREAD: Final = "the record has the form of the answer only: fill in the texts (…) and numbers (0) that matter"
@@ -122,7 +123,7 @@ def _behaviour(attempt: Attempt, leg: Leg | None, record: CallRecord) -> Any:
         answers |= {"keys": attempt.key, "keys_after": seconds(attempt.key_ms / 1000)}
     if attempt.status == "machine":
         return Noted({**answers, "says": MACHINE}, "an answering machine; what it said is not on record")
-    if leg.ended is not None and _hung_up(attempt, leg, record):
+    if leg.ended is not None and _hung_up(attempt, record):
         answers["hangs_up_after"] = seconds((leg.ended - leg.answered).total_seconds())
     return answers
 
@@ -135,10 +136,10 @@ def _refusal(attempt: Attempt) -> Any:
     return {status: seconds(attempt.ring_ms / 1000)}
 
 
-def _hung_up(attempt: Attempt, leg: Leg, record: CallRecord) -> bool:
+def _hung_up(attempt: Attempt, record: CallRecord) -> bool:
     """Whether it was they who hung up."""
     if attempt.status == "declined":
         return not attempt.key
-    if attempt.status != "answered" or leg.ended is None:
-        return False
-    return record.hangup_by != "caller" or record.ended is None or leg.ended < record.ended
+    talks = (step for step in record.steps if step.detail == UNTIL_GONE and step.started <= attempt.started)
+    last = max((one.started for one in record.attempts if one.status == "answered"), default=attempt.started)
+    return attempt.status == "answered" and not (attempt.started == last and any(talks))

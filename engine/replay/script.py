@@ -154,9 +154,10 @@ class Script:
 
     def _talked(self, step: StepTrace) -> float:
         """How long the caller talked to the person."""
-        ended, answered = self._record.ended, [leg.answered for leg in self._record.legs if leg.kind == "target"]
-        begins = max((moment for moment in answered if moment is not None), default=step.started)
-        return SOON if ended is None else max(SOON, (ended - begins).total_seconds())
+        answered = [leg.answered for leg in self._record.legs if leg.kind == "target" and leg.answered is not None]
+        pressed = [attempt.key_ms or 0 for attempt in self._record.attempts if attempt.status == "answered"]
+        begins = max(answered, default=step.started) + timedelta(milliseconds=pressed[-1] if pressed else 0)
+        return max(SOON, ((self._record.ended or begins) - begins).total_seconds())
 
     def _hang_up(self, after: float) -> None:
         self._gone = True
