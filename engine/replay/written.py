@@ -71,8 +71,15 @@ def scalar(value: Any) -> str:
     if isinstance(value, str):
         is_word = _PLAIN.fullmatch(value) and value.lower() not in _WORDS and len(value) < 80
         is_plain = is_word or _DURATION.fullmatch(value)
-        return value if is_plain else json.dumps(value, ensure_ascii=not value.isprintable())
+        return value if is_plain else "".join(map(_escaped, json.dumps(value, ensure_ascii=False)))
     return json.dumps(value, default=str)
+
+
+def _escaped(letter: str) -> str:
+    """A letter as it may stand in a quoted text: YAML takes no unassigned ones, and no halves of pairs at all."""
+    if letter.isprintable():
+        return letter
+    return "\ufffd" if "\ud800" <= letter <= "\udfff" else f"\\U{ord(letter):08x}"
 
 
 def seconds(value: float) -> str:
