@@ -350,7 +350,8 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(K
 
 
 @given(st.dictionaries(KEYS, VALUES, min_size=1))
-@example({"yes": ["no", "on", "y", "true", "null", "12", "1e3", "0800", "~", "", "5s", "a: b"], "\U0001f600": "\x00\x85"})
+@example({"yes": ["no", "on", "y", "true", "null", "12", "1e3", "0800", "~", "", "5s", "a: b"]})
+@example({"\U0001f600": "\x00\x85"})
 def test_what_is_written_is_read_as_it_was(document: dict[str, Any]) -> None:
     tree, problems = read("f.yaml", written(document).encode())
     assert [str(problem) for problem in problems] == []
