@@ -30,7 +30,7 @@ log = structlog.get_logger()
 UNTIL_GONE = "until the caller hung up"
 MAX_STEPS = 1000  # a call that runs more steps than this loops
 UNREAD = 32  # keys that may wait to be read; a caller who leans on the keypad shall not hide a handler's key
-MAX_DEPTH = 16  # sections that were called and have not come back
+MAX_DEPTH = 16  # sections and flows that were called and have not come back
 MAX_JUMPS = 32  # jumps with no word or key from the caller in between
 
 # Which handler answers for an outcome that no step handled; every other one goes to `error`.
@@ -85,8 +85,8 @@ class Walker:
 
     async def section(self, name: str) -> Mapping[str, Any]:
         """Run a section as a subroutine; what its `return` gives."""
-        if self._inside == MAX_DEPTH:
-            raise StepError(f"sections are called {MAX_DEPTH} deep; does '{name}' call itself?")
+        if self._depth() >= MAX_DEPTH:
+            raise StepError(f"loop: sections are called {MAX_DEPTH} deep; does '{name}' call itself?")
         self._inside += 1
         try:
             await self.run_steps(self.flow.sections[name])
@@ -97,7 +97,11 @@ class Walker:
         return {}
 
     async def subflow(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Run another flow and come back; what its `return` gives. Raises `Unhandled` when it fails."""
+        """Run another flow and come back; what its `return` gives. Raises `Unhandled` when it fails, `StepError` when
+        it lies too deep: the check finds circles, but not those of flows that a plugin brings.
+        """
+        if self._depth() >= MAX_DEPTH:
+            raise StepError(f"loop: flows are called {MAX_DEPTH} deep; does '{name}' call itself?")
         inner = Walker(self.call, self.call.library.flows[name], given, parent=self)
         self.call.walker = inner
         try:
@@ -107,6 +111,10 @@ class Walker:
         finally:
             self.call.walker = self
         return {}
+
+    def _depth(self) -> int:
+        """How many sections and flows were called and have not come back, here and around this flow."""
+        return self._inside + (0 if self.parent is None else self.parent._depth() + 1)
 
     # ── Running ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

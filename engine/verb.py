@@ -55,6 +55,11 @@ class Verb:
         """Whether a step with these fields reads keys itself; `takes_digits` says it for all steps of the verb."""
         return self.takes_digits
 
+    def keys(self, fields: Any) -> str:
+        """The keys that such a step takes for itself, beside those that are outcomes: a `dtmf` handler cannot have
+        them meanwhile."""
+        return ""
+
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """What only this verb knows to be wrong."""
         return ()

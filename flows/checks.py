@@ -205,12 +205,14 @@ def _jumps(steps: tuple[Step, ...]) -> tuple[list[tuple[str, Where]], bool]:
 
 def _keys(flow: Flow) -> Iterator[Problem]:
     """Keys that a step reads itself while a handler waits for them, too."""
-    handled = {handler.digits: handler.where for handler in flow.handlers if handler.event == "dtmf"}
+    handled = {key: one.where for one in flow.handlers if one.event == "dtmf" for key in one.digits or ""}
     for step in flow.walk():
-        for name in step.outcomes:
-            if name in handled:
+        own = getattr(step.verb, "keys", None)
+        taken = {*step.outcomes, *("" if own is None else own(step.fields))}
+        for key, where in handled.items():
+            if key in taken:
                 message = (
-                    f"key '{name}' belongs to this step while it runs; the dtmf handler in line {handled[name].line} "
+                    f"key '{key}' belongs to this step while it runs; the dtmf handler in line {where.line} "
                     "does not fire here"
                 )
                 yield Problem.at(step.where, "W404", message)

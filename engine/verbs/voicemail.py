@@ -102,6 +102,10 @@ class Voicemail(Verb):
         """The file, and how long it is."""
         return {"file": "string", "ms": "integer"}
 
+    def keys(self, fields: Any) -> str:
+        """It ends the message."""
+        return "#"
+
     async def run(self, step: Step, call: Call) -> Outcome:
         """Beep, listen, keep."""
         fields = step.fields

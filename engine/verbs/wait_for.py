@@ -41,6 +41,10 @@ class WaitFor(Verb):
         """A key is this step's own only when it waits for one."""
         return bool(fields.event == "dtmf")
 
+    def keys(self, fields: Any) -> str:
+        """Any key, when it waits for one."""
+        return "0123456789*#" if fields.event == "dtmf" else ""
+
     def saves(self, fields: Any) -> dict[str, str]:
         """The key."""
         return {"key": "string"} if fields.event == "dtmf" else {}
