@@ -11,6 +11,7 @@ from typing import Any, Literal
 import structlog
 
 from engine.beside import beside, first_of
+from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Goto, Leave, Return, Stop
 from engine.playout import Playout
@@ -50,6 +51,7 @@ class Call:
         caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
         self.record.legs.append(caller)
         self._walker = Walker(self, flow, {})
+        self.inbox = Inbox()
         self.recording: Recording | None = None  # the latest, which may be over
         self._playout: Playout | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -113,6 +115,13 @@ class Call:
         if self._playout is not None and not self._playout.closed.is_set():
             self._playout.tap = recording
             recording.attach()
+
+    def tell(self, source: Source, name: str, data: Any, *, key: str | None = None) -> Told:
+        """Somebody outside tells the call that something happened: for a step that waits for it, now or later.
+
+        ``data`` is a JSON value. Never raises and never waits; what became of it is in the answer.
+        """
+        return Told("over") if self.is_over or self.line.ended.done() else self.inbox.tell(source, name, data, key)
 
     def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something beside the flow; it is cancelled when the call ends."""

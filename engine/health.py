@@ -8,7 +8,7 @@ engine (``/flows``). None tells of a caller.
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +59,9 @@ class Readiness:
 Pages = Mapping[str, Callable[[], Any]]  # by path: what gives the JSON that is answered there
 
 
-def application(readiness: Readiness, metrics: Metrics, pages: Pages | None = None) -> web.Application:
+def application(
+    readiness: Readiness, metrics: Metrics, pages: Pages | None = None, routes: Iterable[web.RouteDef] = ()
+) -> web.Application:
     """The aiohttp application, for `serve_health` and for tests."""
 
     async def livez(request: web.Request) -> web.Response:
@@ -91,16 +93,21 @@ def application(readiness: Readiness, metrics: Metrics, pages: Pages | None = No
     app.router.add_get("/metrics", exposition)
     for path, told in (pages or {}).items():
         app.router.add_get(path, page(told))
+    app.router.add_routes(routes)
     return app
 
 
 @asynccontextmanager
 async def serve_health(
-    settings: HttpSettings, readiness: Readiness, metrics: Metrics, pages: Pages | None = None
+    settings: HttpSettings,
+    readiness: Readiness,
+    metrics: Metrics,
+    pages: Pages | None = None,
+    routes: Iterable[web.RouteDef] = (),
 ) -> AsyncIterator[str]:
     """Serve while the block runs; gives the server's URL. Raises `ListenError`."""
     readiness.export(metrics)
-    runner = web.AppRunner(application(readiness, metrics, pages), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(application(readiness, metrics, pages, routes), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         try:

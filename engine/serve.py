@@ -23,7 +23,8 @@ from engine.comfort import prepare
 from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
-from engine.loading import load_library, settle, voices_of
+from engine.intake import Intake
+from engine.loading import closed_to_webhooks, load_library, settle, voices_of
 from engine.metrics import metrics
 from engine.records.store import Records
 from engine.reload import Reload
@@ -110,7 +111,11 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
         reload = Reload(settings.flows, switchboard, services)
         pages = {"/flows": reload.state}
-        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages))
+        token = settings.events.token.get_secret_value()
+        if closed := closed_to_webhooks(library, token):
+            log.warning(closed)
+        intake = Intake(switchboard, token)
+        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, intake.routes()))
         exchange = await stack.enter_async_context(_exchange(settings))
         await stack.enter_async_context(
             beside(

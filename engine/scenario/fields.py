@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
+from engine.inbox import Source
 from engine.virtual.targets import Behaviour, Target, TargetError
 from flows.draft import Draft, ReadBy
 from flows.fields import Digits, Duration
@@ -303,6 +304,14 @@ class ReplyFields(Fields):
         return value
 
 
+class EventFields(Fields):
+    """Somebody outside tells the call that something happened."""
+
+    name: str = Field(description="Which event, as `wait_for` names it.")
+    data: Any = Field(None, description="Its data; of a webhook, the body that is posted.")
+    source: Source = Field("webhook", alias="from", description="Who sends it: webhook or supervisor.")
+
+
 class NothingFields(Fields):
     """``{}``."""
 
@@ -317,12 +326,13 @@ class ItemFields(Placed):
     beeps: NothingFields | None = Field(None, description="An answering machine beeps.")
     press: Digits | None = Field(None, description="Keys that the caller presses.")
     silence: Duration | None = Field(None, description="The caller does nothing for so long.")
+    event: EventFields | None = Field(None, description="Somebody outside tells the call of an event.")
     hangs_up: NothingFields | None = Field(None, description="The caller hangs up.")
 
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: Any) -> Any:
-        one_of("expect", "caller", "says", "beeps", "press", "silence", "hangs_up")(value)
+        one_of("expect", "caller", "says", "beeps", "press", "silence", "event", "hangs_up")(value)
         if isinstance(value, Map) and "converse" in value and "caller" not in value:
             message = "'converse' says what the AI does when the caller has spoken: it stands beside 'caller'"
             raise MistakeError(value.key_at["converse"], "E202", message)

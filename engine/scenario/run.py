@@ -14,7 +14,7 @@ from engine.line import Facts
 from engine.record import CallRecord
 from engine.scenario import world
 from engine.scenario.expect import Expectations, Failure, Unmet, describe, violated
-from engine.scenario.fields import ItemFields, ScenarioFields
+from engine.scenario.fields import EventFields, ItemFields, ScenarioFields
 from engine.scenario.file import Scenario
 from engine.scenario.names import target_of
 from engine.scenario.trace import Row, Trace
@@ -117,6 +117,7 @@ class ScriptedCaller:
         news: asyncio.Event,
     ) -> None:  # fmt: skip
         self.expectations = Expectations(trace, running, news)
+        self._call = trace.call
         self._line = line
         self._voice = voice
 
@@ -146,6 +147,9 @@ class ScriptedCaller:
             await asyncio.sleep(BETWEEN_KEYS)
         elif item.silence is not None:
             await asyncio.sleep(item.silence)
+        elif item.event is not None:
+            self._tell(item, item.event)
+            await asyncio.sleep(0.1)  # the step that waited ends
         else:
             await self._line.caller.hangs_up()
 
@@ -187,6 +191,14 @@ class ScriptedCaller:
                 )
         return None
 
+    def _tell(self, item: ItemFields, event: EventFields) -> None:
+        told = self._call.tell(event.source, event.name, plain(event.data))
+        if told.fate == "over":
+            raise CallOver
+        self._line.log.add(event.source, "tells", event.name)
+        if told.fate not in ("taken", "kept"):
+            raise Unmet(Failure(item.where, _act(item), f"it was not taken: {'; '.join(told.why) or told.fate}"))
+
     def _is_listened_to(self) -> bool:
         if self._line.connected is not None:
             return True
@@ -216,6 +228,8 @@ def _act(item: ItemFields) -> str:
         return f'the caller says "{item.caller}"'
     if item.says is not None or item.beeps is not None:
         return "the caller beeps" if item.says is None else f'the caller says "{item.says}"'
+    if item.event is not None:
+        return f"the {item.event.source} tells of {item.event.name}"
     return f"the caller presses {item.press}" if item.press is not None else "the caller hangs up"
 
 

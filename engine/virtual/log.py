@@ -20,6 +20,7 @@ What = Literal[
     "refused",  # a target will not or cannot: `text` is the status
     "connected",  # caller and target hear each other
     "hung_up",  # `text`: who hung up (caller, engine, target, close)
+    "tells",  # somebody outside (webhook, supervisor) tells the call of an event
     "given_back",  # to what stands behind the engine
 ]
 
