@@ -71,6 +71,11 @@ class AsteriskLine:
         if not self.is_answered:
             await self._ask("ringing", self._switch.client.channels.ring(channel_id=self._party.id))
 
+    async def progress(self) -> None:
+        """Let the caller hear us before the answer (183 with SDP). Does nothing after the answer. Raises `LineGone`."""
+        if not self.is_answered:
+            await self._ask("early media", self._switch.client.channels.progress(channel_id=self._party.id))
+
     async def answer(self) -> None:
         """Answer (200). Idempotent. Raises `LineGone`."""
         if not self.is_answered:

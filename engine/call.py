@@ -54,6 +54,7 @@ class Call:
         self.inbox = Inbox()
         self.recording: Recording | None = None  # the latest, which may be over
         self._playout: Playout | None = None
+        self._early = False  # prompts are heard before the answer
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
         self._errands: set[asyncio.Task[None]] = set()
@@ -89,13 +90,20 @@ class Call:
             await self.line.answer()
             self.record.answered = self.record.legs[0].answered = self.services.clock.now()
 
-    async def playout(self) -> Playout:
+    async def progress(self) -> None:
+        """From now on the caller hears prompts although the call is not answered. Raises `LineError`, `LineGone`."""
+        if not self.line.is_answered:
+            await self.line.progress()
+            self._early = True
+
+    async def playout(self, *, early: bool = False) -> Playout:
         """The audio to and from the caller, who is answered; opens the media leg where there is none.
 
-        Raises `LineError`, `LineGone`.
+        ``early``: who only speaks need not answer after `progress`. Raises `LineError`, `LineGone`.
         """
         async with self._opening:
-            await self.answer()
+            if not (early and self._early):
+                await self.answer()
             if self._playout is None or self._playout.closed.is_set():
                 try:
                     async with asyncio.timeout(MEDIA_WITHIN):

@@ -101,6 +101,9 @@ class Line(Protocol):
     async def ring(self) -> None:
         """Tell the caller that it rings (180)."""
 
+    async def progress(self) -> None:
+        """Let the caller hear the engine before the answer (183, early media). Does nothing after the answer."""
+
     async def answer(self) -> None:
         """Answer (200). Idempotent. Raises `LineGone`."""
 

@@ -14,7 +14,7 @@ from engine.virtual import Entry, VirtualLine
 
 _WORDS: Final[Mapping[str, str]] = {
     "heard": "hears", "cut": "hears", "said": "says", "sent_digits": "hears keys", "given_back": "is given back",
-    "hung_up": "hung up by", "refused": "does not answer:",
+    "hung_up": "hung up by", "progress": "hears us before the answer", "refused": "does not answer:",
 }  # fmt: skip
 
 

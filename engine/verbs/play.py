@@ -78,14 +78,14 @@ class Play(Verb):
         except AudioError as error:
             return Outcome("http_error", detail=str(error))
         for _ in range(fields.loop):
-            if not await prompt(call, audio, fields.interruptible):
+            if not await prompt(call, audio, fields.interruptible, early=True):
                 return Outcome("interrupted")
         return DONE
 
 
 async def _audio(fields: PlayFields, call: Call, timeout: float | None) -> bytes:
     """The sound in the line's law. Raises `HttpFailedError`, `AudioError`, `StepError`."""
-    law = (await call.playout()).law
+    law = (await call.playout(early=True)).law
     if fields.endpoint is not None and fields.path is not None:
         endpoint = call.library.resources.endpoints[fields.endpoint]
         path = fields.path.render(call.walker.context(), escape)
@@ -94,7 +94,7 @@ async def _audio(fields: PlayFields, call: Call, timeout: float | None) -> bytes
     sound = _recorded(fields, call.library.resources)
     if sound is not None:
         return from_file(*sound, law)
-    return await synthesise(call, call.library.resources.prompts[fields.prompt or ""].text or "")
+    return await synthesise(call, call.library.resources.prompts[fields.prompt or ""].text or "", early=True)
 
 
 def _recorded(fields: PlayFields, resources: Resources) -> tuple[Path, bytes] | None:

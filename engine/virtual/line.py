@@ -23,7 +23,9 @@ FACTS: Final = Facts(
 )
 _FRAME: Final = 160  # bytes: 20 ms, as a telephone sends them
 
-Command = Literal["ring", "answer", "hangup", "give_back", "send_digits", "open_media", "dial", "connect", "close"]
+Command = Literal[
+    "ring", "progress", "answer", "hangup", "give_back", "send_digits", "open_media", "dial", "connect", "close"
+]
 
 
 class CallOver(AssertionError):  # noqa: N818 - what it says
@@ -80,6 +82,12 @@ class VirtualLine:
         if not self._rings and not self.is_answered:
             self._rings = True
             self.log.add("caller", "rings")
+
+    async def progress(self) -> None:
+        """Let the caller hear the engine before the answer."""
+        await self._command("progress")
+        if not self.is_answered:
+            self.log.add("caller", "progress")
 
     async def answer(self) -> None:
         """Answer. Idempotent. Raises `LineGone`."""

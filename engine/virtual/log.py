@@ -9,6 +9,7 @@ from typing import Literal
 
 What = Literal[
     "rings",  # the caller hears that it rings
+    "progress",  # the caller hears the engine although the call is not answered
     "answered",  # the call, or a target
     "heard",  # an utterance (`text`) to its end, or another sound (no text) until it stopped: `ms` of it
     "cut",  # the same, cut off by a flush or by the end: `ms` were heard
