@@ -261,6 +261,8 @@ class Walker:
     async def _timed(self, step: Step) -> Outcome:
         """Run a step under its own time limit; whatever goes wrong in it becomes its failure outcome."""
         failure = getattr(step.verb, "failure", "error")
+        if failure not in step.possible.names:  # a step that does not wait has fewer outcomes than its verb
+            failure = "error"
         try:
             async with asyncio.timeout(step.timeout) as limit:
                 return await self._interruptible(step)

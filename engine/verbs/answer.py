@@ -21,7 +21,7 @@ class AnswerFields(Fields):
     after: Duration = Field(0.0, description="How long the caller hears ringing before the call is answered.")
     early_media: bool = Field(
         False,
-        description="Let prompts be heard before the answer (SIP 183), which comes with the next answer, or with a step "
+        description="Let prompts be heard before the answer (SIP 183), which comes with the next answer, or a step "
         "that does more than speak.",
     )
 
