@@ -1,8 +1,9 @@
-"""What the caller hears while somebody else is rung: ringback or music, from the engine, until it is cancelled."""
+"""What the caller hears while they wait: ringback or music while somebody else is rung, a sound while a tool runs."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,8 @@ from typing import Literal
 import structlog
 
 from engine.audio import AudioError, load, ringback, tone
+from engine.http import HttpFailedError
+from engine.outcome import StepError
 from engine.playout import Playout
 
 log = structlog.get_logger()
@@ -47,3 +50,32 @@ async def keep_company(playout: Playout, kind: Comfort, music: Path | None = Non
     while await playout.play(sound, "comfort"):
         pass
     await asyncio.Event().wait()  # the leg closed: whoever waits for the target decides what happens now
+
+
+class Hold:
+    """A sound while a tool of a voice runs: again and again, until it is stopped or silenced."""
+
+    def __init__(self, playout: Playout) -> None:
+        self._playout = playout
+        self._playing: asyncio.Task[None] | None = None
+
+    def start(self, sound: Callable[[], Awaitable[bytes]], tasks: asyncio.TaskGroup) -> None:
+        """Fetch it and play it beside the talk; another that plays goes on instead."""
+        if self._playing is None or self._playing.done():
+            self._playing = tasks.create_task(self._play(sound), name="hold")
+
+    async def stop(self) -> None:
+        """Silence it, before anybody says something: what is played afterwards is not cut off."""
+        playing, self._playing = self._playing, None
+        if playing is not None and not playing.done():
+            playing.cancel()
+            await asyncio.wait([playing])
+
+    async def _play(self, sound: Callable[[], Awaitable[bytes]]) -> None:
+        try:
+            audio = await sound()
+        except (AudioError, HttpFailedError, StepError) as error:
+            log.warning("the sound for a tool cannot be played", error=str(error))
+            return
+        while audio and await self._playout.play(audio, "hold"):
+            pass

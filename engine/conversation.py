@@ -18,6 +18,7 @@ import structlog
 
 from engine.audio import BYTES_PER_MS, SILENCE
 from engine.beside import beside
+from engine.comfort import Hold
 from engine.outcome import Outcome
 from engine.playout import Playout
 from engine.record import Spoken, Tokens
@@ -108,6 +109,7 @@ class Conversation:
         self._paused_at: float | None = None
         self._speech_at: float | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._hold = Hold(playout)
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> Outcome:
@@ -152,6 +154,7 @@ class Conversation:
                     continue
                 if event.item != self._item:
                     self._begin(event.item)
+                    await self._hold.stop()
                 await send(event.item, event.data)
             else:
                 await self._on_event(event)
@@ -171,6 +174,7 @@ class Conversation:
     async def _on_event(self, event: VoiceEvent) -> None:
         match event:
             case SpeechStarted():
+                await self._hold.stop()
                 self._speech_at = time.perf_counter()
                 if self._turn.options.allow_interruptions:
                     self._cut, self._item = self._latest, None
@@ -289,9 +293,11 @@ class Conversation:
             case Reprompt():
                 await self._say(self._reprompt)
             case Fill(tool):
-                filler = self._toolbox.tools[tool.split(" ", 1)[0]].filler
-                if filler:
-                    await self._say(filler)
+                used = self._toolbox.tools[tool.split(" ", 1)[0]]
+                if used.filler:
+                    await self._say(used.filler)
+                elif used.sound is not None and self._tasks is not None:
+                    self._hold.start(used.sound, self._tasks)
             case End("exit", exit):
                 return Outcome(exit)
             case End("stalled"):
@@ -352,7 +358,7 @@ class Conversation:
     async def _use_tool(self, call: ToolCall) -> None:
         tool = self._toolbox.tools.get(call.name)
         key = f"{call.name} {call.id}"
-        self._post(ToolOpened(key, tool.filler_after if tool is not None and tool.filler else None))
+        self._post(ToolOpened(key, None if tool is None else tool.fills_after))
         owed = False
         try:
             answer = await self._toolbox.use(call.name, call.arguments)
@@ -361,6 +367,8 @@ class Conversation:
         finally:
             self._running.pop(call.id, None)
             self._post(ToolClosed(key, owed=owed))
+            if not self._running:
+                await self._hold.stop()
         await self._tell(self._voice.tool_result(call.id, answer, respond=owed))
         if leaves:
             self._post(FinishAsked(LEAVES + call.name))

@@ -54,10 +54,16 @@ class FlowTool:
     timeout: float = 10.0
     max_calls: int | None = None
     filler: str | None = None  # spoken while it runs
+    sound: Callable[[], Awaitable[bytes]] | None = None  # or played; G.711 of the line's law
     filler_after: float = 0.8
     allowed: Callable[[], bool] = lambda: True
     confirm: str | None = None  # what the caller must be asked before it is used
     leave: Callable[[], Awaitable[Outcome | str]] | None = None  # it ends the talk: what comes then
+
+    @property
+    def fills_after(self) -> float | None:
+        """After how many seconds the caller is to hear something; None when they never are."""
+        return self.filler_after if self.filler or self.sound is not None else None
 
 
 @dataclass(frozen=True, slots=True)
