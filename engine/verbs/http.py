@@ -43,6 +43,7 @@ class Http(Verb):
     name: ClassVar[str] = "http"
     summary: ClassVar[str] = "Ask an endpoint of the company and keep its answer."
     Fields: ClassVar[type[Fields]] = HttpFields
+    takes_save: ClassVar[bool] = True
     needs_caller: ClassVar[bool] = False
     failure: ClassVar[str] = "http_error"
 

@@ -61,6 +61,7 @@ class WaitFor(Verb):
     name: ClassVar[str] = "wait_for"
     summary: ClassVar[str] = "Wait for a key, for speech, for a machine's beep, or for an event from outside."
     Fields: ClassVar[type[Fields]] = WaitForFields
+    takes_save: ClassVar[bool] = True
     shorthand: ClassVar[str | None] = "event"
     interactive: ClassVar[bool] = True
     ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("timeout",))
