@@ -11,7 +11,7 @@ import hmac
 import json
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import structlog
@@ -43,11 +43,13 @@ WORDS: Final[Mapping[Fate, str]] = {
 
 
 class Refused(Exception):  # noqa: N818 - what it says
-    """A request that is not served: its status, why, and further headers."""
+    """A request that is not served: its status, why, and further headers. ``details`` may quote what was sent: they are
+    for the sender and stay out of the log."""
 
-    def __init__(self, status: int, why: str, **headers: str) -> None:
+    def __init__(self, status: int, why: str, details: Sequence[str] = (), **headers: str) -> None:
         super().__init__(why)
         self.status = status
+        self.details = details
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
@@ -86,7 +88,7 @@ class Intake:
             told = self._told(request, await _data(request))
         except Refused as refusal:
             log.warning("an event was refused", status=refusal.status, reason=str(refusal), source=request.remote)
-            body = {"status": "refused", "error": str(refusal)}
+            body = {"status": "refused", "error": "; ".join((str(refusal), *refusal.details))}
             return web.json_response(body, status=refusal.status, headers={**HEADERS, **refusal.headers})
         return told
 
@@ -113,7 +115,7 @@ class Intake:
             raise Refused(410 if over else 404, WORDS["over"] if over else "there is no such call")
         told = call.tell("webhook", name, data, key=key)
         if told.fate in WORDS:
-            raise Refused(STATUS[told.fate], "; ".join((WORDS[told.fate], *told.why)))
+            raise Refused(STATUS[told.fate], WORDS[told.fate], told.why)
         log.info("event", call_id=id_, name=name, fate=told.fate)
         return web.json_response({"status": told.fate}, status=STATUS[told.fate], headers=HEADERS)
 

@@ -336,7 +336,7 @@ async def test_the_step_may_be_cancelled_at_any_moment(tmp_path: Path, at: float
             await line.caller.says("Well", 0.4)
 
     over = await dial(library(tmp_path, text), script, [Says(LONG), Calls("finish", {"exit": "x"})], [Says("Yes.")])
-    assert over.ways[:2] == [("converse", "provider_error"), ("say", "done")]
+    assert over.ways[:2] == [("converse", "max_duration"), ("say", "done")]
     assert over.heard[-1] == "Next."
     assert over.line.log.find("heard")[-1].at == pytest.approx(max(at, 0.0) + 0.3, abs=0.1)
 

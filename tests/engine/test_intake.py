@@ -118,8 +118,10 @@ async def test_an_empty_body_is_an_event_without_data(call: Call) -> None:
 async def test_the_sender_learns_what_the_waiting_step_cannot_use(call: Call) -> None:
     async with desk(call) as company:
         taken = await waiting(call)
-        status, body, _ = await company.post('{"sum": 1}')
+        with capture_logs() as logs:
+            status, body, _ = await company.post('{"sum": 1}')
         assert (status, body["error"]) == (422, "the step that waits cannot use it; the event has no amount")
+        assert [entry["reason"] for entry in logs] == ["the step that waits cannot use it"], "nothing of what was sent"
         assert not taken.done()
         taken.cancel()
 
