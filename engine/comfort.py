@@ -47,9 +47,14 @@ async def keep_company(playout: Playout, kind: Comfort, music: Path | None = Non
     except AudioError as error:
         log.warning("the music cannot be played, the caller hears ringback", error=str(error))
         sound = _sound("ringback", playout.law, None)
-    while await playout.play(sound, "comfort"):
+    await again_and_again(playout, sound)
+
+
+async def again_and_again(playout: Playout, sound: bytes) -> None:
+    """Play a sound in a loop until cancelled."""
+    while sound and await playout.play(sound, "comfort"):
         pass
-    await asyncio.Event().wait()  # the leg closed: whoever waits for the target decides what happens now
+    await asyncio.Event().wait()  # the leg closed: whoever waits for something else decides what happens now
 
 
 class Hold:

@@ -52,6 +52,7 @@ class Inbox:
     """The events of one call. Nothing here waits but `take`."""
 
     def __init__(self) -> None:
+        self.dropped = 0  # events that were kept, and that their step could not use
         self._kept: list[_Event] = []
         self._waiting: list[_Wait] = []
         self._known: OrderedDict[tuple[Source, str, str], None] = OrderedDict()
@@ -73,6 +74,7 @@ class Inbox:
             self._kept.remove(event)
             if not fits(event.data):
                 return [event.data]
+            self.dropped += 1
         return []
 
     async def take(self, source: Source, name: str, fits: Fits) -> Any:

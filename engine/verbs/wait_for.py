@@ -6,22 +6,28 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
+import structlog
 from pydantic import Field, model_validator
 
+from engine.audio import AudioError
 from engine.beside import first_of
 from engine.call import Call
-from engine.comfort import Comfort, keep_company
+from engine.comfort import Comfort, again_and_again, keep_company
+from engine.http import HttpFailedError
 from engine.inbox import Source
 from engine.machine import beep
 from engine.outcome import DONE, Outcome, StepError
 from engine.prompting import speech_heard
 from engine.values import fit
 from engine.verb import Verb
+from engine.verbs.play import SoundFields
 from flows.fields import Duration, JsonSchema
 from flows.flow import Step
 from flows.problems import Problem
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
+
+log = structlog.get_logger()
 
 OUTSIDE: Mapping[str, Source] = {"webhook": "webhook", "supervisor": "supervisor"}
 
@@ -41,13 +47,14 @@ class WaitForFields(Fields):
         None, alias="schema", description="What the event's data must be; others are refused."
     )
     caller_hears: Comfort = Field("music", description="What the caller hears meanwhile: music or ringback.")
+    play: SoundFields | None = Field(None, description="A sound that the caller hears instead, again and again.")
 
     @model_validator(mode="after")
     def of_its_kind(self) -> Self:
         """An event from outside has a name; what the caller or a machine does has none, and is heard in silence."""
         if self.event in OUTSIDE and self.name is None:
             raise ValueError(f"the {self.event} event needs a 'name', such as payment")
-        for key, alias in (("name", "name"), ("schema_", "schema"), ("caller_hears", "caller_hears")):
+        for key, alias in (("name", "name"), ("schema_", "schema"), ("caller_hears", "caller_hears"), ("play", "play")):
             if self.event not in OUTSIDE and key in self.model_fields_set:
                 raise ValueError(f"'{alias}' belongs to webhook and supervisor events, not to {self.event}")
         return self
@@ -77,7 +84,9 @@ class WaitFor(Verb):
         return {"key": "string"} if fields.event == "dtmf" else {}
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
-        """`save` that nothing fills."""
+        """`save` that nothing fills, and a sound that cannot be played."""
+        if fields.play is not None:
+            yield from fields.play.check(scope, "play")
         if scope.step.save and fields.event not in OUTSIDE:
             message = f"'save' takes the data of webhook and supervisor events; {fields.event} has none"
             yield scope.problem(scope.step.where, "E203", message)
@@ -102,13 +111,22 @@ class WaitFor(Verb):
 async def _told(step: Step, fields: WaitForFields, call: Call) -> Outcome:
     """The event, while the caller is kept company; one that is there already makes no sound."""
     source, name, fits = OUTSIDE[fields.event], fields.name or "", _fits(step, fields.schema_)
+    dropped = call.inbox.dropped
     taken = call.inbox.kept(source, name, fits)
+    if call.inbox.dropped > dropped:
+        log.warning("events that came early do not fit", name=name, count=call.inbox.dropped - dropped)
 
     async def take() -> None:
         taken.append(await call.inbox.take(source, name, fits))
 
     async def company() -> None:
-        await keep_company(await call.playout(), fields.caller_hears)
+        playout = await call.playout()
+        try:
+            sound = None if fields.play is None else await fields.play.audio(call)
+        except (AudioError, HttpFailedError, StepError) as error:
+            log.warning("the sound cannot be played, the caller hears music", error=str(error))
+            sound = None
+        await (again_and_again(playout, sound) if sound else keep_company(playout, fields.caller_hears))
 
     if not taken:
         await first_of(take(), company())

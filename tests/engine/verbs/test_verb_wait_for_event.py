@@ -9,10 +9,19 @@ from typing import Any
 import pytest
 
 from engine.call import Call
+from engine.http import Http, HttpFailedError
 from engine.inbox import Told
 from engine.virtual import VirtualLine, virtual_services, virtual_time
 from tests.engine.support import beside_script
 from tests.engine.verbs.phone import flow, library, problems
+
+
+class NoSounds(Http):
+    """Endpoints that have none."""
+
+    async def fetch(self, *given: Any, **more: Any) -> bytes:
+        raise HttpFailedError("pos answered 404 to GET", status=404)
+
 
 STEPS = """
 - id: paid
@@ -30,7 +39,7 @@ async def dial(
 ) -> tuple[Call, VirtualLine]:
     """Run a call beside a script that may tell it of events."""
     house, line = library(folder, flow(steps, head=head)), VirtualLine()
-    call = Call(line, house.flows["test"], house, virtual_services())
+    call = Call(line, house.flows["test"], house, virtual_services(http=NoSounds()))
     await beside_script(call, lambda: script(call, line))
     assert line.left_over == []
     return call, line
@@ -51,6 +60,28 @@ async def test_the_caller_hears_music_until_the_event_comes(tmp_path: Path, hear
     assert line.log.heard() == ["You paid 12."], "at once, the music is gone"
     music = [entry for entry in line.log if entry.what in ("heard", "cut") and not entry.text]
     assert sum(entry.ms for entry in music) == pytest.approx(10_000, abs=50)
+
+
+@pytest.mark.parametrize(
+    ("play", "expected"), [("{prompt: welcome}", "Welcome to Bella's."), ("{endpoint: pos, path: /gone.wav}", "music")]
+)
+@virtual_time
+async def test_a_sound_of_the_flows_own_or_music_when_it_cannot_be_had(
+    tmp_path: Path, play: str, expected: str
+) -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.caller.waits(10)
+        assert line.media is not None
+        assert line.media.is_playing
+        call.tell("webhook", "payment", {"amount": 12, "by": "card"})
+
+    _, line = await dial(tmp_path, script, STEPS % f", play: {play}")
+    heard = line.log.heard()
+    assert heard[-1] == "You paid 12."
+    if expected == "music":
+        assert heard == ["You paid 12."]
+    else:
+        assert heard.count(expected) > 3, "again and again"
 
 
 @virtual_time
@@ -159,6 +190,9 @@ async def test_a_caller_who_hangs_up_meanwhile(tmp_path: Path) -> None:
         ("{event: webhook}", "the webhook event needs a 'name', such as payment"),
         ("{event: dtmf, name: payment}", "'name' belongs to webhook and supervisor events, not to dtmf"),
         ("{event: speech, caller_hears: music}", "'caller_hears' belongs to webhook and supervisor events, not to"),
+        ("{event: beep, play: {prompt: welcome}}", "'play' belongs to webhook and supervisor events, not to beep"),
+        ("{event: webhook, name: a, play: {prompt: gone}}", "unknown prompt 'gone'"),
+        ("{event: webhook, name: a, play: {}}", "play needs exactly one of"),
         ("{event: webhook, name: a b}", "E203"),
         ("{event: webhook, name: a, schema: {a: 1}}", "E305"),
         ("{event: webhok, name: a}", "is not one of 'dtmf', 'speech', 'beep', 'webhook' or 'supervisor'"),
