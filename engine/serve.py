@@ -24,6 +24,7 @@ from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
 from engine.loading import load_library, settle, voices_of
+from engine.media_watch import MediaWatch
 from engine.metrics import metrics
 from engine.records.store import Records
 from engine.reload import Reload
@@ -152,9 +153,11 @@ async def _take_calls(switchboard: Switchboard, exchange: Exchange, lost: asynci
 
 
 async def _watch(exchange: Exchange, readiness: Readiness) -> None:
-    """Keep readiness in step with the connection to Asterisk."""
+    """Keep readiness in step with the connection to Asterisk, and the metrics with its media."""
     readiness.ari_connected = exchange.connected.is_set()
+    tell_media = MediaWatch(exchange.drivers, metrics).look
     while True:
+        readiness.warnings = tell_media()
         await asyncio.sleep(WATCH_EVERY)
         connected = exchange.connected.is_set()
         if connected and not readiness.ari_connected:

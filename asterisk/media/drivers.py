@@ -79,12 +79,15 @@ class Drivers:
 
     def complaints(self) -> list[str]:
         """Which drivers rest, in words for an operator; empty when all is well."""
-        now = self._clock()
         return [
             f"media driver {name} rests: {FAILURES} legs in a row failed; calls use {self._instead(name)}"
-            for name in self.names
-            if self._is_resting(name, now)
+            for name in self.resting()
         ]
+
+    def resting(self) -> list[Driver]:
+        """Which drivers are tried last because they kept failing."""
+        now = self._clock()
+        return [name for name in self.names if self._is_resting(name, now)]
 
     def _is_resting(self, driver: Driver, now: float) -> bool:
         return self._rests.get(driver, now) > now
