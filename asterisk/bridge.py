@@ -139,8 +139,10 @@ class CallBridge:
         try:
             await self._switch.client.bridges.destroy(bridge_id=self.id)
         except ari.NotFound:
-            pass
+            if making.exception() is not None:
+                self._switch.doubt.set()  # it may be made yet
         except ari.AriError as error:
             logger.warning("bridge %s could not be deleted: %s", self.id, error)
+            self._switch.doubt.set()
         finally:
             self._switch.bridges.discard(self.id)

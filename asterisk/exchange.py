@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -174,6 +175,10 @@ class Exchange:
         for line in self._lines.values():
             self._switch.start(line.close(), f"close of line {line.facts.id}")
         await self._switch.settle(CLOSE_WITHIN)
+        if self._switch.doubt.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_WITHIN):
+                    await self._janitor.sweep()
 
     # ── Events. They come in order for each channel; none of these waits. ─────────────────────────────────────────────
 

@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from telephony import House, hear, nothing_left, settings, ulaw_tone
 
+from asterisk import janitor
 from asterisk.exchange import Exchange
 from asterisk.facts import LineError
 from asterisk.instance import Instance
@@ -273,3 +276,29 @@ async def test_a_caller_whose_phone_sends_nothing_is_no_fault(house: House, prox
     assert proxy.seen == 1
     assert not media.is_closed
     await line.close()
+
+
+async def test_asterisk_stands_still_while_audio_is_connected(
+    own_pair: tuple[Instance, Instance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(janitor, "SOON", 1.0)
+    pbx, world = own_pair
+    async with Exchange.open(settings(pbx)) as exchange:
+        house = House(pbx, world, exchange)
+        lines = [await answered(house) for _ in range(4)]
+        for ms, line in enumerate(lines[:3]):
+            opening = asyncio.create_task(line.open_media())
+            await asyncio.sleep(ms / 1000)
+            os.kill(pbx.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(LineError, match="could not be connected"):
+                    await opening
+                if ms:
+                    await asyncio.sleep(2)  # the requests to end it go unanswered, too
+            finally:
+                os.kill(pbx.pid, signal.SIGCONT)
+            assert len(await hear(await line.open_media(), 100)) >= 1600  # the line is as good as before
+        await asyncio.gather(*(line.close() for line in lines))
+        await house.caller_hangs_up()
+        await nothing_left(pbx, world)
+        assert exchange.leftovers() == []
