@@ -19,6 +19,8 @@ class MediaProxy:
         """Media connections so far."""
         self.stalls: Callable[[int], bool] = lambda _: False
         """Whether the upgrade of this connection (counted from 0) gets no answer."""
+        self.refuses = 0
+        """How many media connections to come get no WebSocket but an error."""
         self.cuts_new = False
         """Whether media connections are cut as soon as they are made."""
         self._port = pbx.http_port
@@ -68,6 +70,11 @@ class MediaProxy:
             if self.stalls(number):
                 await reader.read()
                 return
+        if is_media and self.refuses:
+            self.refuses -= 1
+            writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+            return
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             passing = asyncio.Event()
