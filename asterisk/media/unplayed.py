@@ -69,7 +69,9 @@ class Unplayed:
 
     def again(self, lost_at: float, now: float) -> list[bytes | str]:
         """What to give to the next leg, in order: what was not played when this one was lost, and marks that wait."""
-        played = self.played(lost_at) // self._frame * self._frame
+        played = self.played(lost_at)
+        if played < self._written:
+            played -= played % self._frame
         rest: list[bytes | str] = []
         for end, item in self._items:
             if isinstance(item, str):
