@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,19 +12,20 @@ from structlog.testing import capture_logs
 
 from engine.call import Call
 from engine.line import Facts
-from engine.record import CallRecord
 from engine.scenario import world
 from engine.scenario.expect import Expectations, Failure, Unmet, describe, violated
 from engine.scenario.fields import ItemFields, ScenarioFields
 from engine.scenario.file import Scenario
 from engine.scenario.names import target_of
+from engine.scenario.part import ModelledPart, Part, ScriptedPart
+from engine.scenario.text_voice import TextProvider
 from engine.scenario.trace import Row, Trace
-from engine.toolbox import FINISH
 from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
 from engine.virtual import run as run_virtually
 from engine.virtual.clock import START
 from flows.flow import Flow
 from flows.json_schema import plain
+from providers.parts import TextModel
 
 PAUSE: Final = 0.5  # seconds of quiet after which the caller speaks
 TURN_WITHIN: Final = 120.0  # seconds in which the AI must have listened
@@ -48,13 +50,17 @@ class Result:
         return not self.failures
 
 
-def run_scenario(scenario: Scenario) -> Result:
-    """Run it in virtual time. Never raises for what flow and test do."""
+def run_scenario(scenario: Scenario, model: TextModel | None = None) -> Result:
+    """Run it in virtual time. Never raises for what flow and test do.
+
+    ``model`` plays the AI, and the caller of a simulated test; it must take no virtual time
+    (`engine.scenario.model.HeldModel`), and whoever gives it keeps the log quiet.
+    """
     started = time.perf_counter()
     test = scenario.fields
     try:
-        with capture_logs():
-            result = run_virtually(_play(scenario), start=test.given.now or START)
+        with capture_logs() if model is None else contextlib.nullcontext():  # not to be captured by two threads
+            result = run_virtually(_play(scenario, model), start=test.given.now or START)
     except VirtualTimeError as error:
         result = Result(scenario, (Failure(test.where, "the call comes to an end", str(error)),))
     return Result(
@@ -63,7 +69,7 @@ def run_scenario(scenario: Scenario) -> Result:
     )  # fmt: skip
 
 
-async def _play(scenario: Scenario) -> Result:
+async def _play(scenario: Scenario, model: TextModel | None) -> Result:
     test, news = scenario.fields, asyncio.Event()
     flow = scenario.library.flows[test.flow]
     line = VirtualLine(_facts(test), {
@@ -71,24 +77,25 @@ async def _play(scenario: Scenario) -> Result:
     })  # fmt: skip
     line.log.on_entry = news.set
     http = world.Endpoints(test.mocks.http, news.set)
-    voice = world.provider(test.mocks.voice)
+    voice = world.provider(test.mocks.voice, model)
     call = Call(line, flow, scenario.library, world.services(voice, http, news.set))
     _give(call, flow, test)
     running = asyncio.create_task(call.run(), name="call")
     running.add_done_callback(lambda _: news.set())
     trace = Trace(call, line, http)
-    caller = ScriptedCaller(line, voice, running, trace, news)
+    expectations = Expectations(trace, running, news)
+    part = ModelledPart(voice, test.script) if isinstance(voice, TextProvider) else ScriptedPart(voice)
     failures: list[Failure] = []
     try:
-        await caller.follow(test.script)
+        await ScriptedCaller(line, part, expectations).follow(test.script)
     except Unmet as unmet:
         failures.append(unmet.failure)
     finally:
         line.end("caller")  # the script is over: they put the phone down
         await running
-    failures += _unmocked(trace, test) + _broken_rules(trace, test)
+    failures += _unmocked(trace, test) + _broken_rules(trace, test) + _troubles(voice, test)
     return Result(
-        scenario, tuple(failures), tuple(trace.rows()), caller.expectations.met, line.log.now,
+        scenario, tuple(failures), tuple(trace.rows()), expectations.met, line.log.now,
         ran=frozenset((step.where, step.path, trace.outcome(step) or "") for step in trace.steps),
     )  # fmt: skip
 
@@ -112,13 +119,10 @@ def _give(call: Call, flow: Flow, test: ScenarioFields) -> None:
 class ScriptedCaller:
     """Does what the script says, one line after the other, and checks what it expects."""
 
-    def __init__(
-        self, line: VirtualLine, voice: VirtualProvider, running: asyncio.Task[CallRecord], trace: Trace,
-        news: asyncio.Event,
-    ) -> None:  # fmt: skip
-        self.expectations = Expectations(trace, running, news)
+    def __init__(self, line: VirtualLine, part: Part, expectations: Expectations) -> None:
+        self._expectations = expectations
         self._line = line
-        self._voice = voice
+        self._part = part
 
     async def follow(self, script: tuple[ItemFields, ...]) -> None:
         """The whole script. Raises `Unmet`."""
@@ -130,7 +134,8 @@ class ScriptedCaller:
 
     async def _do(self, item: ItemFields) -> None:
         if item.expect is not None:
-            await self.expectations.meet(item.expect)
+            if self._part.asserts(item.expect):
+                await self._expectations.meet(item.expect)
         elif item.caller is not None:
             await self._turn(item)
             await self._talk(item, item.caller)
@@ -169,28 +174,21 @@ class ScriptedCaller:
             if reply is not None:
                 raise Unmet(Failure(item.where, "the AI answers", f"{self._line.connected.target} is connected"))
             return await self._line.caller.says(text)
-        voice, replies = self._voice.voices[-1], self._voice.replies
-        replies.extend(world.replies(reply))
+        voice, waited = self._part.provider.voices[-1], 0.0
+        self._part.prepare(reply)
         await self._line.caller.says(text)
-        leaves = reply is not None and (reply.exit is not None or reply.fails)
-        waited = 0.0
-        while not voice.closed and not self._line.ended.done() and (leaves or replies or voice.is_busy):
+        while not voice.closed and not self._line.ended.done() and self._part.goes_on(reply):
             if waited > TURN_WITHIN:
                 raise Unmet(Failure(item.where, "the AI answers", f"its talk went on for {TURN_WITHIN:g} s"))
             await asyncio.sleep(0.1)
             waited += 0.1
-        replies.clear()  # what a talk left over is not meant for the next one
-        for tool, output, refused in voice.results:
-            if tool == FINISH and refused and reply is not None:
-                raise Unmet(
-                    Failure(item.where, f"the AI takes the exit {reply.exit}", f"the flow refused it: {output}")
-                )
-        return None
+        return self._part.check(item)
 
     def _is_listened_to(self) -> bool:
         if self._line.connected is not None:
             return True
-        voice = self._voice.voices[-1] if self._voice.voices else None
+        voices = self._part.provider.voices
+        voice = voices[-1] if voices else None
         media = self._line.media
         return (
             voice is not None and not voice.closed and not voice.is_busy
@@ -237,6 +235,12 @@ def _unmocked(trace: Trace, test: ScenarioFields) -> list[Failure]:
         Failure(test.where, "an answer in mocks.targets", f"{who} was rung and has none", key)
         for who, key in rung.items()
     ]
+
+
+def _troubles(voice: VirtualProvider, test: ScenarioFields) -> list[Failure]:
+    """A model that did not answer."""
+    troubles = dict.fromkeys(voice.troubles) if isinstance(voice, TextProvider) else ()
+    return [Failure(test.where, "the model answers", trouble) for trouble in troubles]
 
 
 def _broken_rules(trace: Trace, test: ScenarioFields) -> list[Failure]:
