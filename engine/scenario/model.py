@@ -26,9 +26,13 @@ class Spent:
 
     def add(self, usage: Usage) -> None:
         """One more answer."""
-        self.answers += 1
+        both = self + Spent(1, usage)
+        self.answers, self.usage = both.answers, both.usage
+
+    def __add__(self, other: Spent) -> Spent:
         names = [one.name for one in fields(Usage)]
-        self.usage = Usage(**{name: getattr(self.usage, name) + getattr(usage, name) for name in names})
+        usage = Usage(**{name: getattr(self.usage, name) + getattr(other.usage, name) for name in names})
+        return Spent(self.answers + other.answers, usage)
 
     @property
     def tokens(self) -> tuple[int, int]:

@@ -12,12 +12,16 @@ from structlog.testing import capture_logs
 
 from engine.call import Call
 from engine.line import Facts
+from engine.record import CallRecord
 from engine.scenario import world
 from engine.scenario.expect import Expectations, Failure, Unmet, describe, violated
 from engine.scenario.fields import ItemFields, ScenarioFields
 from engine.scenario.file import Scenario
+from engine.scenario.judge import judged
+from engine.scenario.model import Spent
 from engine.scenario.names import target_of
 from engine.scenario.part import ModelledPart, Part, ScriptedPart
+from engine.scenario.simulated import SimulatedCaller
 from engine.scenario.text_voice import TextProvider
 from engine.scenario.trace import Row, Trace
 from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
@@ -33,8 +37,22 @@ BETWEEN_KEYS: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
+class Runs:
+    """A test that ran several times. ``also``: what failed in other runs than the one that is shown."""
+
+    passed: int
+    total: int
+    wanted: float  # share of the runs that must pass, 0 to 1
+    spent: Spent
+    also: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one test. ``seconds`` on the telephone took ``ms`` here; ``ran``: place, path, outcome of steps."""
+    """What came of one test. ``seconds`` on the telephone took ``ms`` here; ``ran``: place, path, outcome of steps.
+
+    ``needs``: it did not run, since it needs another mode.
+    """
 
     scenario: Scenario
     failures: tuple[Failure, ...]
@@ -43,21 +61,26 @@ class Result:
     seconds: float = 0.0
     ms: float = 0.0
     ran: frozenset[tuple[str, str, str]] = frozenset()
+    runs: Runs | None = None
+    needs: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether everything held."""
-        return not self.failures
+        """Whether it ran and everything held."""
+        return not self.failures and not self.needs
 
 
 def run_scenario(scenario: Scenario, model: TextModel | None = None) -> Result:
     """Run it in virtual time. Never raises for what flow and test do.
 
-    ``model`` plays the AI, and the caller of a simulated test; it must take no virtual time
-    (`engine.scenario.model.HeldModel`), and whoever gives it keeps the log quiet.
+    ``model`` plays the AI, and in a simulated test the caller and the judge; it must take no virtual time
+    (`engine.scenario.model.HeldModel`), and whoever gives it keeps the log quiet. Without one a simulated test does not
+    run: its `Result.needs` says so.
     """
     started = time.perf_counter()
     test = scenario.fields
+    if test.simulate is not None and model is None:
+        return Result(scenario, (), needs="simulated")
     try:
         with capture_logs() if model is None else contextlib.nullcontext():  # not to be captured by two threads
             result = run_virtually(_play(scenario, model), start=test.given.now or START)
@@ -84,18 +107,25 @@ async def _play(scenario: Scenario, model: TextModel | None) -> Result:
     running.add_done_callback(lambda _: news.set())
     trace = Trace(call, line, http)
     expectations = Expectations(trace, running, news)
-    part = ModelledPart(voice, test.script) if isinstance(voice, TextProvider) else ScriptedPart(voice)
     failures: list[Failure] = []
     try:
-        await ScriptedCaller(line, part, expectations).follow(test.script)
+        if test.simulate is not None and model is not None:
+            await SimulatedCaller(line, voice, model, test.simulate).calls()
+        else:
+            part = ModelledPart(voice, test.script) if isinstance(voice, TextProvider) else ScriptedPart(voice)
+            await ScriptedCaller(line, part, expectations).follow(test.script)
     except Unmet as unmet:
         failures.append(unmet.failure)
     finally:
         line.end("caller")  # the script is over: they put the phone down
         await running
+    met = expectations.met
     failures += _unmocked(trace, test) + _broken_rules(trace, test) + _troubles(voice, test)
+    failures += await _never_happened(test, trace, running, met)
+    if model is not None:
+        failures += await judged(model, test.judge, trace.rows())
     return Result(
-        scenario, tuple(failures), tuple(trace.rows()), expectations.met, line.log.now,
+        scenario, tuple(failures), tuple(trace.rows()), met, line.log.now,
         ran=frozenset((step.where, step.path, trace.outcome(step) or "") for step in trace.steps),
     )  # fmt: skip
 
@@ -235,6 +265,19 @@ def _unmocked(trace: Trace, test: ScenarioFields) -> list[Failure]:
         Failure(test.where, "an answer in mocks.targets", f"{who} was rung and has none", key)
         for who, key in rung.items()
     ]
+
+
+async def _never_happened(
+    test: ScenarioFields, trace: Trace, over: asyncio.Task[CallRecord], met: dict[tuple[str, int], str]
+) -> list[Failure]:
+    """What must happen at some time of a simulated call, in any order, and did not."""
+    failures = []
+    for expected in test.must:
+        try:
+            await Expectations(trace, over, asyncio.Event(), met).anywhere(expected)
+        except Unmet as unmet:
+            failures.append(unmet.failure)
+    return failures
 
 
 def _troubles(voice: VirtualProvider, test: ScenarioFields) -> list[Failure]:
