@@ -15,6 +15,7 @@ from providers.voice import Tool, ToolCall, Usage, VoiceError
 ANSWER_WITHIN: Final = 60.0  # real seconds for one answer, with all attempts
 PAUSES: Final = (1.0, 4.0, 10.0)  # real seconds before the next attempt, when the model is busy or was cut off
 MOST_ANSWERS: Final = 100  # in one call: more is a loop, and money
+MOST_CHARACTERS: Final = 10_000  # in one answer: ten minutes of speech
 
 
 @dataclass(slots=True)
@@ -95,11 +96,16 @@ class HeldModel:
 
     async def _whole(self, asked: AsyncIterator[TextEvent]) -> list[TextEvent]:
         events: list[TextEvent] = []
-        async with aclosing(asked):  # type: ignore[type-var]
-            async for event in asked:
-                events.append(event)
-                if isinstance(event, TextDone):
-                    self._spent.add(event.usage)
+        try:
+            async with aclosing(asked):  # type: ignore[type-var]
+                async for event in asked:
+                    events.append(event)
+                    if isinstance(event, TextDone):
+                        self._spent.add(event.usage)
+        except VoiceError:
+            raise
+        except Exception as error:  # a mistake in a provider, perhaps a plugin's: it fails this run alone, and is told
+            raise VoiceError(f"the provider failed: {type(error).__name__}: {error}", code="provider") from error
         return events
 
 
@@ -110,11 +116,13 @@ async def whole_answer(
     tools: Sequence[Tool] = (),
     schema: Mapping[str, Any] | None = None,
 ) -> tuple[str, tuple[ToolCall, ...]]:
-    """What a model says, and which tools it asks for. Raises `VoiceError`."""
+    """What a model says, in one line, and which tools it asks for. Raises `VoiceError`, also when it says too much."""
     text, calls = "", []
     async for event in model.answer(messages, tools=tools, schema=schema):
         if isinstance(event, TextPart):
             text += event.text
         elif isinstance(event, ToolCall):
             calls.append(event)
-    return text.strip(), tuple(calls)
+    if len(text) > MOST_CHARACTERS:
+        raise VoiceError(f"the model gave {len(text):,} characters at once: more than anybody says", code="length")
+    return " ".join(text.encode(errors="replace").decode().split()), tuple(calls)

@@ -151,4 +151,4 @@ def _shown(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=str).encode(errors="replace").decode()

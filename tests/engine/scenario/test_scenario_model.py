@@ -165,6 +165,22 @@ async def test_a_model_that_uses_tools_for_ever_is_stopped(tmp_path: Path) -> No
     assert len(model.asked) <= MOST_IN_A_ROW + 1
 
 
+async def test_a_provider_with_a_mistake_fails_its_run_and_is_named(tmp_path: Path) -> None:
+    model = Thinker(lambda asked: {}["nothing"])
+    assert ("the model answers", "the provider failed: KeyError: 'nothing'") in unmet(await talk(tmp_path, BUYS, model))
+
+
+async def test_a_model_that_talks_without_end_is_no_voice(tmp_path: Path) -> None:
+    found = unmet(await talk(tmp_path, BUYS, Thinker(lambda asked: "la " * 4000)))
+    assert ("the model answers", "the model gave 12,001 characters at once: more than anybody says") in found
+
+
+async def test_what_is_no_text_is_replaced(tmp_path: Path) -> None:
+    model = Thinker([["Ni\ud800ne.\n\n", ("price", {"dish": "\udfff"})], "Nine.", "\x00"])
+    (first, *_) = unmet(await talk(tmp_path, BUYS, model))
+    assert first == ('the AI uses price({"dish": "pizza"})', 'it used price({"dish": "?"}); it said "Nine."')
+
+
 async def test_a_model_that_says_nothing_ends_the_talk_as_a_voice_that_fails(tmp_path: Path) -> None:
     found = unmet(await talk(tmp_path, BUYS, Thinker(lambda asked: "")))
     assert found[0][0] == 'the AI uses price({"dish": "pizza"})'
