@@ -92,11 +92,14 @@ def test(
     order = _Order(
         paths or (Path(),), flows, only, junit, missing, coverage_min, mode, runs, pass_rate, provider, config
     )
-    sys.exit(_again_and_again(order) if watch else _run(order))
+    try:
+        sys.exit(_again_and_again(order) if watch else _run(order))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def _run(order: _Order) -> int:
-    """Run the tests once; the exit status."""
+    """Run the tests once; the exit status. Ctrl-C is told, and passed on."""
     from engine.scenario import Result, ScenarioReader, coverage, found, report
     from engine.scenario.rated import needs
     from engine.verb import installed
@@ -127,7 +130,7 @@ def _run(order: _Order) -> int:
                     play(mine, tell)
             except KeyboardInterrupt:
                 click.echo(f"interrupted; {report.total(results, None)}", err=True)
-                return INTERRUPTED
+                raise
             for one in chosen:
                 if one not in mine:
                     tell(Result(one, (), needs=needs(one, order.mode)))

@@ -21,7 +21,7 @@ from providers.voice import Session, ToolCall, VoiceError, VoiceEvent
 
 THINKS: Final = 0.3  # virtual seconds from the end of a turn to the first words
 MOST_IN_A_ROW: Final = 12  # answers while the caller says nothing: a model that uses tools for ever is stopped
-NO_ANSWER: Final = '{"error": "cancelled"}'  # of a tool, when the caller spoke first
+NO_ANSWER: Final = '{"error": "no answer yet: the caller spoke first"}'  # of a tool
 
 
 class TextProvider(VirtualProvider):

@@ -228,3 +228,42 @@ async def test_when_the_tests_are_interrupted_no_model_is_asked_any_more(tmp_pat
 )
 def test_what_is_meant(whole: object, part: object, fits: bool) -> None:
     assert meant(whole, part) is fits
+
+
+async def test_it_is_told_where_the_caller_cut_it_off(tmp_path: Path) -> None:
+    script = "  - caller: Hello.\n  - silence: 2s\n  - says: Stop!\n  - silence: 2s\n"
+    model = Thinker(["One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve.", "Yes?"])
+    assert unmet(await talk(tmp_path, script, model)) == []
+    told = model.asked[-1].messages[-2:]
+    assert (told[1].role, told[1].text) == ("user", "Stop!")
+    assert told[0].text.startswith("One, two, three")
+    assert told[0].text.endswith("… (the caller interrupted)")
+    assert "twelve" not in told[0].text
+
+
+async def test_tools_that_it_asks_for_together_are_answered_together(tmp_path: Path) -> None:
+    model = Thinker([["One moment.", PRICE, ("price", {"dish": "beer"})], "Nine and four."])
+    assert unmet(await talk(tmp_path, "  - caller: Pizza and beer?\n    converse: {tools: {price: {}}}\n", model)) == []
+    assert len(model.asked) == 2
+    called, *answers = model.asked[1].messages[-3:]
+    assert [message.call for message in answers] == [call.id for call in called.calls]
+    assert len({call.id for call in called.calls}) == 2
+
+
+async def test_a_caller_who_speaks_while_a_tool_runs_is_answered(tmp_path: Path) -> None:
+    mocks = MOCKS.replace("json: {price: 9}", "json: {price: 9}, delay: 4s")
+    model = Thinker([PRICE, "Wait.", "Nine."])
+    text = (
+        HEAD
+        + mocks
+        + "script:\n"
+        + TO_TALK
+        + "  - silence: 4s\n  - says: A price.\n  - silence: 2s\n  - says: Hello?\n"
+    )
+    result = await played(read(tmp_path, text + "  - silence: 9s\n")[0], model)
+    assert unmet(result) == []
+    assert (
+        "no answer yet" in model.asked[1].messages[-2].text
+    )  # every call has an answer, or servers refuse the question
+    assert model.asked[1].messages[-1].text == "Hello?"
+    assert model.asked[2].messages[-3].text == '{"price": 9}'
