@@ -27,8 +27,10 @@ NO_ANSWER: Final = '{"error": "no answer yet: the caller spoke first"}'  # of a 
 class TextProvider(VirtualProvider):
     """Satisfies `providers.voice.Provider`. Its voices answer through ``model``."""
 
-    def __init__(self, model: TextModel, connects_after: float | VoiceError = 0.1) -> None:
-        super().__init__(thinks=THINKS, connects_after=connects_after)
+    def __init__(
+        self, model: TextModel, *, connects_after: float | VoiceError = 0.1, writer: TextModel | None = None
+    ) -> None:
+        super().__init__(thinks=THINKS, connects_after=connects_after, writer=writer or model)
         self.capabilities = dataclasses.replace(CAPABILITIES, writes=True)
         self.model = model
         self.troubles: list[str] = []  # why the model did not answer
@@ -37,10 +39,6 @@ class TextProvider(VirtualProvider):
         """A voice for one conversation."""
         self.voices.append(TextVoice(self, session, self.model))
         return self.voices[-1]
-
-    def text_model(self) -> TextModel:  # type: ignore[override]
-        """The same that speaks."""
-        return self.model
 
 
 class TextVoice(VirtualVoice):
