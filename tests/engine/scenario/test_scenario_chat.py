@@ -1,4 +1,4 @@
-"""The modes with a model over a real socket: the provider `chat` and an emulated server, judged by the vendor's types."""
+"""The modes with a model over a real socket: `chat` and an emulated server, judged by the vendor's types."""
 
 from __future__ import annotations
 
