@@ -299,7 +299,7 @@ class SimulateFields(Placed):
 
     brief: str = Field(min_length=1, description="Who the caller is, and what they know and want: You are …")
     goal: str = Field("", description="What they want to reach; then they say goodbye and hang up.")
-    max_turns: int = Field(12, ge=1, le=100, description="How often the caller may act; more fails the test.")
+    max_turns: int = Field(12, ge=1, le=40, description="How often the caller may act; more fails the test.")
 
 
 class ScenarioFields(Placed):

@@ -14,7 +14,7 @@ from providers.voice import Tool, ToolCall, Usage, VoiceError
 
 ANSWER_WITHIN: Final = 60.0  # real seconds for one answer, with all attempts
 PAUSES: Final = (1.0, 4.0, 10.0)  # real seconds before the next attempt, when the model is busy or was cut off
-MOST_ANSWERS: Final = 100  # in one call: more is a loop, and money
+MOST_ANSWERS: Final = 150  # in one call: more is a loop, and money
 MOST_CHARACTERS: Final = 10_000  # in one answer: ten minutes of speech
 
 
