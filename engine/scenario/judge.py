@@ -81,8 +81,9 @@ async def _verdicts(model: TextModel, messages: Sequence[Message], count: int) -
     """In the order of the criteria. Raises `VoiceError`."""
     for _ in range(ATTEMPTS):
         text, _calls = await whole_answer(model, messages, schema=SCHEMA)
+        bare = text[text.find("{") : text.rfind("}") + 1]  # servers that know no schemas let models write around it
         try:
-            found = {one.criterion: one for one in Verdicts.model_validate_json(text).verdicts}
+            found = {one.criterion: one for one in Verdicts.model_validate_json(bare).verdicts}
         except ValidationError:
             continue
         if set(found) == set(range(1, count + 1)):

@@ -104,6 +104,11 @@ async def test_a_judge_that_gives_no_verdict_is_asked_once_more_then_fails(tmp_p
     assert found[0][1].startswith("the judge gave no verdict: its answer was not a verdict on 2 criteria")
 
 
+async def test_a_verdict_may_have_words_around_it(tmp_path: Path) -> None:
+    judge: list[Answer] = [f"Here you are:\n```json\n{verdicts(True, True)}\n```"]
+    assert unmet(await simulated(tmp_path, cast(CALLER, VOICE, judge))) == []
+
+
 async def test_what_must_happen_and_did_not(tmp_path: Path) -> None:
     voice: list[Answer] = ["Nine dollars.", ("finish", {"exit": "person"})]
     found = unmet(await simulated(tmp_path, cast(CALLER, voice)))
