@@ -71,7 +71,7 @@ async def judged(model: TextModel, criteria: Sequence[Criterion], rows: Sequence
     except VoiceError as error:
         return [Failure(one.where, one.text, f"the judge gave no verdict: {error}") for one in criteria]
     return [
-        Failure(criterion.where, criterion.text, f"the judge says no: {verdict.reason}")
+        Failure(criterion.where, criterion.text, f"the judge says no: {verdict.reason}", ("judge", verdict.criterion))
         for criterion, verdict in zip(criteria, verdicts, strict=True)
         if not verdict.met
     ]

@@ -123,6 +123,8 @@ def test_a_failed_judgement_shows_reason_and_transcript(flows: Path, monkeypatch
     assert "expected: The caller was greeted by name.\n" in result.output
     assert "actual:   the judge says no: Nobody said Ada.\n" in result.output
     assert 'caller says "Hello?"' in result.output
+    beside = [line.split() for line in result.output.splitlines() if "! The caller was greeted by name." in line]
+    assert beside[0][:2] == ["(the", "end)"]
 
 
 def test_what_must_be_set_is_named(flows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
