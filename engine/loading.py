@@ -48,7 +48,7 @@ def load_library(paths: Sequence[Path]) -> Library:
 def voices_of(library: Library) -> list[str]:
     """The names of the voices that these flows use, sorted."""
     flows = (*library.flows.values(), *library.next.values())
-    named = {getattr(step.fields, "provider", None) for flow in flows for step in flow.walk()}
+    named = {name for flow in flows for step in flow.walk() for name in getattr(step.fields, "providers", ())}
     return sorted(str(name) for name in named if name)
 
 
