@@ -46,6 +46,7 @@ from engine.turn import (
     VoiceEnded,
     VoiceSpeaks,
 )  # fmt: skip
+from engine.usage import count
 from providers.voice import (
     Audio,
     Expiring,
@@ -118,7 +119,7 @@ class Conversation:
 
     def _sit(self, seat: Seat) -> None:
         """This voice talks from now on."""
-        self._seat = seat
+        self._seat, self._seated = seat, True
         self._voice, self._name, self._capabilities = seat.voice, seat.name, seat.capabilities
         self._prefix = f"{seat.number}." if seat.number else ""  # voices may call their utterances alike
         self._metrics = self._call.services.metrics.voice(seat.name)
@@ -155,7 +156,8 @@ class Conversation:
     async def _end(self, *, flush: bool) -> None:
         if flush and not self._playout.closed.is_set():
             await self._playout.flush()
-        await self._close(self._seat)
+        if self._seated:
+            self._closings.append(asyncio.ensure_future(self._close(self._seat)))
         await asyncio.gather(*self._closings)
 
     async def _close(self, seat: Seat) -> None:
@@ -215,6 +217,7 @@ class Conversation:
             self._speaking.cancel()
         for item in self._open:
             self._minutes.note(item, interrupted=True)
+        self._seated = False
         self._closings.append(asyncio.ensure_future(self._close(old)))
 
     async def _go_on(self, seat: Seat) -> None:
@@ -299,7 +302,7 @@ class Conversation:
                 self._expiring = True
 
     async def _turn_done(self, event: TurnDone) -> None:
-        self._minutes.count(self._name, event.usage)
+        count(self._call, self._name, event.usage)
         item = event.item
         failed = event.status == "failed"
         if failed:

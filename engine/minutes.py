@@ -1,12 +1,10 @@
-"""The minutes of a talk: what the voice said, and what it used up, for the record."""
+"""The minutes of a talk: what the voice said, for the record."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from engine.record import Spoken, Tokens
-from providers.voice import Usage
+from engine.record import Spoken
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -39,20 +37,3 @@ class Minutes:
         """The caller did not hear all of it."""
         if item in self._spoken:
             self._spoken[item].interrupted = True
-
-    def count(self, provider: str, usage: Usage) -> None:
-        """Add what a turn used up to the record and the metrics."""
-        record, metrics = self._call.record, self._call.services.metrics
-        tokens = next((entry for entry in record.tokens if entry.provider == provider), None)
-        if tokens is None:
-            tokens = Tokens(provider=provider)
-            record.tokens.append(tokens)
-        tokens.turns += 1
-        counted: Mapping[str, int] = {
-            "input_text": usage.input_text, "input_audio": usage.input_audio, "cached": usage.cached,
-            "output_text": usage.output_text, "output_audio": usage.output_audio,
-        }  # fmt: skip
-        for kind, number in counted.items():
-            if number:
-                setattr(tokens, kind, getattr(tokens, kind) + number)
-                metrics.tokens.labels(provider, kind).inc(number)

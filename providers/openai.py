@@ -1,4 +1,5 @@
-"""OpenAI's Realtime API (GA): speech to speech, µ-law or A-law both ways, over one websocket.
+"""OpenAI's Realtime API (GA): speech to speech, µ-law or A-law both ways, over one websocket. And, for what is written,
+its text models.
 
 Azure OpenAI speaks it unchanged; only its address and its header differ (`azure_openai`). Source:
 platform.openai.com/docs/api-reference/realtime. Settings and options are described in docs/voices.md.
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from providers import chat
+from providers.chat import ChatModel
 from providers.realtime_dialects import OPENAI
 from providers.realtime_fields import tool_definitions
 from providers.realtime_provider import (
@@ -40,6 +43,7 @@ CAPABILITIES = Capabilities(
     tools=True,
     understands=True,
     turn_detection=True,
+    writes=True,
     max_session=EXPIRES_AFTER,
 )
 OPTIONS: Mapping[str, tuple[type, ...]] = {
@@ -89,7 +93,7 @@ class OpenAI(RealtimeProvider):
 
 
 def provider(settings: Mapping[str, str]) -> OpenAI:
-    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``transcription_model``.
+    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``transcription_model``, ``text_model``.
 
     Raises:
         VoiceError: there is no key, or the base URL is none.
@@ -100,6 +104,9 @@ def provider(settings: Mapping[str, str]) -> OpenAI:
         VENDOR,
         address=lambda model: f"{base}/realtime?model={quote(model, safe='')}",
         model=settings.get("model", MODEL),
+        texts=ChatModel(
+            "OpenAI", base_url=base.replace("ws", "http", 1), model=settings.get("text_model", chat.MODEL), api_key=key
+        ),
         headers={"Authorization": f"Bearer {key}"},
         secret=key,
         defaults={"transcription_model": settings.get("transcription_model", TRANSCRIPTION_MODEL)},

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import ClientSession
 
+from providers.chat import ChatModel
 from providers.parts import Recogniser, TextModel
 from providers.realtime import Realtime
 from providers.realtime_dialects import Dialect
@@ -52,6 +53,7 @@ class RealtimeProvider:
         headers: Mapping[str, str],
         secret: str,
         defaults: Options | None = None,
+        texts: ChatModel | None = None,
     ) -> None:
         self.name = vendor.name
         self.capabilities = vendor.capabilities
@@ -61,6 +63,7 @@ class RealtimeProvider:
         self._headers = headers
         self._secret = secret
         self._defaults = {} if defaults is None else defaults
+        self._texts = texts
         self._http: ClientSession | None = None
 
     def voice(self, session: Session) -> RealtimeVoice:
@@ -100,8 +103,8 @@ class RealtimeProvider:
         return None
 
     def text_model(self) -> TextModel | None:
-        """It has none."""
-        return None
+        """The one that it was given: chat completions of the same account."""
+        return self._texts
 
     def speaker(self) -> Speaker | None:
         """None: a realtime model speaks inside a conversation only."""
@@ -109,6 +112,8 @@ class RealtimeProvider:
 
     async def close(self) -> None:
         """Close the shared connections."""
+        if self._texts is not None:
+            await self._texts.close()
         if self._http is not None:
             await self._http.close()
 

@@ -18,6 +18,7 @@ from engine.scenario.fields import ItemFields, ScenarioFields
 from engine.scenario.file import Scenario
 from engine.scenario.names import target_of
 from engine.scenario.trace import Row, Trace
+from engine.scenario.writing import Writer
 from engine.toolbox import FINISH
 from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
 from engine.virtual import run as run_virtually
@@ -71,12 +72,13 @@ async def _play(scenario: Scenario) -> Result:
     })  # fmt: skip
     line.log.on_entry = news.set
     http = world.Endpoints(test.mocks.http, news.set)
-    voice = world.provider(test.mocks.voice)
+    writer = Writer(test.mocks.text, news.set)
+    voice = world.provider(test.mocks.voice, writer)
     call = Call(line, flow, scenario.library, world.services(voice, http, news.set))
     _give(call, flow, test)
     running = asyncio.create_task(call.run(), name="call")
     running.add_done_callback(lambda _: news.set())
-    trace = Trace(call, line, http)
+    trace = Trace(call, line, http, writer.asked)
     caller = ScriptedCaller(line, voice, running, trace, news)
     failures: list[Failure] = []
     try:
@@ -223,12 +225,17 @@ def _act(item: ItemFields) -> str:
 
 
 def _unmocked(trace: Trace, test: ScenarioFields) -> list[Failure]:
-    """Requests and targets for which the test has no answer."""
+    """Requests, texts and targets for which the test has no answer."""
     asked = [
         Failure(
             test.where, "an answer in mocks.http", f"{one.method} {one.endpoint} {one.path} has none", ("http", index)
         )
         for index, one in enumerate(trace.http.requests)
+        if not one.is_mocked
+    ]
+    asked += [
+        Failure(test.where, "an answer in mocks.text", f"the text model was asked to read {one.text}", ("text", index))
+        for index, one in enumerate(trace.written)
         if not one.is_mocked
     ]
     known = {target_of(name, trace.call.library) for name in test.mocks.targets}

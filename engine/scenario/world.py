@@ -13,8 +13,10 @@ from engine.http import Http, HttpFailedError, Reply
 from engine.metrics import Metrics
 from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
+from engine.scenario.writing import Writer
 from engine.services import Services
 from engine.speech import Speech
+from engine.text import Texts
 from engine.toolbox import FINISH
 from engine.virtual import Calls, Fails, Says, VirtualProvider, virtual_clock
 from engine.virtual.voice import Act
@@ -102,10 +104,10 @@ class Watched:
         self._happened()
 
 
-def provider(voice: str) -> VirtualProvider:
+def provider(voice: str, writer: Writer) -> VirtualProvider:
     """The AI. Its replies are added as the script comes to them."""
     reached = 0.1 if voice == "works" else VoiceError("the test says that it cannot be reached", code="unreachable")
-    return VirtualProvider(connects_after=reached)
+    return VirtualProvider(connects_after=reached, writer=writer)
 
 
 def replies(reply: ReplyFields | None) -> list[list[Act]]:
@@ -130,4 +132,5 @@ def services(voice: VirtualProvider, http: Http, happened: Callable[[], None]) -
     return Services(
         voices=voices, speech=Speech(voices, voice.name), http=http, records=Watched(happened),
         metrics=Metrics(CollectorRegistry()), clock=virtual_clock(), engine="test", default_voice=voice.name,
+        texts=Texts(voices, voice.name),
     )  # fmt: skip

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import structlog
 from pydantic import Field, model_validator
 
+from engine.before import Before, Context, before
 from engine.call import Call
 from engine.conversation import Conversation
 from engine.outcome import Outcome
@@ -19,13 +20,14 @@ from engine.toolbox import FINISH, LEAVES, Collect, Exit, Toolbox
 from engine.turn import TurnOptions
 from engine.verb import Verb, unknown
 from engine.verbs.tools import ToolFields, flow_tool
+from engine.written import needs_text_model
 from flows.fields import Duration, JsonSchema, SchemaFile, Text, TextFile
 from flows.flow import Step
 from flows.json_schema import plain
-from flows.problems import Problem
+from flows.problems import Problem, Where
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
-from providers.voice import ALAW, ULAW, Session, Turns, Utterance, VoiceError
+from providers.voice import ALAW, ULAW, Session, Turns, VoiceError
 
 log = structlog.get_logger()
 
@@ -95,7 +97,7 @@ class ConverseFields(Fields):
     tools: dict[str, ToolFields] = Field(default_factory=dict, description="What the model can do.")
     collect: CollectFields | None = Field(None, description="Data that the model hands over when it finishes.")
     exits: dict[str, ExitFields] = Field(default_factory=dict, description="The ways out that the model may choose.")
-    context: Literal["continue", "reset"] = Field("continue", description="Whether it knows what was said before.")
+    context: Context = Field("continue", description="What it knows of the talk before: all, a summary, or nothing.")
     silence: SilenceFields = Field(SilenceFields(), description="What happens when nobody speaks.")
     max_duration: Duration | None = Field(None, description="How long the talk may last.")
     max_turns: int | None = Field(None, ge=1, description="How many answers the voice may give.")
@@ -164,13 +166,25 @@ class Converse(Verb):
                     yield unknown(scope, scope.at("exits", name, "requires", index), "variable", required, scope.vars)
         for name, tool in fields.tools.items():
             yield from tool.kind.check(scope, "tools", name, tool.kind_name)
-        for index, name in enumerate(fields.providers if scope.voices is not None else ()):
+        if fields.context == "summary":
+            instead = "the voice is told everything"
+            yield from needs_text_model(scope, scope.at("context"), "context: summary", instead)
+        for index, name in enumerate(fields.providers):
             place = scope.at("provider") if isinstance(fields.provider, str) else scope.at("provider", index)
-            if name not in (scope.voices or {}):
-                yield unknown(scope, place, "voice", name, scope.voices or {})
-            elif (fields.exits or fields.tools) and not (scope.voices or {})[name].tools:
-                message = f"the voice '{name}' calls no tools, so it can take no exit and use none"
-                yield scope.problem(place, "E203", message)
+            yield from self._check_voice(fields, scope, name, place)
+
+    @staticmethod
+    def _check_voice(fields: ConverseFields, scope: Scope, name: str, place: Where) -> Iterable[Problem]:
+        if scope.voices is None:
+            return
+        if name not in scope.voices:
+            known = [voice for voice, facts in scope.voices.items() if facts.formats]
+            yield unknown(scope, place, "voice", name, known)
+        elif not scope.voices[name].formats:
+            yield scope.problem(place, "E203", f"the provider '{name}' has no voice; it reads and writes")
+        elif (fields.exits or fields.tools) and not scope.voices[name].tools:
+            message = f"the voice '{name}' calls no tools, so it can take no exit and use none"
+            yield scope.problem(place, "E203", message)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Talk; a tool may leave the talk, and come back when nobody could be reached."""
@@ -178,8 +192,9 @@ class Converse(Verb):
         assert isinstance(fields, ConverseFields)
         toolbox = self._toolbox(fields, call)
         greeting = None if fields.greeting is None else fields.greeting.render(call.walker.context())
+        known = await before(call, fields.context)
         for _ in range(TALKS):
-            outcome = await self._talk(fields, call, toolbox, greeting)
+            outcome = await self._talk(fields, call, toolbox, greeting, known)
             if not outcome.name.startswith(LEAVES):
                 return outcome
             leave = toolbox.tools[outcome.name.removeprefix(LEAVES)].leave
@@ -190,7 +205,9 @@ class Converse(Verb):
             greeting = left
         return Outcome("provider_error", detail=f"the voice tried {TALKS} times to hand the call over")
 
-    async def _talk(self, fields: ConverseFields, call: Call, toolbox: Toolbox, greeting: str | None) -> Outcome:
+    async def _talk(
+        self, fields: ConverseFields, call: Call, toolbox: Toolbox, greeting: str | None, known: Before
+    ) -> Outcome:
         """Open the audio and the voice side by side, then talk."""
         context = call.walker.context()
         reprompt = fields.silence.say.render(context)
@@ -199,7 +216,8 @@ class Converse(Verb):
         instructions = "" if told is None else told.render(context)
 
         def session(name: str, notes: str) -> Session:
-            return self._session(fields, name, "\n\n".join(filter(None, (instructions, notes))), toolbox, call, notes)
+            own = known.instructions("\n\n".join(filter(None, (instructions, notes))))
+            return self._session(fields, name, own, toolbox, call, known)
 
         succession = Succession(call, names, session, fields.connect_within)
         bridging = asyncio.ensure_future(self._bridge(fields, call, context) if len(names) > 1 else _nothing())
@@ -242,16 +260,15 @@ class Converse(Verb):
 
     @staticmethod
     def _session(
-        fields: ConverseFields, name: str, instructions: str, toolbox: Toolbox, call: Call, notes: str
+        fields: ConverseFields, name: str, instructions: str, toolbox: Toolbox, call: Call, known: Before
     ) -> Session:
-        said = () if fields.context == "reset" and not notes else call.record.transcript
         return Session(
             instructions=instructions,
             voice=fields.of(fields.voice, name), language=fields.language, model=fields.of(fields.model, name),
             tools=toolbox.offered(),
             format=ALAW if call.services.law == "alaw" else ULAW,
             turns=Turns(min_delay=fields.min_delay, interruptible=fields.interruptible),
-            history=tuple(Utterance(entry.role, entry.text) for entry in said if entry.role != "system"),
+            history=known.history(call),
             options=plain(fields.options.get(name, {})),
         )  # fmt: skip
 
