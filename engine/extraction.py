@@ -93,11 +93,15 @@ def _read(answer: str, shape: JsonSchema) -> tuple[bool, Any, list[str]]:
     if not whole["found"]:
         return False, None, []
     value = whole.get("value")
-    return True, value, [f"value: {problem}" for problem in shape.errors(value)]
+    try:
+        _json(value).encode()
+        return True, value, [f"value: {problem}" for problem in shape.errors(value)]
+    except ValueError:  # not a number, a number without end, half a character
+        return True, None, ["value: it holds what JSON cannot say"]
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=in_text)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, default=in_text)
 
 
 def _moved(schema: Any) -> Any:

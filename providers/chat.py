@@ -162,7 +162,7 @@ class _Stream:
             async with asyncio.timeout(within):
                 piece = await self._response.content.readany()
             if not piece:
-                return list(self._completion.end())
+                return self._completion.end()
             return [event for data in self._sse.feed(piece) for event in self._completion.feed(data)]
         except ClientError:
             raise VoiceError(f"{self._name}: the answer broke off", code="broken_off", recoverable=True) from None

@@ -115,40 +115,43 @@ class Completion:
         self._reason: str | None = None
         self._usage = Usage()
 
-    def feed(self, data: str) -> Iterator[TextEvent]:
+    def feed(self, data: str) -> list[TextEvent]:
         """The events that one piece of data brings. Raises `VoiceError` for an error of the model or of the stream."""
         if data.strip() == DONE:
-            yield from self.end()
-            return
-        chunk = _parsed(data)
+            return self.end()
+        try:
+            return list(self._read(json.loads(data)))
+        except (ValueError, RecursionError, AttributeError, TypeError):  # it is not of the shape that it should be
+            text = "the stream holds something else than chat completions; check base_url"
+            raise VoiceError(text, code="format") from None
+
+    def _read(self, chunk: Any) -> Iterator[TextEvent]:
         if error := chunk.get("error"):
             raise _told(error)
-        if isinstance(usage := chunk.get("usage"), Mapping):
+        if usage := chunk.get("usage"):
             self._usage = _usage(usage)
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
             if delta.get("refusal"):
                 raise VoiceError("the model refuses to answer this", code="refusal")
             if text := delta.get("content"):
-                yield TextPart(str(text))
+                yield TextPart("" + text)  # what is no text raises
             self._collect(delta.get("tool_calls") or ())
             self._reason = choice.get("finish_reason") or self._reason
 
-    def end(self) -> Iterator[TextEvent]:
+    def end(self) -> list[TextEvent]:
         """The stream has ended: the tool calls, then how it ended. Raises `VoiceError` when that is not known."""
         if self.is_over:
-            return
+            return []
         if self._reason is None:
             raise VoiceError("the answer broke off", code="broken_off", recoverable=True)
         if self._reason == "content_filter":
             raise VoiceError("the provider's content filter stopped the answer", code="content_filter")
         self.is_over = True
         if self._reason == "length":
-            yield TextDone("length", self._usage)
-            return
-        for index in sorted(self._calls):
-            yield _tool_call(self._calls[index])
-        yield TextDone("tools" if self._calls else "stop", self._usage)
+            return [TextDone("length", self._usage)]
+        calls = [_tool_call(self._calls[index]) for index in sorted(self._calls)]
+        return [*calls, TextDone("tools" if calls else "stop", self._usage)]
 
     def _collect(self, deltas: Sequence[Mapping[str, Any]]) -> None:
         """Parts of tool calls, which the server may mix: each names the index of its call."""
@@ -161,18 +164,6 @@ class Completion:
             call.id = delta.get("id") or call.id
             call.name = function.get("name") or call.name
             call.arguments += function.get("arguments") or ""
-
-
-def _parsed(data: str) -> Mapping[str, Any]:
-    try:
-        chunk = json.loads(data)
-    except (ValueError, RecursionError):
-        chunk = None
-    if not isinstance(chunk, Mapping) or not isinstance(chunk.get("choices") or [], list):
-        raise VoiceError("the stream holds something else than chat completions; check base_url", code="format")
-    if any(not isinstance(choice, Mapping) for choice in chunk.get("choices") or ()):
-        raise VoiceError("the stream holds a choice that is none; check base_url", code="format")
-    return chunk
 
 
 def _told(error: Any) -> VoiceError:

@@ -202,6 +202,10 @@ class VirtualVoice:
         """Speak this text to the letter."""
         self._owe([Says(text)])
 
+    async def answer(self) -> None:
+        """The next reply."""
+        self._owe(self._next_reply())
+
     async def interrupt(self) -> None:
         """Stop the answer that is being given, if any."""
         self.interrupted += 1

@@ -79,3 +79,28 @@ async def test_an_engine_without_a_text_model_refuses_the_flow(open_company: Ope
     with pytest.raises(FlowsError, match=r"error\[E311\]: extract needs a text model"):
         async with open_company(FLOW):
             pass
+
+
+async def test_the_second_voice_is_told_a_summary_of_the_first_talk(open_company: Open) -> None:
+    flow = """
+        steps:
+          - converse:
+              options: {rehearsal: {script: [{say: "Welcome to Bella's."}, {finish: {exit: a}}]}}
+              exits: {a: {}}
+            catch: [{hangup: {result: first}}]
+          - converse:
+              context: summary
+              options: {rehearsal: {script: [{say: Here is somebody else.}, {finish: {exit: b}}]}}
+              exits: {b: {}}
+            catch: [{hangup: {result: second}}]
+          - hangup: {result: done}
+    """
+    async with Emulator([Answer("Nobody has said a word.")]) as emulator:
+        async with open_company(flow, text="chat", voices=chat(emulator)) as house:
+            record = await house.ended(await house.call())
+        assert emulator.oracle.problems == []
+    assert record.result == "done"
+    [asked] = emulator.requests
+    assert json.loads(asked["messages"][1]["content"]) == [{"voice": "Welcome to Bella's."}]
+    assert [entry.provider for entry in record.tokens if entry.output_text == 7] == ["chat/text"]
+    assert all(not step.data for step in record.steps)

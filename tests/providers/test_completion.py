@@ -1,6 +1,8 @@
 """Chat completions without a network: what is asked, and how chunks become an answer."""
 
+import contextlib
 import json
+import random
 from typing import Any
 
 import pytest
@@ -69,9 +71,9 @@ def test_parallel_calls_whose_parts_are_mixed() -> None:
         {"index": 0, "function": {"arguments": " 1}"}},
     ]
     for delta in deltas:
-        assert list(completion.feed(chunk({"tool_calls": [delta]}))) == []
-    assert list(completion.feed(chunk({}, "tool_calls"))) == []
-    assert list(completion.feed("[DONE]")) == [
+        assert (completion.feed(chunk({"tool_calls": [delta]}))) == []
+    assert (completion.feed(chunk({}, "tool_calls"))) == []
+    assert (completion.feed("[DONE]")) == [
         ToolCall("a", "one", {"x": 1}), ToolCall("b", "two", {"y": 2}), TextDone("tools"),
     ]  # fmt: skip
     assert completion.is_over
@@ -79,15 +81,15 @@ def test_parallel_calls_whose_parts_are_mixed() -> None:
 
 def test_a_call_without_arguments() -> None:
     completion = Completion()
-    list(completion.feed(chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "now"}}]}, "stop")))
-    assert list(completion.end()) == [ToolCall("a", "now", {}), TextDone("tools")]
+    (completion.feed(chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "now"}}]}, "stop")))
+    assert completion.end() == [ToolCall("a", "now", {}), TextDone("tools")]
 
 
 def test_an_answer_that_was_cut_off_calls_nothing() -> None:
     completion = Completion()
     call = {"index": 0, "id": "a", "function": {"name": "one", "arguments": '{"x":'}}
-    list(completion.feed(chunk({"tool_calls": [call]}, "length")))
-    assert list(completion.end()) == [TextDone("length")]
+    (completion.feed(chunk({"tool_calls": [call]}, "length")))
+    assert completion.end() == [TextDone("length")]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,12 @@ def test_an_answer_that_was_cut_off_calls_nothing() -> None:
         ("[1]", "format"),
         ('{"choices": 3}', "format"),
         ('{"choices": [null]}', "format"),
+        ('{"choices": [{"delta": "Hello"}]}', "format"),
+        ('{"choices": [{"delta": {"content": ["Hello"]}}]}', "format"),
+        ('{"choices": [{"delta": {"tool_calls": [3]}}]}', "format"),
+        ('{"choices": [{"delta": {"tool_calls": [{"function": {"arguments": {"x": 1}}}]}}]}', "format"),
+        ('{"choices": [], "usage": {"prompt_tokens": "many"}}', "format"),
+        ('{"choices": [], "usage": [1]}', "format"),
         ("[" * 100_000, "format"),
         (chunk({"refusal": "I will not."}), "refusal"),
         ('{"error": {"message": "secret words", "code": "engine_dead"}}', "engine_dead"),
@@ -107,7 +115,7 @@ def test_an_answer_that_was_cut_off_calls_nothing() -> None:
 )
 def test_what_is_no_answer(data: str, code: str) -> None:
     with pytest.raises(VoiceError) as raised:
-        list(Completion().feed(data))
+        (Completion().feed(data))
     assert raised.value.code == code
     assert "secret words" not in str(raised.value)
 
@@ -116,27 +124,40 @@ def test_what_is_no_answer(data: str, code: str) -> None:
 def test_calls_that_make_no_sense(arguments: str, name: str) -> None:
     completion = Completion()
     call = {"index": 0, "id": "a", "function": {"name": name, "arguments": arguments}}
-    list(completion.feed(chunk({"tool_calls": [call]}, "tool_calls")))
+    (completion.feed(chunk({"tool_calls": [call]}, "tool_calls")))
     with pytest.raises(VoiceError, match="no JSON"):
-        list(completion.end())
+        completion.end()
 
 
 def test_more_calls_than_anybody_needs() -> None:
     calls = [{"index": index, "id": str(index)} for index in range(65)]
-    assert list(Completion().feed(chunk({"tool_calls": calls[:64]}))) == []
+    assert (Completion().feed(chunk({"tool_calls": calls[:64]}))) == []
     with pytest.raises(VoiceError, match="more than 64 tools"):
-        list(Completion().feed(chunk({"tool_calls": calls})))
+        (Completion().feed(chunk({"tool_calls": calls})))
+
+
+def test_whatever_comes_is_an_answer_or_an_error_of_ours() -> None:
+    dice = random.Random(11)
+    whole = chunk({"content": "Hi", "tool_calls": [{"index": 0, "id": "a", "function": {"arguments": "{}"}}]}, "stop")
+    bits = ("null", "3", "[]", "{}", '""', "true", '"', ",", "")
+    for _ in range(3000):
+        start = dice.randrange(len(whole))
+        text = whole[:start] + dice.choice(bits) + whole[start + dice.randrange(12) :]
+        completion = Completion()
+        with contextlib.suppress(VoiceError):
+            completion.feed(text)
+            completion.feed("[DONE]")
 
 
 def test_an_end_that_was_not_told() -> None:
     completion = Completion()
-    assert list(completion.feed(chunk({"content": "Hel"}))) == [TextPart("Hel")]
+    assert (completion.feed(chunk({"content": "Hel"}))) == [TextPart("Hel")]
     with pytest.raises(VoiceError, match="broke off"):
-        list(completion.end())
+        completion.end()
 
 
 def test_the_content_filter() -> None:
     completion = Completion()
-    list(completion.feed(chunk({"content": "Hel"}, "content_filter")))
+    (completion.feed(chunk({"content": "Hel"}, "content_filter")))
     with pytest.raises(VoiceError, match="content filter"):
-        list(completion.end())
+        completion.end()

@@ -83,6 +83,8 @@ async def test_the_talk_is_read_with_who_said_what(tmp_path: Path) -> None:
         ([found({"dish": "pizza"}), found(ADA)], 2, "done", ""),
         ([found({"dish": "secret"}), found("nothing")], 2, "not_found", "did not fit the schema, 2 times"),
         (['{"found": 1}', '["found"]'], 2, "not_found", "did not fit the schema, 2 times"),
+        (['{"found": true, "value": {"dish": "a", "count": NaN}}', found(ADA)], 2, "done", ""),
+        (['{"found": true, "value": {"dish": "\\ud800", "count": 1e999}}', found(ADA)], 2, "done", ""),
         (["[" * 100_000, MISSING], 2, "not_found", "did not find it"),
         ([VoiceError("HTTP 401: the API key is wrong", code="http_401")], 1, "provider_error", "the API key is wrong"),
         ([(11.0, found(ADA))], 1, "provider_error", "took over 10 s"),
