@@ -17,6 +17,7 @@ from engine.scenario.expect import Expectations, Failure, Unmet, describe, viola
 from engine.scenario.fields import ItemFields, ScenarioFields
 from engine.scenario.file import Scenario
 from engine.scenario.names import target_of
+from engine.scenario.phone import Phone
 from engine.scenario.trace import Row, Trace
 from engine.toolbox import FINISH
 from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
@@ -73,16 +74,28 @@ async def _play(scenario: Scenario) -> Result:
     http = world.Endpoints(test.mocks.http, news.set)
     voice = world.provider(test.mocks.voice)
     call = Call(line, flow, scenario.library, world.services(voice, http, news.set))
-    _give(call, flow, test)
+    return await carry_out(scenario, call, line, http, voice, news)
+
+
+async def carry_out(
+    scenario: Scenario, call: Call, line: Phone, http: world.Endpoints, voice: VirtualProvider, news: asyncio.Event,
+    within: float | None = None,
+) -> Result:  # fmt: skip
+    """Run a call, virtual or real, beside a caller who follows the script, for ``within`` seconds at most."""
+    test = scenario.fields
+    _give(call, scenario.library.flows[test.flow], test)
     running = asyncio.create_task(call.run(), name="call")
     running.add_done_callback(lambda _: news.set())
     trace = Trace(call, line, http)
     caller = ScriptedCaller(line, voice, running, trace, news)
     failures: list[Failure] = []
     try:
-        await caller.follow(test.script)
+        async with asyncio.timeout(within):
+            await caller.follow(test.script)
     except Unmet as unmet:
         failures.append(unmet.failure)
+    except TimeoutError:
+        failures.append(Failure(test.where, "the script comes to its end", f"not within {within:g} s"))
     finally:
         line.end("caller")  # the script is over: they put the phone down
         await running
@@ -113,7 +126,7 @@ class ScriptedCaller:
     """Does what the script says, one line after the other, and checks what it expects."""
 
     def __init__(
-        self, line: VirtualLine, voice: VirtualProvider, running: asyncio.Task[CallRecord], trace: Trace,
+        self, line: Phone, voice: VirtualProvider, running: asyncio.Task[CallRecord], trace: Trace,
         news: asyncio.Event,
     ) -> None:  # fmt: skip
         self.expectations = Expectations(trace, running, news)
@@ -142,7 +155,7 @@ class ScriptedCaller:
             await self._line.caller.beeps()
         elif item.press is not None:
             await self._answered(item)
-            await self._line.caller.presses(item.press, BETWEEN_KEYS)
+            await self._line.caller.presses(item.press, every=BETWEEN_KEYS)
             await asyncio.sleep(BETWEEN_KEYS)
         elif item.silence is not None:
             await asyncio.sleep(item.silence)

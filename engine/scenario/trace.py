@@ -9,8 +9,9 @@ from typing import Final
 
 from engine.call import Call
 from engine.record import StepTrace
+from engine.scenario.phone import Phone
 from engine.scenario.world import Endpoints
-from engine.virtual import Entry, VirtualLine
+from engine.virtual import Entry
 
 _WORDS: Final[Mapping[str, str]] = {
     "heard": "hears", "cut": "hears", "said": "says", "sent_digits": "hears keys", "given_back": "is given back",
@@ -31,7 +32,7 @@ class Row:
 class Trace:
     """A view of a call that is running or over."""
 
-    def __init__(self, call: Call, line: VirtualLine, http: Endpoints) -> None:
+    def __init__(self, call: Call, line: Phone, http: Endpoints) -> None:
         self.call = call
         self.line = line
         self.http = http

@@ -13,7 +13,7 @@ from engine.http import Http, HttpFailedError, Reply
 from engine.metrics import Metrics
 from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
-from engine.services import Services
+from engine.services import Clock, Services
 from engine.speech import Speech
 from engine.toolbox import FINISH
 from engine.virtual import Calls, Fails, Says, VirtualProvider, virtual_clock
@@ -124,10 +124,12 @@ def replies(reply: ReplyFields | None) -> list[list[Act]]:
     return [*used, acts]
 
 
-def services(voice: VirtualProvider, http: Http, happened: Callable[[], None]) -> Services:
-    """What the call needs around it."""
+def services(
+    voice: VirtualProvider, http: Http, happened: Callable[[], None], clock: Clock | None = None
+) -> Services:  # fmt: skip
+    """What the call needs around it. ``clock``: the virtual one when absent."""
     voices = OneVoice(voice)
     return Services(
         voices=voices, speech=Speech(voices, voice.name), http=http, records=Watched(happened),
-        metrics=Metrics(CollectorRegistry()), clock=virtual_clock(), engine="test", default_voice=voice.name,
+        metrics=Metrics(CollectorRegistry()), clock=clock or virtual_clock(), engine="test", default_voice=voice.name,
     )  # fmt: skip
