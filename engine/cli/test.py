@@ -21,19 +21,22 @@ class _Order:
     junit: Path | None
     missing: bool
     coverage_min: float | None
+    audio: bool
+    at_once: int
 
 
 @click.command(
     short_help="Test flows without a telephone.",
     epilog="""\b
-Exit status: 0 all passed, 1 a test failed or too little is covered,
-2 a file cannot be used or there is no test.
+Exit status: 0 all passed, 1 a test failed, cannot run by audio, or too little is
+covered, 2 a file cannot be used, there is no test, or no Asterisk for --audio.
 
 \b
 Examples:
   hookflash test flows/
   hookflash test orders.test.yaml --watch
   hookflash test flows/ --missing --coverage-min 80 --junit results.xml
+  hookflash test flows/ --audio --only "is booked"
 
 \b
 What a test file holds: docs/testing.md""",
@@ -44,39 +47,51 @@ What a test file holds: docs/testing.md""",
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write the results as JUnit XML.")
 @click.option("--missing", is_flag=True, help="List every step and outcome that no test ran.")
 @click.option("--coverage-min", type=click.FloatRange(0, 100), help="Fail when less percent is covered.")
+@click.option("--audio", is_flag=True, help="Run them as real calls on two private Asterisks, with real speech.")
+@click.option(
+    "--at-once", type=click.IntRange(1, 32), default=4, show_default=True, help="With --audio: calls at the same time."
+)
 @click.option("--watch", is_flag=True, help="Run again whenever a file changes, until Ctrl-C.")
 def test(
     paths: tuple[Path, ...], flows: Path | None, only: str, junit: Path | None, missing: bool,
-    coverage_min: float | None, watch: bool,
+    coverage_min: float | None, audio: bool, at_once: int, watch: bool,
 ) -> None:  # fmt: skip
     """Run the tests (*.test.yaml) in PATHS (files or folders; default: here), in virtual time and without a network."""
-    order = _Order(paths or (Path(),), flows, only, junit, missing, coverage_min)
+    order = _Order(paths or (Path(),), flows, only, junit, missing, coverage_min, audio, at_once)
     sys.exit(_again_and_again(order) if watch else _run(order))
 
 
 def _run(order: _Order) -> int:
     """Run the tests once; the exit status."""
-    from engine.scenario import Result, ScenarioReader, coverage, found, report, run_scenario
+    from engine.cli.test_audio import by_audio, summary
+    from engine.scenario import Result, Scenario, ScenarioReader, coverage, found, report, run_scenario
     from engine.verb import installed
     from flows.language import Language
 
     reader = ScenarioReader(Language(installed()), order.flows)
     results: list[Result] = []
+    for_audio: list[Scenario] = []
     problems = 0
     for path in found(order.paths):
         file = reader.read(path)
         problems += len(file.problems)
         _say(str(problem) for problem in file.problems)
         chosen = [one for one in file.scenarios if order.only.casefold() in f"{path} {one.name}".casefold()]
+        if order.audio:
+            for_audio += chosen
+            continue
         if chosen:
             click.echo(str(path))
         for scenario in chosen:
             results.append(run_scenario(scenario))
             _say(report.told(results[-1]))
+    if for_audio:
+        results = by_audio(for_audio, order.at_once)
     if order.junit is not None:
         order.junit.write_text(report.junit(results), encoding="utf-8")
     covered = coverage(reader.libraries, [result.ran for result in results])
     _say(report.coverage_lines(covered, missing=order.missing))
+    _say(summary(results))
     failed = sum(not result.passed for result in results)
     click.echo(f"{len(results) - failed} passed, {failed} failed; {covered.percent:.0f} % covered", err=True)
     if problems or not results:

@@ -19,6 +19,7 @@ from typing import Final
 from asterisk import sandbox
 from asterisk.ari.errors import AriError
 from asterisk.exchange import Exchange, ExchangeSettings
+from asterisk.instance import Instance
 from asterisk.line import AsteriskLine
 from asterisk.targets import Targets as Dialling
 from asterisk.world import Caller, World, WorldError
@@ -79,19 +80,29 @@ class AudioHouse:
         Raises `asterisk.sandbox.UnpackError` (what to install), `SandboxError`, `NoPortsLeftError`, `ExchangeError`.
         """
         installation = await asyncio.to_thread(sandbox.locate)
-        await asyncio.to_thread(prepare, "ulaw")
         with tempfile.TemporaryDirectory(prefix="hookflash-test-") as name:
-            folder = Path(name)
-            mouth = Mouth(speaker or Flite(installation.flite()))
-            async with sandbox.pair(folder, installation=installation) as (pbx, others):
-                settings = ExchangeSettings(
-                    pbx.ari_url, pbx.ari_user, pbx.ari_password, pbx.application, targets=Dialling(trunk="carrier"),
-                    start_timeout=ARRIVES_WITHIN,
-                )  # fmt: skip
-                async with Exchange.open(settings) as exchange, World.open(others) as outside:
-                    house = cls(exchange, outside, mouth, folder)
-                    async with beside(house._take_calls()):
-                        yield house
+            async with (
+                sandbox.pair(Path(name), installation=installation) as (pbx, others),
+                cls.between(pbx, others, Path(name), speaker) as house,
+            ):
+                yield house
+
+    @classmethod
+    @asynccontextmanager
+    async def between(
+        cls, pbx: Instance, others: Instance, folder: Path, speaker: Speaker | None = None
+    ) -> AsyncIterator[AudioHouse]:
+        """The same on Asterisks that run; ``folder`` keeps messages and recordings. Raises `ExchangeError`."""
+        await asyncio.to_thread(prepare, "ulaw")
+        mouth = Mouth(speaker or Flite(pbx.installation.flite()))
+        settings = ExchangeSettings(
+            pbx.ari_url, pbx.ari_user, pbx.ari_password, pbx.application, targets=Dialling(trunk="carrier"),
+            start_timeout=ARRIVES_WITHIN,
+        )  # fmt: skip
+        async with Exchange.open(settings) as exchange, World.open(others) as outside:
+            house = cls(exchange, outside, mouth, folder)
+            async with beside(house._take_calls()):
+                yield house
 
     async def _take_calls(self) -> None:
         """Give every call that comes to the test that waits for it."""

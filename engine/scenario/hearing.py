@@ -13,6 +13,7 @@ from asterisk.recording import FRAME, LOUD, Track
 
 ARRIVES = 0.7  # share of an utterance's sound that must be on the recording
 PAUSES = 0.9  # share of an utterance that may be pauses; more is a voice without a sound
+SHORTEST: Final = 0.5  # seconds; what was cut off sooner is not measured
 EARLY, LATE = 0.2, 0.7  # seconds that sound may come before and after the time at which Asterisk says it was played
 LONGEST_SILENCE: Final = 8.0  # seconds in which a caller who waits for the flow may hear nothing
 LONGEST_OVERLAP: Final = 1.0  # seconds for which the voice may talk on when the caller speaks over it
@@ -84,6 +85,8 @@ def measure(
 
 
 def _mute(said: Said, loud: Sequence[bool]) -> Mute | None:
+    if said.ends - said.begins < SHORTEST:
+        return None
     sound = max(said.loud, (1 - PAUSES) * (said.ends - said.begins))
     window = loud[max(0, round((said.begins - EARLY) / FRAME)) : max(0, round((said.ends + LATE) / FRAME))]
     heard = FRAME * sum(window)
