@@ -76,9 +76,7 @@ def estimate(seconds: Sequence[float], at_once: int) -> float:
     return max(busy)
 
 
-async def _play_all(
-    rehearsed: Sequence[Result], at_once: int, ended: Ended, stepped: Stepped | None
-) -> list[Result]:
+async def _play_all(rehearsed: Sequence[Result], at_once: int, ended: Ended, stepped: Stepped | None) -> list[Result]:
     free = asyncio.Semaphore(at_once)
 
     async def play(result: Result) -> Result:

@@ -1,5 +1,4 @@
-"""The phone under a test: what a script does to it, and asks of it. Virtual (`engine.virtual`) or real (`audio_line`).
-"""
+"""The phone under a test: what a script does to it and asks of it. It is virtual, or real (`audio_line`)."""
 
 from __future__ import annotations
 
