@@ -15,12 +15,12 @@ from typing import Final
 import uvloop
 from structlog.testing import capture_logs
 
+from asterisk.ari.errors import AriError
 from asterisk.arrival import is_wanted
 from asterisk.debian import UnpackError
 from asterisk.exchange import ExchangeError
 from asterisk.instance import SandboxError
 from asterisk.ports import NoPortsLeftError
-from asterisk.world import WorldError
 from engine.errors import UserError
 from engine.scenario import report
 from engine.scenario.audio_house import AudioHouse, AudioResult
@@ -61,11 +61,15 @@ def run_by_audio(
             ended(result)
         return ready
     logging.getLogger("asterisk").setLevel(logging.ERROR)
+    broken: BaseException
     try:
         with capture_logs():
             return uvloop.run(_play_all(ready, at_once, ended, stepped))
-    except (UnpackError, SandboxError, NoPortsLeftError, ExchangeError, WorldError) as error:
-        raise AudioError(f"tests cannot run by audio: {error}") from error
+    except* (UnpackError, SandboxError, NoPortsLeftError, ExchangeError, AriError) as errors:
+        broken = errors
+    while isinstance(broken, BaseExceptionGroup):
+        broken = broken.exceptions[0]
+    raise AudioError(f"tests cannot run by audio: {broken}") from broken
 
 
 def estimate(seconds: Sequence[float], at_once: int) -> float:

@@ -169,3 +169,34 @@ async def test_a_prompt_that_may_not_be_interrupted_is_not_measured(open_house: 
     assert not result.failures
     assert result.hearing is not None
     assert result.hearing.overlap is None
+
+
+FACTS = """
+vars: {who: {type: string}, name: {type: string}, called: {type: string}, account: {type: string}, year: {type: string}}
+steps:
+  - answer: {}
+  - set:
+      who: "${caller.anonymous ? 'nobody' : caller.number}"
+      name: "${caller.name}"
+      called: "${call.did}"
+      account: "${'X-Account' in call.headers ? call.headers['X-Account'] : ''}"
+      year: "${string(now).substring(0, 4)}"
+  - say: Hello.
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        (
+            '{did: "+4930123", caller: {number: "+14155550155", name: Ada Löwe}, headers: {X-Account: "A1; b=2"}}',
+            '{who: "+14155550155", name: Ada Löwe, called: "+4930123", account: "A1; b=2", year: "2026"}',
+        ),
+        ('{caller: {number: ""}, now: "2031-01-05T10:00:00+01:00"}', '{who: nobody, account: "", year: "2031"}'),
+    ],
+)
+async def test_who_calls_whom_and_when_is_as_given(open_house: Open, tmp_path: Path, given: str, seen: str) -> None:
+    script = f"given: {given}\nscript: [{{expect: {{says: Hello}}}}, {{expect: {{vars: {seen}}}}}]\n"
+    async with open_house() as house:
+        result = await play(house, written(tmp_path, FACTS, script))
+    assert not result.failures
