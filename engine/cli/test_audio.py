@@ -34,7 +34,8 @@ def by_audio(scenarios: Sequence[Scenario], at_once: int) -> list[Result]:
         click.echo(click.style(f"{name} {row.at:7.2f}  {row.text}", dim=True), err=True)
 
     def planned(seconds: float) -> None:
-        click.echo(f"{len(scenarios)} tests by audio, {at_once} at a time: about {_minutes(seconds)}", err=True)
+        tests = "1 test" if len(scenarios) == 1 else f"{len(scenarios)} tests"
+        click.echo(f"{tests} by audio, {at_once} at a time: about {_minutes(seconds)}", err=True)
 
     return run_by_audio(
         scenarios, ended, at_once=at_once, planned=planned, stepped=stepped if sys.stderr.isatty() else None

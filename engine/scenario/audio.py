@@ -55,7 +55,7 @@ def run_by_audio(
     """
     rehearsed = [run_scenario(scenario) for scenario in scenarios]
     ready = [_not_run(result) if unsupported(result.scenario) else result for result in rehearsed]
-    planned(estimate([result.seconds for result in ready if result.passed], at_once))
+    planned(estimate([result.seconds for result in _in_order(ready, at_once) if result.passed], at_once))
     if not any(result.passed for result in ready):
         for result in ready:
             ended(result)
@@ -80,6 +80,11 @@ def estimate(seconds: Sequence[float], at_once: int) -> float:
     return max(busy)
 
 
+def _in_order(results: Sequence[Result], at_once: int) -> list[Result]:
+    """In which order they begin: where several calls go on, the longest first, so that none is left for the end."""
+    return list(results) if at_once == 1 else sorted(results, key=lambda result: -result.seconds)
+
+
 async def _play_all(rehearsed: Sequence[Result], at_once: int, ended: Ended, stepped: Stepped | None) -> list[Result]:
     free = asyncio.Semaphore(at_once)
 
@@ -91,10 +96,10 @@ async def _play_all(rehearsed: Sequence[Result], at_once: int, ended: Ended, ste
             return await house.play(result.scenario, result.seconds, tell)
 
     async with AudioHouse.open() as house, asyncio.TaskGroup() as group:
-        playing = [group.create_task(play(result)) for result in rehearsed]
+        playing = {id(result): group.create_task(play(result)) for result in _in_order(rehearsed, at_once)}
         results = []
-        for task in playing:
-            results.append(await task)
+        for result in rehearsed:
+            results.append(await playing[id(result)])
             ended(results[-1])
         return results
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -175,10 +175,15 @@ class _Play:
         caller.interrupts = turns.interrupts
         async with beside(turns.watch()):
             result = await carry_out(self._scenario, call, line, http, spoken, self._news, self._most)
-        async with asyncio.timeout(LEAVES_WITHIN):
-            await phone.is_over()
-            await line.done()
-        heard = await self._listen(phone, caller, line, turns)
+        try:
+            async with asyncio.timeout(LEAVES_WITHIN):
+                await phone.is_over()
+                await line.done()
+            heard = await self._listen(phone, caller, line, turns)
+        except (WorldError, TimeoutError) as error:
+            why = str(error) or f"not within {LEAVES_WITHIN:g} s"
+            lost = Failure(test.where, "the call ends for both sides, and its recording is there", why)
+            return _with(result, failures=(*result.failures, lost))
         return _with(result, hearing=heard, failures=(*result.failures, *_unheard(heard, self._scenario)))
 
     def _happened(self) -> None:
@@ -188,7 +193,7 @@ class _Play:
         for row in self._trace.rows():
             if self._told.get(row.key) != row.text:
                 self._told[row.key] = row.text
-                self._tell(row)
+                self._tell(replace(row, at=self._trace.line.log.now))
 
     @staticmethod
     async def _listen(phone: Caller, caller: AudioCaller, line: AudioLine, turns: Turns) -> Hearing | None:

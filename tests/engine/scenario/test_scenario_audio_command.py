@@ -46,7 +46,7 @@ def test_what_cannot_run_by_audio_is_told_counted_and_fails(tmp_path: Path, test
     assert result.exit_code == 1
     lines = result.output.splitlines()
     assert lines[:4] == [
-        "1 tests by audio, 4 at a time: about 0 s", str(path), "  NO AUDIO  it", f"        {path}:1:1: {why}"
+        "1 test by audio, 4 at a time: about 0 s", str(path), "  NO AUDIO  it", f"        {path}:1:1: {why}"
     ]  # fmt: skip
     assert "1 of the failed cannot run by audio" in lines
     assert lines[-1].startswith("0 passed, 1 failed; ")
