@@ -216,12 +216,12 @@ class World:
                     watcher.cancel()
 
     def when_rung(self, number: str, act: Callable[[Rung], Awaitable[None]]) -> None:
-        """What the telephone of a number +1 212 559 XXXX does when the company rings it. When that is done, or fails
-        because the call is over, the telephone hangs up."""
+        """What the telephone of a number +1 212 559 XXXX does when the company rings it next. When that is done, or the
+        call is over, it hangs up."""
         self._phones[number] = act
 
     def _on_start(self, event: StasisStart) -> None:
-        act = self._phones.get(event.args[0]) if len(event.args) == 1 else None
+        act = self._phones.pop(event.args[0], None) if len(event.args) == 1 else None
         if act is not None:
             events = self._client.events(channel_id=event.channel.id)
             who = Rung(self, event.channel, events, f"caller-{event.channel.id}")

@@ -63,7 +63,7 @@ def test(
 
 def _run(order: _Order) -> int:
     """Run the tests once; the exit status."""
-    from engine.cli.test_audio import by_audio, summary
+    from engine.cli.by_audio import by_audio, summary
     from engine.scenario import Result, Scenario, ScenarioReader, coverage, found, report, run_scenario
     from engine.verb import installed
     from flows.language import Language

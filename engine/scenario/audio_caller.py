@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Final
 
@@ -77,7 +77,11 @@ class AudioCaller:
 
     def leave(self) -> None:
         """Put the phone down soon; does not wait."""
-        self._leaving = asyncio.ensure_future(self._phone.hangs_up())
+        self._leaving = asyncio.create_task(self._leave(), name="caller leaves")
+
+    async def _leave(self) -> None:
+        with suppress(AriError):  # an Asterisk that is gone has hung up
+            await self._phone.hangs_up()
 
     def _must_be_there(self, act: str) -> None:
         if self.line is None or self.line.ended.done():

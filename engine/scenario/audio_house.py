@@ -46,7 +46,8 @@ from providers.voice import Speaker
 
 ARRIVES_WITHIN: Final = 15.0  # seconds from dialling to the engine
 RINGS_FOR: Final = 600  # seconds until the caller gives up
-LEAVES_WITHIN: Final = 10.0  # seconds for a call that is over to be over everywhere
+OVER_WITHIN: Final = 10.0  # seconds for a call that is over to be over everywhere
+LEAVES_WITHIN: Final = 60.0  # seconds for all that comes after the script
 PATIENCE: Final = (2.0, 60.0)  # a test may take so many times its time on the virtual line, and so many seconds more
 
 Tell = Callable[[Row], None]
@@ -118,9 +119,10 @@ class AudioHouse:
         began = time.perf_counter()
         most = PATIENCE[0] * estimate + PATIENCE[1]
         try:
-            result = await _Play(self, scenario, most, tell).run()
+            async with asyncio.timeout(most + LEAVES_WITHIN):  # the call is cancelled when even its end does not come
+                result = await _Play(self, scenario, most, tell).run()
         except (WorldError, AriError, TimeoutError) as error:
-            why = str(error) or "something took too long"
+            why = str(error) or f"it did not come to its end within {most + LEAVES_WITHIN:.0f} s"
             result = AudioResult(scenario, (Failure(scenario.fields.where, "a call between the two Asterisks", why),))
         return _with(result, ms=(time.perf_counter() - began) * 1000)
 
@@ -176,12 +178,12 @@ class _Play:
         async with beside(turns.watch()):
             result = await carry_out(self._scenario, call, line, http, spoken, self._news, self._most)
         try:
-            async with asyncio.timeout(LEAVES_WITHIN):
+            async with asyncio.timeout(OVER_WITHIN):
                 await phone.is_over()
                 await line.done()
             heard = await self._listen(phone, caller, line, turns)
         except (WorldError, TimeoutError) as error:
-            why = str(error) or f"not within {LEAVES_WITHIN:g} s"
+            why = str(error) or f"not within {OVER_WITHIN:g} s"
             lost = Failure(test.where, "the call ends for both sides, and its recording is there", why)
             return _with(result, failures=(*result.failures, lost))
         return _with(result, hearing=heard, failures=(*result.failures, *_unheard(heard, self._scenario)))

@@ -200,3 +200,42 @@ async def test_who_calls_whom_and_when_is_as_given(open_house: Open, tmp_path: P
     async with open_house() as house:
         result = await play(house, written(tmp_path, FACTS, script))
     assert not result.failures
+
+
+SERIAL = """
+steps:
+  - answer: {}
+  - transfer:
+      attempts:
+        - ring: serial
+          timeout: 3s
+          targets: ["pjsip:a", "tel:+14155550101", "pjsip:c", "pjsip:d", "pjsip:e", "pjsip:f"]
+        - {targets: ["teams:lee@clinic.example"]}
+"""
+ANSWERS = """
+mocks:
+  targets:
+    "pjsip:a": no_answer
+    "tel:+14155550101": busy
+    "pjsip:c": {declined: 1s}
+    "pjsip:d": unavailable
+    "pjsip:e": failed
+    "pjsip:f": impossible
+    "teams:lee@clinic.example": {answer: 1s, says: "Good morning, this is Lee speaking.", hangs_up_after: 4s}
+script:
+  - expect: {transfer: {target: "pjsip:a", status: no_answer}}
+  - expect: {transfer: {target: "tel:+14155550101", status: busy}}
+  - expect: {transfer: {target: "pjsip:c", status: declined}}
+  - expect: {transfer: {target: "pjsip:d", status: unavailable}}
+  - expect: {transfer: {target: "pjsip:e", status: failed}}
+  - expect: {transfer: {target: "pjsip:f", status: impossible}}
+  - expect: {transfer: {target: "teams:lee@clinic.example", status: connected}}
+  - caller: Good morning, doctor.
+  - expect: {hangup: {by: target, outcome: handed_off}}
+"""
+
+
+async def test_targets_do_on_real_telephones_what_the_test_says(open_house: Open, tmp_path: Path) -> None:
+    async with open_house() as house:
+        result = await play(house, written(tmp_path, SERIAL, ANSWERS))
+    assert not result.failures
