@@ -33,6 +33,7 @@ from asterisk.recording import RATE, Track, write
 APP = "world"
 TRUNKS = ("pbx", "pbx-tls")
 SPOKEN_WITHIN = 30.0  # seconds for one sentence to be played
+REFUSED_WITHIN = 5.0  # seconds for a refusal to end the call
 HEADER, WIDEBAND = 44, 32000  # bytes of a WAV file's header, and of a second of what flite makes
 WRITTEN_WITHIN = 5.0  # seconds for MixMonitor to close its files
 
@@ -183,6 +184,7 @@ class Rung(Caller):
     async def refuses(self, cause: int) -> None:
         """Refuse with a Q.850 cause; Asterisk makes a SIP status of it (17: 486, 16: 603, 1: 404, 38: 500)."""
         await self.channel.hangup(reason_code=str(cause))
+        await self.is_over(REFUSED_WITHIN)  # another hang-up before that changes the cause (measured: 486 became 603)
 
 
 class World:
@@ -241,7 +243,8 @@ class World:
                 for task in (acting, over, watching):
                     task.cancel()
                 await asyncio.gather(acting, over, watching, return_exceptions=True)
-                await asyncio.shield(who.hangs_up())
+                if not who.over.is_set():
+                    await asyncio.shield(who.hangs_up())
 
     async def call(
         self, number: str, *, caller: str = "+12125550199", name: str = "", trunk: str = "pbx", timeout: int = 30,

@@ -29,8 +29,7 @@ class AudioCaller:
 
     def __init__(self, phone: Caller, log: Log, voice: AudioProvider) -> None:
         self.line: AudioLine | None = None  # known when the call has come
-        self.interrupts: Callable[[], bool] = lambda: False  # whether who speaks now speaks over the engine
-        self.interruptions: list[float] = []  # when they began to (the loop's clock, s)
+        self.speaks: Callable[[], None] = lambda: None  # told when they begin to speak
         self._phone = phone
         self._log = log
         self._voice = voice
@@ -43,8 +42,7 @@ class AudioCaller:
         self._voice.said.append(text)
         self._voice.speaking = True
         self._log.add("caller", "said", text, round(1000 * await self._phone.seconds_of(text)))
-        if self.interrupts():
-            self.interruptions.append(asyncio.get_running_loop().time())
+        self.speaks()
         try:
             with self._cut_short():
                 await self._phone.says(text)

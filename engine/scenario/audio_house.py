@@ -24,7 +24,6 @@ from asterisk.line import AsteriskLine
 from asterisk.targets import Targets as Dialling
 from asterisk.world import Caller, World, WorldError
 from engine.beside import beside
-from engine.call import Call
 from engine.comfort import prepare
 from engine.scenario import world
 from engine.scenario.audio_caller import AudioCaller, Switchroom
@@ -67,9 +66,9 @@ class AudioHouse:
     def __init__(self, exchange: Exchange, outside: World, mouth: Mouth, folder: Path) -> None:
         self._exchange = exchange
         self._outside = outside
-        self._mouth = mouth
-        self._folder = folder
-        self._switchroom = Switchroom(outside)
+        self.mouth = mouth
+        self.folder = folder
+        self.switchroom = Switchroom(outside)
         self._calls = count(1)
         self._expected: dict[str, asyncio.Future[AsteriskLine]] = {}
 
@@ -153,60 +152,77 @@ class _Play:
         self._scenario = scenario
         self._most = most
         self._tell = tell
-        self._told: dict[tuple[str, int], str] = {}
-        self._news = asyncio.Event()
-        self._trace: Trace | None = None
 
     async def run(self) -> AudioResult:
         """Call, follow the script, then listen to the recordings."""
         test = self._scenario.fields
-        voice = world.provider(test.mocks.voice)
-        spoken = AudioProvider(mouth=self._house._mouth, connects_after=voice.connects_after)
+        voice = AudioProvider(
+            mouth=self._house.mouth, connects_after=world.provider(test.mocks.voice).connects_after
+        )  # fmt: skip
         phone, inner = await self._house.dial(self._scenario)
-        log = Log()
-        log.on_entry = self._happened
-        caller = AudioCaller(phone, log, spoken)
+        news, log = _News(self._tell), Log()
+        log.on_entry = news.set
+        caller = AudioCaller(phone, log, voice)
         answers = {target_of(name, self._scenario.library): list(how) for name, how in test.mocks.targets.items()}
-        line = caller.line = AudioLine(inner, caller, log, Targets(answers), self._house._switchroom.place)
-        http = world.Endpoints(test.mocks.http, self._happened)
-        services = world.services(spoken, http, self._happened, Clock(test.given.now or START))
-        services.storage = self._house._folder / "storage"
-        call = Call(line, self._scenario.library.flows[test.flow], self._scenario.library, services)
-        self._trace = Trace(call, line, http)
-        turns = Turns(self._trace, line, spoken)
-        caller.interrupts = turns.interrupts
+        line = caller.line = AudioLine(inner, caller, log, Targets(answers), self._house.switchroom.place)
+        turns = Turns(line, voice)
+        caller.speaks = turns.spoken
+
+        def begins(trace: Trace) -> None:
+            trace.call.services.storage = self._house.folder / "storage"
+            turns.trace = news.trace = trace
+
         async with beside(turns.watch()):
-            result = await carry_out(self._scenario, call, line, http, spoken, self._news, self._most)
+            clock = Clock(test.given.now or START)
+            result = await carry_out(
+                self._scenario, line, voice, news, clock=clock, within=self._most, begins=begins
+            )  # fmt: skip
+        return await self._heard(result, phone, line, turns)
+
+    async def _heard(self, result: Result, phone: Caller, line: AudioLine, turns: Turns) -> AudioResult:
+        """With what was measured on the recordings."""
         try:
             async with asyncio.timeout(OVER_WITHIN):
                 await phone.is_over()
                 await line.done()
-            heard = await self._listen(phone, caller, line, turns)
+            heard = await self._listen(phone, line, turns)
         except (WorldError, TimeoutError) as error:
             why = str(error) or f"not within {OVER_WITHIN:g} s"
-            lost = Failure(test.where, "the call ends for both sides, and its recording is there", why)
+            where = self._scenario.fields.where
+            lost = Failure(where, "the call ends for both sides, and its recording is there", why)
             return _with(result, failures=(*result.failures, lost))
         return _with(result, hearing=heard, failures=(*result.failures, *_unheard(heard, self._scenario)))
 
-    def _happened(self) -> None:
-        self._news.set()
-        if self._tell is None or self._trace is None:
-            return
-        for row in self._trace.rows():
-            if self._told.get(row.key) != row.text:
-                self._told[row.key] = row.text
-                self._tell(replace(row, at=self._trace.line.log.now))
-
     @staticmethod
-    async def _listen(phone: Caller, caller: AudioCaller, line: AudioLine, turns: Turns) -> Hearing | None:
+    async def _listen(phone: Caller, line: AudioLine, turns: Turns) -> Hearing | None:
         zero = phone.up_at
         if zero is None:
             return None
         said, heard = await phone.recording()
         words = [Said(one.text, one.begins - zero, one.ends - zero, one.loud, one.index) for one in line.utterances]
         listens = [(begins - zero, ends - zero) for begins, ends in turns.listens]
-        interruptions = [at - zero for at in caller.interruptions]
+        interruptions = [at - zero for at in turns.interruptions]
         return await asyncio.to_thread(measure, said, heard, words, listens, interruptions)
+
+
+class _News(asyncio.Event):
+    """Something happened in the call; whoever watches it is told what."""
+
+    def __init__(self, tell: Tell | None) -> None:
+        super().__init__()
+        self.trace: Trace | None = None  # once the call begins
+        self._tell = tell
+        self._told: dict[tuple[str, int], str] = {}
+
+    def set(self) -> None:
+        """Say so."""
+        super().set()
+        if self._tell is None or self.trace is None:
+            return
+        for row in self.trace.rows():
+            if self._told.get(row.key) != row.text:
+                self._told[row.key] = row.text
+                self._tell(replace(row, at=self.trace.line.log.now))
 
 
 def _unheard(hearing: Hearing | None, scenario: Scenario) -> Iterable[Failure]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from engine.record import StepTrace
 from engine.scenario.audio_line import AudioLine
 from engine.scenario.audio_voice import AudioProvider, AudioVoice
 from engine.scenario.hearing import Span
@@ -19,13 +20,12 @@ EVERY: Final = 0.1  # seconds between two looks
 class Turns:
     """Looks whose turn it is while the call lives."""
 
-    def __init__(self, trace: Trace, line: AudioLine, voice: AudioProvider) -> None:
+    def __init__(self, line: AudioLine, voice: AudioProvider) -> None:
+        self.trace: Trace | None = None  # once the call begins
         self.listens: list[Span] = []  # when the flow owed nothing (the loop's clock, s)
-        self._trace = trace
+        self.interruptions: list[float] = []  # when the caller began to speak, and the engine was to stop
         self._line = line
         self._voice = voice
-        flows = trace.call.library.flows.values()
-        self._fields = {(str(step.where), step.path): step.fields for flow in flows for step in flow.walk()}
 
     async def watch(self) -> None:
         """Until cancelled."""
@@ -34,13 +34,17 @@ class Turns:
             now = clock()
             if self._owes_nothing():
                 again = bool(self.listens) and now - self.listens[-1][1] < 2 * EVERY
-                self.listens[-1:] = [(self.listens[-1][0], now)] if again else [*self.listens[-1:], (now, now)]
+                if again:
+                    self.listens[-1] = self.listens[-1][0], now
+                else:
+                    self.listens.append((now, now))
             await asyncio.sleep(EVERY)
 
-    def interrupts(self) -> bool:
-        """Whether the engine speaks now, and is to stop when the caller does."""
+    def spoken(self) -> None:
+        """The caller begins to speak now, whoever listens."""
         media = self._line.media
-        return media is not None and media.is_playing and any(map(self._is_interruptible, self._running()))
+        if media is not None and media.is_playing and any(map(self._is_interruptible, self._running())):
+            self.interruptions.append(asyncio.get_running_loop().time())
 
     def _owes_nothing(self) -> bool:
         if self._line.connected is not None:
@@ -48,7 +52,7 @@ class Turns:
         media = self._line.media
         if media is not None and media.is_playing:
             return False
-        running = {verb for verb, _ in self._running()}
+        running = {step.verb for step in self._running()}
         if running & LISTENING:
             return True
         voice = self._talking()
@@ -58,11 +62,13 @@ class Turns:
         voice = self._voice.voices[-1] if self._voice.voices else None
         return voice if isinstance(voice, AudioVoice) and not voice.closed else None
 
-    def _running(self) -> list[tuple[str, object]]:
-        """Verb and fields of the steps that run."""
-        steps = (step for step in self._trace.steps if step.outcome is None)
-        return [(step.verb, self._fields.get((step.where, step.path))) for step in steps]
+    def _running(self) -> list[StepTrace]:
+        return [] if self.trace is None else [step for step in self.trace.steps if step.outcome is None]
 
-    @staticmethod
-    def _is_interruptible(running: tuple[str, object]) -> bool:
-        return getattr(running[1], "interruptible", None) in (True, "speech", "any")
+    def _is_interruptible(self, running: StepTrace) -> bool:
+        """As its author says."""
+        assert self.trace is not None
+        flows = self.trace.call.library.flows.values()
+        steps = (step for flow in flows for step in flow.walk())
+        found = next((step for step in steps if (str(step.where), step.path) == (running.where, running.path)), None)
+        return found is not None and getattr(found.fields, "interruptible", None) in (True, "speech", "any")

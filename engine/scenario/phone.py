@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Literal, Protocol
 
-from engine.line import Ending
+from engine.line import Line
 from engine.virtual.log import Log
 
 
@@ -41,8 +40,8 @@ class Connected(Protocol):
         """Who."""
 
 
-class Phone(Protocol):
-    """One call, from the caller's side."""
+class Phone(Line, Protocol):
+    """One call, from both sides: what the flow does to it, and the caller."""
 
     @property
     def log(self) -> Log:
@@ -51,14 +50,6 @@ class Phone(Protocol):
     @property
     def caller(self) -> Speaks:
         """Who calls."""
-
-    @property
-    def ended(self) -> asyncio.Future[Ending]:
-        """Resolves when the call is over."""
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether somebody answered."""
 
     @property
     def connected(self) -> Connected | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +20,7 @@ from engine.scenario.file import Scenario
 from engine.scenario.names import target_of
 from engine.scenario.phone import Phone
 from engine.scenario.trace import Row, Trace
+from engine.services import Clock
 from engine.toolbox import FINISH
 from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
 from engine.virtual import run as run_virtually
@@ -66,27 +68,29 @@ def run_scenario(scenario: Scenario) -> Result:
 
 async def _play(scenario: Scenario) -> Result:
     test, news = scenario.fields, asyncio.Event()
-    flow = scenario.library.flows[test.flow]
     line = VirtualLine(_facts(test), {
         target_of(name, scenario.library): list(answers) for name, answers in test.mocks.targets.items()
     })  # fmt: skip
     line.log.on_entry = news.set
-    http = world.Endpoints(test.mocks.http, news.set)
-    voice = world.provider(test.mocks.voice)
-    call = Call(line, flow, scenario.library, world.services(voice, http, news.set))
-    return await carry_out(scenario, call, line, http, voice, news)
+    return await carry_out(scenario, line, world.provider(test.mocks.voice), news)
 
 
 async def carry_out(
-    scenario: Scenario, call: Call, line: Phone, http: world.Endpoints, voice: VirtualProvider, news: asyncio.Event,
-    within: float | None = None,
+    scenario: Scenario, line: Phone, voice: VirtualProvider, news: asyncio.Event, *, clock: Clock | None = None,
+    within: float | None = None, begins: Callable[[Trace], None] = lambda trace: None,
 ) -> Result:  # fmt: skip
-    """Run a call, virtual or real, beside a caller who follows the script, for ``within`` seconds at most."""
-    test = scenario.fields
-    _give(call, scenario.library.flows[test.flow], test)
+    """The call of a test on its line, virtual or real, beside a caller who follows the script (``within`` seconds).
+
+    ``begins`` is told of the call before it runs; ``clock``: the virtual one when absent.
+    """
+    test, flow = scenario.fields, scenario.library.flows[scenario.fields.flow]
+    http = world.Endpoints(test.mocks.http, news.set)
+    call = Call(line, flow, scenario.library, world.services(voice, http, news.set, clock))
+    _give(call, flow, test)
+    trace = Trace(call, line, http)
+    begins(trace)
     running = asyncio.create_task(call.run(), name="call")
     running.add_done_callback(lambda _: news.set())
-    trace = Trace(call, line, http)
     caller = ScriptedCaller(line, voice, running, trace, news)
     failures: list[Failure] = []
     try:
