@@ -3,9 +3,11 @@ script, as the rehearsal voice does."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from engine.scenario.audio_recogniser import AudioRecogniser
 from engine.virtual.voice import Says, VirtualProvider, VirtualVoice
 from engine.virtual.words import Words, captioned
 from providers.energy import EnergyDetector
@@ -44,6 +46,7 @@ class AudioProvider(VirtualProvider):
     pause: float = 0.05
     thinks: float = 0.1
     mouth: Mouth = field(kw_only=True)
+    listeners: list[AudioRecogniser] = field(init=False, default_factory=list)  # every one that was ever made
     said: list[str] = field(init=False, default_factory=list)  # not yet heard by the voice
     speaking: bool = field(init=False, default=False)  # the caller is in the middle of a line
 
@@ -58,6 +61,19 @@ class AudioProvider(VirtualProvider):
         """The same mouth, for prompts."""
         return self.mouth
 
+    def recogniser(  # type: ignore[override]
+        self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()
+    ) -> AudioRecogniser:
+        """The same ears, for one answer."""
+        self.listeners.append(AudioRecogniser(self, format, MIN_DELAY))
+        return self.listeners[-1]
+
+    def understood(self) -> str:
+        """What the caller has said, for whoever heard that they spoke; it is theirs alone."""
+        text = " ".join(self.said)
+        self.said.clear()
+        return text
+
     async def rehearse(self) -> None:
         """Make the speech of all replies that wait, so that none of them has to wait for it."""
         session = self.voices[-1].session if self.voices else Session()
@@ -69,9 +85,9 @@ class AudioProvider(VirtualProvider):
     def line_ended(self) -> None:
         """The caller's line was played to its end."""
         self.speaking = False
-        for voice in self.voices[-1:]:
-            if isinstance(voice, AudioVoice):
-                voice.line_ended()
+        for listener in (*self.voices[-1:], *self.listeners[-1:]):
+            if isinstance(listener, AudioVoice | AudioRecogniser):
+                listener.line_ended()
 
 
 class AudioVoice(VirtualVoice):
@@ -109,9 +125,7 @@ class AudioVoice(VirtualVoice):
             self._after_speech()
 
     def _understood(self) -> str:
-        text = " ".join(self._house.said)
-        self._house.said.clear()
-        return text
+        return self._house.understood()
 
     def _speech(self, act: Says) -> bytes:
         return self._house.mouth.made(act.text, self.session.voice, self.session.language)

@@ -178,3 +178,34 @@ async def test_a_line_that_is_never_heard_has_no_answer() -> None:
     assert voice.heard == []
     assert list(provider.replies) == [[Says("I see.")]]
     await voice.close()
+
+
+@virtual_time
+async def test_a_recogniser_writes_down_what_was_said_when_it_was_heard() -> None:
+    provider = AudioProvider(mouth=Mouth(Synthesiser()))
+    recogniser = provider.recogniser(format=ULAW)
+    await recogniser.connect()
+    provider.said.append("Sales, please.")
+    provider.speaking = True
+    await recogniser.send_audio(b"\xff" * 8000 + SPEECH)
+    await recogniser.send_audio(b"\xff" * 8000)  # quiet, but they have more to say
+    await recogniser.send_audio(SPEECH + b"\xff" * 8000)
+    provider.line_ended()
+    await recogniser.send_audio(SPEECH)  # somebody coughs: there are no words for it
+    await recogniser.finish()
+    heard = [event async for event in recogniser.events()]
+    assert heard == [
+        SpeechStarted(), SpeechStopped(), UserText("Sales, please."),
+        SpeechStarted(), SpeechStopped(), UserText(""),
+    ]  # fmt: skip
+
+
+@virtual_time
+async def test_a_recogniser_that_heard_nothing_writes_nothing() -> None:
+    provider = AudioProvider(mouth=Mouth(Synthesiser()))
+    recogniser = provider.recogniser(format=ULAW)
+    provider.said.append("Sales, please.")
+    await recogniser.send_audio(b"\xff" * 16000)
+    provider.line_ended()
+    await recogniser.finish()
+    assert [event async for event in recogniser.events()] == []
