@@ -32,7 +32,7 @@ from asterisk.recording import RATE, Track, write
 
 APP = "world"
 TRUNKS = ("pbx", "pbx-tls")
-SPOKEN_WITHIN = 30.0  # seconds for one sentence to be played
+SPOKEN_WITHIN = 30.0  # seconds for one sentence to be made, and more than its length to be played
 REFUSED_WITHIN = 5.0  # seconds for a refusal to end the call
 HEADER, WIDEBAND = 44, 32000  # bytes of a WAV file's header, and of a second of what flite makes
 WRITTEN_WITHIN = 5.0  # seconds for MixMonitor to close its files
@@ -106,7 +106,7 @@ class Caller:
 
     async def says(self, text: str, *, wait: bool = True) -> None:
         """Speak a sentence; returns at its end, or at once when ``wait`` is false."""
-        await self._play(await self._outside.speech(text), wait)
+        await self._play(await self._outside.speech(text), await self.seconds_of(text), wait=wait)
 
     async def seconds_of(self, text: str) -> float:
         """How long `says` takes for a sentence."""
@@ -115,7 +115,7 @@ class Caller:
 
     async def sounds(self, hertz: float, seconds: float = 2.0) -> None:
         """Make a tone for so long."""
-        await self._play(await asyncio.to_thread(self._outside.tone, hertz, seconds), wait=True)
+        await self._play(await asyncio.to_thread(self._outside.tone, hertz, seconds), seconds, wait=True)
 
     async def hears_key(self, within: float = 5.0) -> str:
         """The next key that the company sends."""
@@ -150,12 +150,12 @@ class Caller:
                 await asyncio.sleep(0.05)
         return Track.read(files[0]), Track.read(files[1])
 
-    async def _play(self, sound: Path, wait: bool) -> None:
+    async def _play(self, sound: Path, seconds: float, *, wait: bool) -> None:
         playback_id = uuid.uuid4().hex
         done = self._played.setdefault(playback_id, asyncio.Event())
         await self.channel.play_with_id(playback_id=playback_id, media=[f"sound:{sound.with_suffix('')}"])
         if wait:
-            await self._until(done, SPOKEN_WITHIN, "its own words to end")
+            await self._until(done, SPOKEN_WITHIN + seconds, "its own words to end")
 
     async def _until(self, event: asyncio.Event, within: float, what: str) -> None:
         over = asyncio.ensure_future(self.over.wait())
@@ -282,13 +282,15 @@ class World:
         """A sentence as a sound file that Asterisk can play."""
         file = self.instance.sounds / f"said-{uuid.uuid5(uuid.NAMESPACE_OID, voice + text).hex}.wav16"
         if not file.exists():
+            part = file.with_name(uuid.uuid4().hex)  # nobody else plays it before it is whole
             process = await asyncio.create_subprocess_exec(
-                *self.instance.installation.flite("-voice", voice, "-t", text, "-o", str(file)),
+                *self.instance.installation.flite("-voice", voice, "-t", text, "-o", str(part)),
                 env=dict(self.instance.installation.env),
             )
             async with asyncio.timeout(SPOKEN_WITHIN):
                 if await process.wait() != 0:
                     raise WorldError(f"flite could not speak {text!r}")
+            part.rename(file)
         return file
 
 

@@ -70,7 +70,8 @@ class AudioHouse:
         self.folder = folder
         self.switchroom = Switchroom(outside)
         self._calls = count(1)
-        self._expected: dict[str, asyncio.Future[AsteriskLine]] = {}
+        self._dialling = asyncio.Lock()  # one call is on its way at a time
+        self._expected: tuple[str, asyncio.Future[AsteriskLine]] | None = None  # its mark
 
     @classmethod
     @asynccontextmanager
@@ -105,13 +106,14 @@ class AudioHouse:
                 yield house
 
     async def _take_calls(self) -> None:
-        """Give every call that comes to the test that waits for it."""
+        """Give every call that comes to the test that waits for it. Its mark may be missing: headers are not waited for
+        when Asterisk is busy (`asterisk.arrival`)."""
         async for line in self._exchange.lines():
-            waiting = self._expected.pop(line.facts.headers.get(MARK, ""), None)
-            if waiting is None or waiting.done():
+            mark, coming = self._expected or ("", None)
+            if coming is None or coming.done() or line.facts.headers.get(MARK, mark) != mark:
                 await line.close()
             else:
-                waiting.set_result(line)
+                coming.set_result(line)
 
     async def play(self, scenario: Scenario, estimate: float, tell: Tell | None = None) -> AudioResult:
         """One test. Never raises for what flow and test do. ``tell`` hears of every step while it runs."""
@@ -128,20 +130,21 @@ class AudioHouse:
     async def dial(self, scenario: Scenario) -> tuple[Caller, AsteriskLine]:
         """The caller of a test calls; both ends of the call. Raises `WorldError`."""
         given, mark = scenario.fields.given, str(next(self._calls))
-        coming = self._expected[mark] = asyncio.get_running_loop().create_future()
-        caller = await self._outside.call(
-            given.did, caller=given.caller.number, name=given.caller.name, timeout=RINGS_FOR,
-            headers={**given.headers, MARK: mark},
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(ARRIVES_WITHIN):
-                return caller, await coming
-        except BaseException as error:
-            self._expected.pop(mark, None)
-            await asyncio.shield(caller.hangs_up())
-            if isinstance(error, TimeoutError):
-                raise WorldError(f"the call to {given.did} did not reach the engine") from None
-            raise
+        async with self._dialling:
+            coming: asyncio.Future[AsteriskLine] = asyncio.get_running_loop().create_future()
+            self._expected = mark, coming
+            caller = await self._outside.call(
+                given.did, caller=given.caller.number, name=given.caller.name, timeout=RINGS_FOR,
+                headers={**given.headers, MARK: mark},
+            )  # fmt: skip
+            try:
+                async with asyncio.timeout(ARRIVES_WITHIN):
+                    return caller, await coming
+            except BaseException as error:
+                await asyncio.shield(caller.hangs_up())
+                if isinstance(error, TimeoutError):
+                    raise WorldError(f"the call to {given.did} did not reach the engine") from None
+                raise
 
 
 class _Play:
