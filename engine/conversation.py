@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from engine.audio import BYTES_PER_MS, SILENCE
 from engine.beside import beside
 from engine.outcome import Outcome
 from engine.playout import Playout
-from engine.record import Spoken, Tokens
+from engine.record import Spoken
 from engine.toolbox import FINISH, LEAVES, Toolbox
 from engine.turn import (
     Action,
@@ -44,6 +44,7 @@ from engine.turn import (
     VoiceEnded,
     VoiceSpeaks,
 )  # fmt: skip
+from engine.usage import count
 from providers.voice import (
     Audio,
     Capabilities,
@@ -55,7 +56,6 @@ from providers.voice import (
     ToolCall,
     ToolCancelled,
     TurnDone,
-    Usage,
     UserText,
     Voice,
     VoiceEvent,
@@ -205,7 +205,7 @@ class Conversation:
                 log.warning("the provider will end the session", provider=self._name, seconds=seconds)
 
     async def _turn_done(self, event: TurnDone) -> None:
-        self._count(event.usage)
+        count(self._call, self._name, event.usage)
         item = event.item
         failed = event.status == "failed"
         if failed:
@@ -379,21 +379,6 @@ class Conversation:
             self._spoken[item] = self._call.said("voice", self._text[item])
         if interrupted and item in self._spoken:
             self._spoken[item].interrupted = True
-
-    def _count(self, usage: Usage) -> None:
-        tokens = next((entry for entry in self._call.record.tokens if entry.provider == self._name), None)
-        if tokens is None:
-            tokens = Tokens(provider=self._name)
-            self._call.record.tokens.append(tokens)
-        tokens.turns += 1
-        counted: Mapping[str, int] = {
-            "input_text": usage.input_text, "input_audio": usage.input_audio, "cached": usage.cached,
-            "output_text": usage.output_text, "output_audio": usage.output_audio,
-        }  # fmt: skip
-        for kind, number in counted.items():
-            if number:
-                setattr(tokens, kind, getattr(tokens, kind) + number)
-                self._call.services.metrics.tokens.labels(self._name, kind).inc(number)
 
     def _since_start(self) -> float:
         return round((self._call.services.clock.now() - self._call.record.started).total_seconds() * 1000, 2)

@@ -169,14 +169,6 @@ class AnswerFields(Fields):
     )
 
 
-class MocksFields(Fields):
-    """What stands in for the world outside."""
-
-    http: tuple[AnswerFields, ...] = ()
-    targets: dict[str, TargetAnswers] = Field(default_factory=dict, description="By target or destination.")
-    voice: Literal["works", "unreachable"] = Field("works", description="Whether the AI can be reached.")
-
-
 class WordsFields(Fields):
     """Words in what somebody said; upper and lower case are the same."""
 
@@ -189,7 +181,7 @@ class WordsFields(Fields):
         if isinstance(value, str):
             return {"contains": value}
         if isinstance(value, Map) and not value:
-            raise MistakeError(value.where, "E202", "says needs 'contains' or 'matches'")
+            raise MistakeError(value.where, "E202", "words need 'contains' or 'matches'")
         if isinstance(value, Map) and isinstance(pattern := value.get("matches"), str):
             try:
                 re.compile(pattern)
@@ -203,6 +195,41 @@ class WordsFields(Fields):
         if self.contains is not None and self.contains.casefold() not in text.casefold():
             return False
         return self.matches is None or re.search(self.matches, text, re.IGNORECASE) is not None
+
+
+class WrittenFields(Fields):
+    """What the text model answers (`extract`, briefs, summaries). The first that fits what it is asked counts."""
+
+    match: WordsFields | None = Field(None, description="Words in what it is asked: prompt, schema and text.")
+    answer: str | None = Field(None, description="Its words, as they are.")
+    json_: Any = Field(None, alias="json", description="The data that `extract` finds.")
+    not_found: Literal[True] | None = Field(None, description="What `extract` looks for is not there.")
+    fails: Literal[True] | None = Field(None, description="The provider fails.")
+    delay: Duration = Field(0.0, description="How long it takes.")
+    times: int | None = Field(
+        None, ge=1, description="Fits so many questions; after them the next one that fits counts."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        if isinstance(value, Map):
+            kinds = ("answer", "json", "not_found", "fails")
+            meant = Map(value.where, value.path)
+            for key in value:
+                if key in kinds:
+                    meant.put(key, value[key], value.key_at[key], value.value_at[key])
+            one_of(*kinds)(meant)
+        return value
+
+
+class MocksFields(Fields):
+    """What stands in for the world outside."""
+
+    http: tuple[AnswerFields, ...] = ()
+    targets: dict[str, TargetAnswers] = Field(default_factory=dict, description="By target or destination.")
+    text: tuple[WrittenFields, ...] = ()
+    voice: Literal["works", "unreachable"] = Field("works", description="Whether the AI can be reached.")
 
 
 class ElapsedFields(Fields):

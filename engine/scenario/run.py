@@ -20,6 +20,7 @@ from engine.scenario.file import Scenario
 from engine.scenario.names import target_of
 from engine.scenario.phone import Phone
 from engine.scenario.trace import Row, Trace
+from engine.scenario.writing import Writer
 from engine.services import Clock
 from engine.toolbox import FINISH
 from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
@@ -85,9 +86,11 @@ async def carry_out(
     """
     test, flow = scenario.fields, scenario.library.flows[scenario.fields.flow]
     http = world.Endpoints(test.mocks.http, news.set)
+    writer = Writer(test.mocks.text, news.set)
+    voice.writer = writer
     call = Call(line, flow, scenario.library, world.services(voice, http, news.set, clock))
     _give(call, flow, test)
-    trace = Trace(call, line, http)
+    trace = Trace(call, line, http, writer.asked)
     begins(trace)
     running = asyncio.create_task(call.run(), name="call")
     running.add_done_callback(lambda _: news.set())
@@ -240,12 +243,17 @@ def _act(item: ItemFields) -> str:
 
 
 def _unmocked(trace: Trace, test: ScenarioFields) -> list[Failure]:
-    """Requests and targets for which the test has no answer."""
+    """Requests, texts and targets for which the test has no answer."""
     asked = [
         Failure(
             test.where, "an answer in mocks.http", f"{one.method} {one.endpoint} {one.path} has none", ("http", index)
         )
         for index, one in enumerate(trace.http.requests)
+        if not one.is_mocked
+    ]
+    asked += [
+        Failure(test.where, "an answer in mocks.text", f"the text model was asked to read {one.text}", ("text", index))
+        for index, one in enumerate(trace.written)
         if not one.is_mocked
     ]
     known = {target_of(name, trace.call.library) for name in test.mocks.targets}

@@ -15,6 +15,7 @@ from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
 from engine.services import Clock, Services
 from engine.speech import Speech
+from engine.text import Texts
 from engine.toolbox import FINISH
 from engine.virtual import Calls, Fails, Says, VirtualProvider, virtual_clock
 from engine.virtual.voice import Act
@@ -132,4 +133,5 @@ def services(
     return Services(
         voices=voices, speech=Speech(voices, voice.name), http=http, records=Watched(happened),
         metrics=Metrics(CollectorRegistry()), clock=clock or virtual_clock(), engine="test", default_voice=voice.name,
+        texts=Texts(voices, voice.name),
     )  # fmt: skip

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from engine.before import Before, Context, before
 from engine.call import Call
 from engine.conversation import Conversation
 from engine.outcome import Outcome
@@ -17,13 +18,14 @@ from engine.toolbox import FINISH, LEAVES, Collect, Exit, Toolbox
 from engine.turn import TurnOptions
 from engine.verb import Verb, unknown
 from engine.verbs.tools import ToolFields, flow_tool
+from engine.written import needs_text_model
 from flows.fields import Duration, JsonSchema, SchemaFile, Text, TextFile
 from flows.flow import Step
 from flows.json_schema import plain
 from flows.problems import Problem
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
-from providers.voice import ALAW, ULAW, Provider, Session, Turns, Utterance, Voice, VoiceError
+from providers.voice import ALAW, ULAW, Provider, Session, Turns, Voice, VoiceError
 
 LIMITS = ("silence", "max_duration", "provider_error")
 TALKS = 5  # a model that hands over again and again shall not do so for ever
@@ -83,7 +85,7 @@ class ConverseFields(Fields):
     tools: dict[str, ToolFields] = Field(default_factory=dict, description="What the model can do.")
     collect: CollectFields | None = Field(None, description="Data that the model hands over when it finishes.")
     exits: dict[str, ExitFields] = Field(default_factory=dict, description="The ways out that the model may choose.")
-    context: Literal["continue", "reset"] = Field("continue", description="Whether it knows what was said before.")
+    context: Context = Field("continue", description="What it knows of the talk before: all, a summary, or nothing.")
     silence: SilenceFields = Field(SilenceFields(), description="What happens when nobody speaks.")
     max_duration: Duration | None = Field(None, description="How long the talk may last.")
     max_turns: int | None = Field(None, ge=1, description="How many answers the voice may give.")
@@ -135,10 +137,17 @@ class Converse(Verb):
                     yield unknown(scope, scope.at("exits", name, "requires", index), "variable", required, scope.vars)
         for name, tool in fields.tools.items():
             yield from tool.kind.check(scope, "tools", name, tool.kind_name)
+        if fields.context == "summary":
+            instead = "the voice is told everything"
+            yield from needs_text_model(scope, scope.at("context"), "context: summary", instead)
         if fields.provider is None or scope.voices is None:
             return
         if fields.provider not in scope.voices:
-            yield unknown(scope, scope.at("provider"), "voice", fields.provider, scope.voices)
+            known = [name for name, facts in scope.voices.items() if facts.formats]
+            yield unknown(scope, scope.at("provider"), "voice", fields.provider, known)
+        elif not scope.voices[fields.provider].formats:
+            message = f"the provider '{fields.provider}' has no voice; it reads and writes"
+            yield scope.problem(scope.at("provider"), "E203", message)
         elif (fields.exits or fields.tools) and not scope.voices[fields.provider].tools:
             message = f"the voice '{fields.provider}' calls no tools, so it can take no exit and use none"
             yield scope.problem(scope.at("provider"), "E203", message)
@@ -149,8 +158,9 @@ class Converse(Verb):
         assert isinstance(fields, ConverseFields)
         toolbox = self._toolbox(fields, call)
         greeting = None if fields.greeting is None else fields.greeting.render(call.walker.context())
+        known = await before(call, fields.context)
         for _ in range(TALKS):
-            outcome = await self._talk(fields, call, toolbox, greeting)
+            outcome = await self._talk(fields, call, toolbox, greeting, known)
             if not outcome.name.startswith(LEAVES):
                 return outcome
             leave = toolbox.tools[outcome.name.removeprefix(LEAVES)].leave
@@ -161,7 +171,9 @@ class Converse(Verb):
             greeting = left
         return Outcome("provider_error", detail=f"the voice tried {TALKS} times to hand the call over")
 
-    async def _talk(self, fields: ConverseFields, call: Call, toolbox: Toolbox, greeting: str | None) -> Outcome:
+    async def _talk(
+        self, fields: ConverseFields, call: Call, toolbox: Toolbox, greeting: str | None, known: Before
+    ) -> Outcome:
         """Open the audio and the voice side by side, then talk."""
         context = call.walker.context()
         reprompt = fields.silence.say.render(context)
@@ -169,7 +181,7 @@ class Converse(Verb):
         try:
             provider = call.services.voices.get(name)
             playout, voice = await self._connect(
-                call, provider, self._session(fields, name, context, toolbox, call), fields
+                call, provider, self._session(fields, name, context, toolbox, call, known), fields
             )
         except VoiceError as error:
             call.services.metrics.provider_errors.labels(name, error.code or "connect").inc()
@@ -203,16 +215,15 @@ class Converse(Verb):
 
     @staticmethod
     def _session(
-        fields: ConverseFields, name: str, context: Mapping[str, Any], toolbox: Toolbox, call: Call
+        fields: ConverseFields, name: str, context: Mapping[str, Any], toolbox: Toolbox, call: Call, known: Before
     ) -> Session:
         told = fields.prompt or (fields.prompt_file.text if fields.prompt_file is not None else None)
-        said = () if fields.context == "reset" else call.record.transcript
         return Session(
-            instructions="" if told is None else told.render(context),
+            instructions=known.instructions("" if told is None else told.render(context)),
             voice=fields.voice, language=fields.language, model=fields.model, tools=toolbox.offered(),
             format=ALAW if call.services.law == "alaw" else ULAW,
             turns=Turns(min_delay=fields.min_delay, interruptible=fields.interruptible),
-            history=tuple(Utterance(entry.role, entry.text) for entry in said if entry.role != "system"),
+            history=known.history(call),
             options=plain(fields.options.get(name, {})),
         )  # fmt: skip
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.virtual.words import Listening, Words, spoken
+from providers.parts import TextModel
 from providers.voice import (
     ALAW,
     ULAW,
@@ -108,6 +109,7 @@ class VirtualProvider:
     pause: float = 0.2
     connects_after: float | VoiceError = 0.1
     deaf: bool = False
+    writer: TextModel | None = None  # its text model
     replies: deque[Reply] = field(init=False)
     voices: list[VirtualVoice] = field(init=False, default_factory=list)  # every one that was ever made
     closed: bool = field(init=False, default=False)
@@ -123,8 +125,9 @@ class VirtualProvider:
     def recogniser(self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()) -> None:
         """It has none."""
 
-    def text_model(self) -> None:
-        """It has none."""
+    def text_model(self) -> TextModel | None:
+        """The one that it was given."""
+        return self.writer
 
     def speaker(self) -> VirtualSpeaker:
         """Text to virtual speech."""

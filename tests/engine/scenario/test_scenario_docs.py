@@ -35,7 +35,7 @@ def test_the_tests_that_it_shows_pass(tmp_path: Path, text: str) -> None:
 
 def test_the_parts_of_tests_that_it_shows_are_right(tmp_path: Path) -> None:
     parts = [block for block in BLOCKS if block not in WHOLE]
-    assert len(parts) == 3
+    assert len(parts) == 4
     for part in parts:
         inside = f"script:\n{indent(part, '  ')}" if part.startswith("- ") else f"mocks:\n{indent(part, '  ')}"
         said = mistakes(tmp_path, HEAD + inside + "never: told\n")
