@@ -50,7 +50,7 @@ def load_library(paths: Sequence[Path], text_model: str | None = None) -> Librar
 def voices_of(library: Library) -> list[str]:
     """The names of the voices that these flows use, sorted."""
     flows = (*library.flows.values(), *library.next.values())
-    named = {getattr(step.fields, "provider", None) for flow in flows for step in flow.walk()}
+    named = {name for flow in flows for step in flow.walk() for name in getattr(step.fields, "providers", ())}
     writing = {flow.text_model for flow in flows}
     return sorted(str(name) for name in named | writing if name)
 

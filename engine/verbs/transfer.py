@@ -67,7 +67,6 @@ class BriefFields(Fields):
         return self
 
 
-
 class AttemptFields(Fields):
     """Targets that are rung together or one after the other."""
 

@@ -94,6 +94,7 @@ test: it
 flow: clinic/appointments
 given: {now: "2026-01-05T09:30:00-05:00"}
 mocks:
+  text: [{answer: Somebody has chest pain.}]
   http: [{match: {endpoint: sms}, status: 202}]
   targets:
     "pjsip:nurse-1": {answer: 1s, keys: "1", keys_after: 20s}
