@@ -16,6 +16,7 @@ from engine.handoff import Plan, Round, hand_off, stay_connected
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop
 from engine.verb import Verb, unknown
+from engine.written import needs_text_model
 from flows.draft import Draft
 from flows.fields import Duration, Text
 from flows.flow import Step
@@ -64,7 +65,6 @@ class BriefFields(Fields):
         if (self.text is None) != self.auto:
             raise ValueError("brief takes either 'text' or 'auto: true'")
         return self
-
 
 
 class AttemptFields(Fields):
@@ -123,6 +123,9 @@ class Transfer(Verb):
         sent = [fields.caller_id, *fields.headers.values()]
         read = (expression for text in sent if text is not None for expression in text.expressions)
         yield from leaks(scope, read, "with a transfer")
+        if fields.brief is not None and fields.brief.auto:
+            where, instead = scope.at(*path, "brief", "auto"), "the caller's last words are repeated"
+            yield from needs_text_model(scope, where, "brief: {auto: true}", instead)
         for index, attempt in enumerate(fields.attempts):
             for place, target in enumerate(attempt.targets):
                 where = scope.at(*path, "attempts", index, "targets", place)
