@@ -1,4 +1,4 @@
-"""What the caller hears while somebody else is rung: ringback or music, from the engine, until it is cancelled."""
+"""Sounds for a caller who waits while somebody else is rung: ringback or music, from the engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.playout import Playout
 
 log = structlog.get_logger()
 
-Comfort = Literal["ringback", "music"]
+Sound = Literal["ringback", "music"]
 
 
 @lru_cache(maxsize=8)
@@ -37,7 +37,7 @@ def prepare(law: str) -> None:
     _sound("music", law, None)
 
 
-async def keep_company(playout: Playout, kind: Comfort, music: Path | None = None) -> None:
+async def keep_company(playout: Playout, kind: Sound, music: Path | None = None) -> None:
     """Play in a loop until cancelled; then the line falls silent at once."""
     try:
         sound = _sound(kind, playout.law, music if kind == "music" else None)

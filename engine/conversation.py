@@ -130,17 +130,9 @@ class Conversation:
             self._playout.listener = self._playout.on_drained = self._tasks = None
             self._metrics.sessions.dec()
             self._call.line.drop_digits()  # they were meant for this talk
-            closing = asyncio.ensure_future(self._close(flush=not finished))
-            await asyncio.shield(closing)  # however often this is cancelled, no session stays open
-
-    async def _close(self, *, flush: bool) -> None:
-        if flush and not self._playout.closed.is_set():
-            await self._playout.flush()
-        try:
-            async with asyncio.timeout(CLOSE_WITHIN):
-                await self._voice.close()
-        except Exception as error:  # the talk is over: how it ended stands
-            log.warning("a voice could not be closed", provider=self._name, error=f"{type(error).__name__}: {error}")
+            self._call.errand(close(self._voice, self._name), f"close of {self._name}")  # what comes next does not wait
+            if not finished and not self._playout.closed.is_set():
+                await asyncio.shield(asyncio.ensure_future(self._playout.flush()))
 
     # ── The mouth: what the voice does ────────────────────────────────────────────────────────────────────────────────
 
@@ -397,3 +389,12 @@ class Conversation:
 
     def _since_start(self) -> float:
         return round((self._call.services.clock.now() - self._call.record.started).total_seconds() * 1000, 2)
+
+
+async def close(voice: Voice, name: str) -> None:
+    """End a session in bounded time; how it ended changes nothing any more."""
+    try:
+        async with asyncio.timeout(CLOSE_WITHIN):
+            await voice.close()
+    except Exception as error:
+        log.warning("a voice could not be closed", provider=name, error=f"{type(error).__name__}: {error}")

@@ -166,11 +166,11 @@ class Converse(Verb):
         context = call.walker.context()
         reprompt = fields.silence.say.render(context)
         name = fields.provider or call.services.default_voice
+        session = self._session(fields, name, context, toolbox, call)
+        call.talk = name, session
         try:
             provider = call.services.voices.get(name)
-            playout, voice = await self._connect(
-                call, provider, self._session(fields, name, context, toolbox, call), fields
-            )
+            playout, voice = await self._connect(call, provider, session, fields)
         except VoiceError as error:
             call.services.metrics.provider_errors.labels(name, error.code or "connect").inc()
             return Outcome("provider_error", detail=f"{name}: {error}")
