@@ -16,13 +16,14 @@ import structlog
 
 from engine.beside import first_of
 from engine.comfort import keep_company
-from engine.conversation import Conversation, close
+from engine.conversation import Conversation
 from engine.line import LineError, LineGone
 from engine.outcome import Outcome
 from engine.playout import Playout
 from engine.toolbox import Toolbox
 from engine.turn import TurnOptions
 from engine.verb import unknown
+from engine.voices import close
 from flows.json_schema import plain
 from flows.problems import Problem, Where
 from flows.scope import Scope

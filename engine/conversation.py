@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engine.audio import BYTES_PER_MS, SILENCE
+from engine.audio import BYTES_PER_MS, SILENCE, Heard
 from engine.beside import beside
 from engine.outcome import Outcome
 from engine.playout import Playout
@@ -44,6 +44,7 @@ from engine.turn import (
     VoiceEnded,
     VoiceSpeaks,
 )  # fmt: skip
+from engine.voices import close
 from providers.voice import (
     Audio,
     Capabilities,
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
 EAR_EVERY = 0.2  # seconds between two looks at the caller's audio
 DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
 
@@ -132,7 +132,7 @@ class Conversation:
             self._call.line.drop_digits()  # they were meant for this talk
             self._call.errand(close(self._voice, self._name), f"close of {self._name}")  # what comes next does not wait
             if not finished and not self._playout.closed.is_set():
-                await asyncio.shield(asyncio.ensure_future(self._playout.flush()))
+                await asyncio.shield(asyncio.ensure_future(self._silence()))
 
     # ── The mouth: what the voice does ────────────────────────────────────────────────────────────────────────────────
 
@@ -300,7 +300,7 @@ class Conversation:
 
     async def _hush(self) -> None:
         """Silence the line first; then tell the voice what was heard, in milliseconds really played."""
-        cut = await self._playout.flush()
+        cut = await self._silence()
         if self._speech_at is not None:  # else nobody spoke: a farewell was too long
             took = time.perf_counter() - self._speech_at  # finer than the loop's clock
             self._call.services.metrics.barge_in.inc()
@@ -309,11 +309,16 @@ class Conversation:
             self._speech_at = None
         if not self._capabilities.turn_detection:
             await self._tell(self._voice.interrupt())
-        for heard in cut:
-            if heard.item in self._spoken:
-                self._spoken[heard.item].interrupted = True
-            if self._capabilities.truncation:
+        if self._capabilities.truncation:
+            for heard in cut:
                 await self._tell(self._voice.truncate(heard.item, heard.played_ms))
+
+    async def _silence(self) -> list[Heard]:
+        """Silence the line; what was cut off, which is noted."""
+        cut = await self._playout.flush()
+        for heard in cut:
+            self._note(heard.item, interrupted=True)
+        return cut
 
     async def _say(self, text: str) -> None:
         self._post(VoiceAsked())  # first: the audio may come before the command is confirmed
@@ -389,12 +394,3 @@ class Conversation:
 
     def _since_start(self) -> float:
         return round((self._call.services.clock.now() - self._call.record.started).total_seconds() * 1000, 2)
-
-
-async def close(voice: Voice, name: str) -> None:
-    """End a session in bounded time; how it ended changes nothing any more."""
-    try:
-        async with asyncio.timeout(CLOSE_WITHIN):
-            await voice.close()
-    except Exception as error:
-        log.warning("a voice could not be closed", provider=name, error=f"{type(error).__name__}: {error}")
