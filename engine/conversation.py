@@ -111,11 +111,9 @@ class Conversation:
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> Outcome:
-        """Talk until the model finishes, a limit is reached, the provider fails, or the step is cancelled (the voice
-        is closed).
-        """
+        """Talk until the model finishes, a limit is reached, the provider fails or the step is cancelled."""
         self._metrics.sessions.inc()
-        finished = False
+        self._toolbox.leaving = finished = False
         try:
             async with beside(self._mouth(), self._watch_ear(), self._watch_line()) as tasks:
                 self._tasks = tasks
@@ -341,7 +339,7 @@ class Conversation:
                 self._post(VoiceAsked())
                 return await self._tell(self._voice.tool_result(call.id, json.dumps({"error": problem})))
             await self._tell(self._voice.tool_result(call.id, '{"ok": true}', respond=False))
-            return self._post(FinishAsked(exit))
+            return self._leave(exit)
         assert self._tasks is not None
         self._running[call.id] = self._tasks.create_task(self._use_tool(call), name=f"tool {call.name}")
         return None
@@ -354,13 +352,18 @@ class Conversation:
         try:
             answer = await self._toolbox.use(call.name, call.arguments)
             leaves = self._toolbox.leaves(call.name, answer)
-            owed = not leaves
+            owed = not (leaves or self._toolbox.leaving)
         finally:
             self._running.pop(call.id, None)
             self._post(ToolClosed(key, owed=owed))
-        await self._tell(self._voice.tool_result(call.id, answer, respond=owed))
-        if leaves:
-            self._post(FinishAsked(LEAVES + call.name))
+        if not self._toolbox.leaving:  # else an answer would be spoken into the farewell
+            await self._tell(self._voice.tool_result(call.id, answer, respond=owed))
+            if leaves:
+                self._leave(LEAVES + call.name)
+
+    def _leave(self, exit: str) -> None:
+        self._toolbox.leaving = True
+        self._post(FinishAsked(exit))
 
     # ── The record ────────────────────────────────────────────────────────────────────────────────────────────────────
 
