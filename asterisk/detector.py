@@ -8,9 +8,12 @@ and comes back with the verdict (measured on 22.10.1: 5 ms until AMD listens, no
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final, Literal
 
-from asterisk.facts import LineError
+from asterisk import ari
+from asterisk.causes import NORMAL_CLEARING
+from asterisk.facts import Ending, LineError
 from asterisk.party import Party
 from asterisk.switch import Switch
 
@@ -54,12 +57,17 @@ async def _judge(switch: Switch, party: Party, ear: Party, arguments: str, withi
     ear.back = asyncio.get_running_loop().create_future()
     await channels.continue_in_dialplan(channel_id=ear.id, context=CONTEXT, extension="s", priority=1)
     async with asyncio.timeout(within):
-        _, status, cause = (*await ear.back, "", "", "")[:3]
+        _, status, cause = (*await asyncio.shield(ear.back), "", "", "")[:3]
     if status == "MACHINE" and cause.startswith("INITIALSILENCE"):
         return "unknown"
     return {"HUMAN": "human", "MACHINE": "machine"}.get(status, "unknown")  # type: ignore[return-value]
 
 
 async def _end(switch: Switch, ear: Party) -> None:
-    await switch.hang_up(ear)
+    if ear.back is None or ear.back.done():
+        await switch.hang_up(ear)
+    else:  # in the dialplan, from where nobody tells us its end
+        with suppress(ari.AriError):
+            await switch.client.channels.hangup(channel_id=ear.id)
+        ear.end(Ending(NORMAL_CLEARING, None, "nobody asks any more"))
     switch.forget(ear)

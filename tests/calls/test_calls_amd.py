@@ -98,6 +98,22 @@ async def test_the_caller_hangs_up_meanwhile(open_company: Open) -> None:
     assert record.steps[-1].outcome == "cancelled"
 
 
+async def test_a_key_that_leads_elsewhere_is_not_kept_waiting(open_company: Open) -> None:
+    flow = """
+        handlers: [{event: dtmf, digits: "0", goto: desk}]
+        steps:
+          - detect_machine: {engine: asterisk, timeout: 9s}
+        sections: {desk: [{hangup: {result: desk}}]}
+    """
+    async with open_company(flow) as house:
+        caller = await house.call()
+        await asyncio.sleep(0.5)  # AMD listens; no event tells
+        await caller.presses("0")
+        record = await house.ended(caller)
+    assert record.result == "desk"
+    assert (record.steps[0].ms or 0) < 2000
+
+
 async def test_an_asterisk_that_is_not_prepared_cannot_tell(
     open_company: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,20 @@ async def test_a_caller_who_hangs_up_meanwhile_leaves_no_session(tmp_path: Path)
         assert over.record.outcome == "caller_hung_up"
 
 
+@virtual_time
+async def test_a_tool_that_hands_over_may_leave_the_caller_in_company(tmp_path: Path) -> None:
+    async def script(line: VirtualLine) -> None:
+        await line.caller.hears("What is it?")
+        await line.caller.waits(0.5)
+        await line.caller.says("A person, please.")
+
+    hands_over = "transfer: {caller_hears: ai, attempts: [{targets: ['pjsip:a'], before: [{say: One moment.}]}]}"
+    talk = f"- converse: {{greeting: What is it?, tools: {{desk: {{description: Connects., {hands_over}}}}}}}\n  catch: []\n"
+    over = await rings(tmp_path, talk, script=script, provider=VirtualProvider([[Calls("desk")]]))
+    assert [text for text, *_ in sounds(over) if text] == ["What is it?", "One moment.", FIRST, AGAIN]
+    assert over.record.outcome == "handed_off"
+
+
 # ── Ringback instead ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
