@@ -155,7 +155,8 @@ async def test_a_tool_that_hands_over_may_leave_the_caller_in_company(tmp_path: 
         await line.caller.says("A person, please.")
 
     hands_over = "transfer: {caller_hears: ai, attempts: [{targets: ['pjsip:a'], before: [{say: One moment.}]}]}"
-    talk = f"- converse: {{greeting: What is it?, tools: {{desk: {{description: Connects., {hands_over}}}}}}}\n  catch: []\n"
+    tools = f"{{desk: {{description: Connects., {hands_over}}}}}"
+    talk = f"- converse: {{greeting: What is it?, tools: {tools}}}\n  catch: []\n"
     over = await rings(tmp_path, talk, script=script, provider=VirtualProvider([[Calls("desk")]]))
     assert [text for text, *_ in sounds(over) if text] == ["What is it?", "One moment.", FIRST, AGAIN]
     assert over.record.outcome == "handed_off"
