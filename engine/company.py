@@ -154,11 +154,15 @@ def _session(call: Call) -> tuple[str, Session]:
 
 
 def capability(scope: Scope, where: Where) -> Iterable[Problem]:
-    """What is wrong with the voice of the flow, if it names one, as company."""
-    name = scope.flows[scope.flow].defaults.get("converse", {}).get("provider") if scope.flow in scope.flows else None
-    if name is None or scope.voices is None:
+    """Whether a voice that the flow names can keep somebody company; the engine's own is not known here."""
+    flow = scope.flows.get(scope.flow)
+    if flow is None or scope.voices is None:
         return
-    if name not in scope.voices:
-        yield unknown(scope, where, "voice", name, scope.voices)
-    elif not scope.voices[name].understands:
-        yield scope.problem(where, "E203", f"the voice '{name}' does not understand speech: it can keep nobody company")
+    usual = flow.defaults.get("converse", {}).get("provider")
+    named = [usual, *(getattr(step.fields, "provider", None) for step in flow.walk() if step.verb.name == "converse")]
+    known = [name for name in named if name is not None and name in scope.voices]
+    if usual is not None and usual not in known:
+        yield unknown(scope, where, "voice", usual, scope.voices)
+    elif known and not any(scope.voices[name].understands for name in known):
+        message = f"the voice '{known[0]}' does not understand speech: it can keep nobody company"
+        yield scope.problem(where, "E203", message)

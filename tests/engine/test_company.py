@@ -208,6 +208,7 @@ async def test_a_provider_that_is_not_installed(tmp_path: Path) -> None:
     assert sounds(over)[-1][2] == pytest.approx(20.3, abs=0.01)
 
 
+@pytest.mark.parametrize("head", [True, False], ids=["in defaults", "in a step"])
 @pytest.mark.parametrize(
     ("provider", "said"),
     [
@@ -216,12 +217,14 @@ async def test_a_provider_that_is_not_installed(tmp_path: Path) -> None:
         ("openai", ""),
     ],
 )
-def test_the_check_knows_which_voice_can(tmp_path: Path, provider: str, said: str) -> None:
-    text = flow(AI, head=f"defaults: {{converse: {{provider: {provider}}}}}")
+def test_the_check_knows_which_voice_can(tmp_path: Path, provider: str, said: str, head: bool) -> None:
+    talk = f"- converse: {{provider: {provider}}}\n  catch: []\n"
+    text = flow(AI, head=f"defaults: {{converse: {{provider: {provider}}}}}") if head else flow(AI + talk)
     (tmp_path / "a.flow.yaml").write_text(text)
     voices = {"openai": Capabilities(understands=True), "rehearsal": Capabilities()}
     loaded = Language(installed(), voices).load([tmp_path])
-    assert [(problem.message, problem.line) for problem in loaded.problems] == ([(said, 5)] if said else [])
+    found = [problem.message for problem in loaded.problems if problem.severity == "error"]
+    assert found == ([said] if said else [])
 
 
 # ── Before an attempt ─────────────────────────────────────────────────────────────────────────────────────────────────
