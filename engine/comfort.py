@@ -1,18 +1,29 @@
-"""Sounds for a caller who waits while somebody else is rung: ringback or music, from the engine."""
+"""Sounds for a caller who waits while somebody else is rung, or something takes its time: ringback or music, from the
+engine.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from engine.audio import AudioError, load, ringback, tone
+from engine.beside import beside
+from engine.line import LineError
 from engine.playout import Playout
 
+if TYPE_CHECKING:
+    from engine.call import Call
+
 log = structlog.get_logger()
+
+SILENT_FOR = 2.0  # seconds; a caller who hears nothing for longer thinks that the line is dead
 
 Sound = Literal["ringback", "music"]
 
@@ -47,3 +58,22 @@ async def keep_company(playout: Playout, kind: Sound, music: Path | None = None)
     while await playout.play(sound, "comfort"):
         pass
     await asyncio.Event().wait()  # the leg closed: whoever waits for the target decides what happens now
+
+
+@asynccontextmanager
+async def patience(call: Call) -> AsyncIterator[None]:
+    """While the block takes longer than two seconds the caller hears music, if nobody else talks with them."""
+    async with beside(_music(call)):
+        yield
+
+
+async def _music(call: Call) -> None:
+    await asyncio.sleep(SILENT_FOR)
+    if call.is_over or call.with_person or not call.line.is_answered:
+        return
+    try:
+        playout = await call.playout()
+        if playout.listener is None:  # else a voice has the line: this flow runs beside its talk
+            await keep_company(playout, "music")
+    except LineError as error:
+        log.warning("the caller hears nothing while the step takes its time", error=str(error))

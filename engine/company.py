@@ -8,26 +8,26 @@ its session is open, when it fails and when it has nothing more to say, the call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from engine.beside import first_of
+from engine.beside import beside
 from engine.comfort import keep_company
 from engine.conversation import Conversation
 from engine.line import LineError, LineGone
 from engine.outcome import Outcome
 from engine.playout import Playout
+from engine.succession import Seat, Succession
 from engine.toolbox import Toolbox
 from engine.turn import TurnOptions
 from engine.verb import unknown
-from engine.voices import close
 from flows.json_schema import plain
 from flows.problems import Problem, Where
 from flows.scope import Scope
-from providers.voice import ALAW, ULAW, Session, Turns, Utterance, Voice, VoiceError
+from providers.voice import ALAW, ULAW, Session, Turns, Utterance, VoiceError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,28 +113,25 @@ class Company:
         provider = self._call.services.voices.get(name)
         if not provider.capabilities.understands:
             raise VoiceError(f"{name} does not understand speech", code="capability")
-        voice = provider.voice(session)
         first, again = WORDS.get((session.language or "en").split("-")[0].lower(), WORDS["en"])
-        await _connect(self._call, voice, name, playout)
+        succession = Succession(self._call, [name], lambda _, notes: _noted(session, notes), CONNECT_WITHIN)
         talk = Conversation(
-            self._call, playout, voice, name, provider.capabilities, Toolbox(self._call, exits=()), OPTIONS,
-            greeting=again if self._met else first, reprompt=again,
+            self._call, playout, await _connected(succession, playout), succession, Toolbox(self._call, exits=()),
+            OPTIONS, greeting=again if self._met else first, reprompt=again,
         )  # fmt: skip
         self._met = True
         outcome: Outcome = await talk.run()
         log.warning("the voice keeps the caller company no more, they hear ringback", reason=outcome.detail)
 
 
-async def _connect(call: Call, voice: Voice, name: str, playout: Playout) -> None:
-    """Open the session, with ringback until it is there. Raises `VoiceError`."""
-    try:
-        async with asyncio.timeout(CONNECT_WITHIN):
-            await first_of(voice.connect(), keep_company(playout, "ringback"))
-    except BaseException as error:
-        call.errand(close(voice, name), f"close of {name}")
-        if isinstance(error, TimeoutError):
-            raise VoiceError(f"no session within {CONNECT_WITHIN:g} s", code="timeout") from None
-        raise
+async def _connected(succession: Succession, playout: Playout) -> Seat:
+    """The session, with ringback until it is open. Raises `VoiceError`."""
+    async with beside(keep_company(playout, "ringback")):
+        return await succession.first()
+
+
+def _noted(session: Session, notes: str) -> Session:
+    return replace(session, instructions="\n\n".join(filter(None, (session.instructions, notes))))
 
 
 def _session(call: Call) -> tuple[str, Session]:
@@ -143,9 +140,9 @@ def _session(call: Call) -> tuple[str, Session]:
         name, last = call.talk
     else:
         usual = plain(call.walker.flow.defaults.get("converse", {}))
-        name = usual.get("provider") or call.services.default_voice
+        name = next(iter(_named(usual)), call.services.default_voice)
         last = Session(
-            voice=usual.get("voice"), language=usual.get("language"), model=usual.get("model"),
+            voice=_of(usual.get("voice"), name), language=usual.get("language"), model=_of(usual.get("model"), name),
             format=ALAW if call.services.law == "alaw" else ULAW, options=usual.get("options", {}).get(name, {}),
         )  # fmt: skip
     language = "" if last.language is None else f" They speak {last.language} unless you hear another language."
@@ -153,16 +150,27 @@ def _session(call: Call) -> tuple[str, Session]:
     return name, replace(last, instructions=INSTRUCTIONS + language, tools=(), turns=Turns(), history=said)
 
 
+def _named(usual: Mapping[str, Any]) -> tuple[str, ...]:
+    """The voices of a flow's ``defaults: {converse: …}``, which name one or a list."""
+    named = usual.get("provider") or ()
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def _of(value: str | Mapping[str, str] | None, name: str) -> str | None:
+    """What is said for this provider, where others may be said something else."""
+    return value.get(name) if isinstance(value, Mapping) else value
+
+
 def capability(scope: Scope, where: Where) -> Iterable[Problem]:
     """Whether a voice that the flow names can keep somebody company; the engine's own is not known here."""
     flow = scope.flows.get(scope.flow)
     if flow is None or scope.voices is None:
         return
-    usual = flow.defaults.get("converse", {}).get("provider")
-    named = [usual, *(getattr(step.fields, "provider", None) for step in flow.walk() if step.verb.name == "converse")]
-    known = [name for name in named if name is not None and name in scope.voices]
-    if usual is not None and usual not in known:
-        yield unknown(scope, where, "voice", usual, scope.voices)
+    usual = _named(flow.defaults.get("converse", {}))
+    talks = (getattr(step.fields, "providers", ()) for step in flow.walk() if step.verb.name == "converse")
+    known = [name for name in (*usual, *(name for names in talks for name in names)) if name in scope.voices]
+    if usual and usual[0] not in known:
+        yield unknown(scope, where, "voice", usual[0], scope.voices)
     elif known and not any(scope.voices[name].understands for name in known):
         message = f"the voice '{known[0]}' does not understand speech: it can keep nobody company"
         yield scope.problem(where, "E203", message)

@@ -94,6 +94,9 @@ class Metrics:
         self.provider_errors = Counter(
             "provider_errors", "Errors of a provider", ["provider", "kind"], namespace=PREFIX, registry=registry
         )
+        self.take_overs = Counter(
+            "take_overs", "Times another voice went on with a talk", ["from", "to"], namespace=PREFIX, registry=registry
+        )
         self.provider_sessions = Gauge(
             "provider_sessions_active", "Open sessions", ["provider"], namespace=PREFIX, registry=registry
         )

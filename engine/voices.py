@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from engine.breaker import Breakers
 from providers.registry import capabilities, load, names
 from providers.voice import Capabilities, Provider, Voice, VoiceError
 
@@ -32,6 +33,7 @@ class Voices:
     def __init__(self, settings: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self._settings = settings or {}
         self._loaded: dict[str, Provider] = {}
+        self.breakers = Breakers()  # who failed again and again, in any call
 
     def add(self, name: str, provider: Provider) -> None:
         """Use this provider under this name (tests, embedded use)."""

@@ -16,6 +16,7 @@ from engine.handoff import Before, Plan, Round, hand_off, stay_connected
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop
 from engine.verb import Verb, unknown
+from engine.written import needs_text_model
 from flows.draft import Draft
 from flows.fields import Duration, Steps, Text
 from flows.flow import Step, walk
@@ -127,6 +128,9 @@ class Transfer(Verb):
         yield from leaks(scope, read, "with a transfer")
         if fields.caller_hears == "ai":
             yield from capability(scope, scope.at(*path, "caller_hears"))
+        if fields.brief is not None and fields.brief.auto:
+            where, instead = scope.at(*path, "brief", "auto"), "the caller's last words are repeated"
+            yield from needs_text_model(scope, where, "brief: {auto: true}", instead)
         for index, attempt in enumerate(fields.attempts):
             for place, target in enumerate(attempt.targets):
                 where = scope.at(*path, "attempts", index, "targets", place)

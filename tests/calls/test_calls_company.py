@@ -90,7 +90,7 @@ async def test_when_the_voice_fails_it_rings(open_company: Open, faults: Faults)
         record = await house.ended(caller)
         _, heard = await caller.recording()
     assert record.outcome == "handed_off"
-    ringing = heard.part(5.0, 8.0)
+    ringing = heard.part(6.0, 8.0)
     assert ringing.tone_share(440) + ringing.tone_share(480) > 0.8
     assert longest_silence(heard, 0.5, 7.5) < 4.5
 

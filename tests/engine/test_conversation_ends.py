@@ -63,7 +63,8 @@ from tests.engine.verbs.talking import (
 )
 @virtual_time
 async def test_a_voice_that_is_gone_or_useless_ends_the_step(tmp_path: Path, reply: Any, said: str) -> None:
-    over = await talk(tmp_path, asks, reply, fields="greeting: Hello.\nanswer_within: 6s", after="- say: Sorry.\n")
+    replies = (reply, reply)  # a lost connection is tried again, once
+    over = await talk(tmp_path, asks, *replies, fields="greeting: Hello.\nanswer_within: 6s", after="- say: Sorry.\n")
     assert (outcome(over), detail(over)) == ("provider_error", f"virtual: {said}")
     assert over.heard[-1] == "Sorry."
 
