@@ -185,7 +185,10 @@ class Exchange:
     def _on_start(self, event: StasisStart) -> None:
         channel = event.channel
         party = self._switch.parties.get(channel.id)
-        if party is not None and not party.left.is_set():  # one that we made
+        if party is not None and party.back is not None:
+            if not party.back.done():
+                party.back.set_result(tuple(event.args))
+        elif party is not None and not party.left.is_set():  # one that we made
             party.see(channel)
             party.entered.set()
         elif is_dead(event):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -21,6 +21,9 @@ from engine.safety import rescue
 from engine.services import Services
 from flows.flow import Flow
 from flows.library import Library
+
+if TYPE_CHECKING:
+    from providers.voice import Session
 
 log = structlog.get_logger()
 
@@ -51,6 +54,7 @@ class Call:
         self.record.legs.append(caller)
         self._walker = Walker(self, flow, {})
         self.recording: Recording | None = None  # the latest, which may be over
+        self.talk: tuple[str, Session] | None = None  # the latest: with which voice, and how it was opened
         self._playout: Playout | None = None
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()

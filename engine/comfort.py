@@ -1,5 +1,5 @@
-"""What the caller hears while somebody else is rung, or something takes its time: ringback or music, from the engine,
-until it is cancelled.
+"""Sounds for a caller who waits while somebody else is rung, or something takes its time: ringback or music, from the
+engine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 SILENT_FOR = 2.0  # seconds; a caller who hears nothing for longer thinks that the line is dead
 
-Comfort = Literal["ringback", "music"]
+Sound = Literal["ringback", "music"]
 
 
 @lru_cache(maxsize=8)
@@ -48,7 +48,7 @@ def prepare(law: str) -> None:
     _sound("music", law, None)
 
 
-async def keep_company(playout: Playout, kind: Comfort, music: Path | None = None) -> None:
+async def keep_company(playout: Playout, kind: Sound, music: Path | None = None) -> None:
     """Play in a loop until cancelled; then the line falls silent at once."""
     try:
         sound = _sound(kind, playout.law, music if kind == "music" else None)
