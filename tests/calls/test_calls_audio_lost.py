@@ -88,7 +88,7 @@ async def test_ringing_goes_on_without_it(open_company: Open, proxy: MediaProxy)
 
 
 @pytest.mark.parametrize(("fault", "silence"), [("cut", 1.0), ("fall_silent", 3.0)])
-@pytest.mark.parametrize(("step", "seconds"), [(f"say: {LONG}", 5.5), (TALK, 3.5)], ids=["say", "converse"])
+@pytest.mark.parametrize(("step", "seconds"), [(f"say: {LONG}", 5.5), (TALK, 3.0)], ids=["say", "converse"])
 async def test_a_connection_that_can_be_replaced_is_not_missed(
     open_company: Open, proxy: MediaProxy, step: str, seconds: float, fault: str, silence: float
 ) -> None:
