@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from asterisk import ari
 from asterisk.bridge import CallBridge
 from asterisk.causes import NORMAL_CLEARING
+from asterisk.detector import Verdict, detect
 from asterisk.external_media import ExternalMedia
 from asterisk.facts import DialOptions, Ending, Facts, LineError, LineGone
 from asterisk.leg import AsteriskLeg
@@ -109,6 +110,10 @@ class AsteriskLine:
     async def send_digits(self, digits: str) -> None:
         """Send keys (0-9, *, #, A-D; 64 at most) to the caller. Raises `LineError`, `LineGone`."""
         await self._switch.send_digits(self._party, digits)
+
+    async def detect_machine(self, *, timeout: float, max_words: int) -> Verdict:
+        """What Asterisk's AMD says of who speaks at the caller's side. Raises `LineError`, `LineGone`."""
+        return await self._while_there(detect(self._switch, self._party, timeout=timeout, max_words=max_words))
 
     async def open_media(self) -> MediaLeg:
         """Audio between the caller and the engine; the same leg while it lives. Raises `LineError`, `LineGone`."""

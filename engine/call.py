@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -22,6 +22,9 @@ from engine.safety import rescue
 from engine.services import Services
 from flows.flow import Flow
 from flows.library import Library
+
+if TYPE_CHECKING:
+    from providers.voice import Session
 
 log = structlog.get_logger()
 
@@ -53,6 +56,7 @@ class Call:
         self._walker = Walker(self, flow, {})
         self.inbox = Inbox()
         self.recording: Recording | None = None  # the latest, which may be over
+        self.talk: tuple[str, Session] | None = None  # the latest: with which voice, and how it was opened
         self._playout: Playout | None = None
         self._early = False  # prompts are heard before the answer
         self._group: asyncio.TaskGroup | None = None

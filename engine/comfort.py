@@ -1,23 +1,33 @@
-"""What the caller hears while they wait: ringback or music while somebody else is rung, a sound while a tool runs."""
+"""Sounds for a caller who waits: ringback or music while somebody else is rung or something takes its time, a sound
+while a tool of a voice runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from engine.audio import AudioError, load, ringback, tone
+from engine.beside import beside
 from engine.http import HttpFailedError
+from engine.line import LineError
 from engine.outcome import StepError
 from engine.playout import Playout
 
+if TYPE_CHECKING:
+    from engine.call import Call
+
 log = structlog.get_logger()
 
-Comfort = Literal["ringback", "music"]
+SILENT_FOR = 2.0  # seconds; a caller who hears nothing for longer thinks that the line is dead
+
+Sound = Literal["ringback", "music"]
 
 
 @lru_cache(maxsize=8)
@@ -40,7 +50,7 @@ def prepare(law: str) -> None:
     _sound("music", law, None)
 
 
-async def keep_company(playout: Playout, kind: Comfort, music: Path | None = None) -> None:
+async def keep_company(playout: Playout, kind: Sound, music: Path | None = None) -> None:
     """Play in a loop until cancelled; then the line falls silent at once."""
     try:
         sound = _sound(kind, playout.law, music if kind == "music" else None)
@@ -84,3 +94,22 @@ class Hold:
             return
         while audio and await self._playout.play(audio, "hold"):
             pass
+
+
+@asynccontextmanager
+async def patience(call: Call) -> AsyncIterator[None]:
+    """While the block takes longer than two seconds the caller hears music, if nobody else talks with them."""
+    async with beside(_music(call)):
+        yield
+
+
+async def _music(call: Call) -> None:
+    await asyncio.sleep(SILENT_FOR)
+    if call.is_over or call.with_person or not call.line.is_answered:
+        return
+    try:
+        playout = await call.playout()
+        if playout.listener is None:  # else a voice has the line: this flow runs beside its talk
+            await keep_company(playout, "music")
+    except LineError as error:
+        log.warning("the caller hears nothing while the step takes its time", error=str(error))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -35,6 +35,7 @@ class Readiness:
     flows_loaded: bool = False
     draining: bool = False
     active: int = 0  # live calls
+    warnings: list[str] = field(default_factory=list)  # what is wrong although calls can be taken
 
     def missing(self) -> list[str]:
         """What a start still waits for; empty when it is over."""
@@ -70,6 +71,8 @@ def application(
     async def readyz(request: web.Request) -> web.Response:
         reasons = readiness.reasons()
         body = {"status": "not ready" if reasons else "ready", "reasons": reasons, "calls": readiness.active}
+        if readiness.warnings:
+            body["warnings"] = readiness.warnings
         return web.json_response(body, status=503 if reasons else 200)
 
     async def startupz(request: web.Request) -> web.Response:

@@ -128,6 +128,9 @@ class Line(Protocol):
     async def send_digits(self, digits: str) -> None:
         """Send DTMF to the caller."""
 
+    async def detect_machine(self, *, timeout: float, max_words: int) -> Literal["human", "machine", "unknown"]:
+        """What the telephone system's own detector says of who speaks at the caller's side. Raises `LineError`."""
+
     async def open_media(self) -> Media:
         """Audio between the caller and the engine; the same leg while it lives, a new one after `connect`."""
 

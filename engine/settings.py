@@ -223,5 +223,13 @@ def variable(path: tuple[str, ...]) -> str:
     return "_".join(("HOOKFLASH", *path)).upper().replace("-", "_")
 
 
-FOREIGN: Mapping[str, tuple[str, ...]] = {"OPENAI_API_KEY": ("voices", "openai", "api_key")}
+FOREIGN: Mapping[str, tuple[str, ...]] = {
+    "AZURE_OPENAI_API_KEY": ("voices", "azure-openai", "api_key"),
+    "AZURE_OPENAI_ENDPOINT": ("voices", "azure-openai", "endpoint"),
+    "AZURE_VOICELIVE_API_KEY": ("voices", "azure-voice-live", "api_key"),
+    "AZURE_VOICELIVE_ENDPOINT": ("voices", "azure-voice-live", "endpoint"),
+    "GEMINI_API_KEY": ("voices", "gemini", "api_key"),
+    "OPENAI_API_KEY": ("voices", "openai", "api_key"),
+    "XAI_API_KEY": ("voices", "grok", "api_key"),
+}
 """Variables of other makers that are understood; our own win."""

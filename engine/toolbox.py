@@ -84,6 +84,7 @@ class Toolbox:
     collect: Collect | None = None
     used: dict[str, int] = field(default_factory=dict)
     turns: int = 0  # in which the caller spoke
+    leaving: bool = False  # the talk is ending: the model is told nothing any more
     asked: dict[str, tuple[str, int]] = field(default_factory=dict)  # tool -> arguments and turn that need a yes
 
     def offered(self) -> tuple[Tool, ...]:
@@ -140,6 +141,8 @@ class Toolbox:
         use.outcome = "cancelled"
         try:
             use.outcome, answer = await self._run(name, arguments)
+            if self.leaving:
+                use.outcome = "late"
         finally:
             use.ms = int((clock() - started) * 1000)
             label = name if name in self.tools else "unknown"

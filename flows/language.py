@@ -55,11 +55,21 @@ class _Files:
 
 
 class Language:
-    """The flow language with these verbs (by name), and the voices whose capabilities are known, if any are."""
+    """The flow language with these verbs (by name), and the voices whose capabilities are known, if any are.
 
-    def __init__(self, verbs: Mapping[str, Verb], voices: Mapping[str, VoiceFacts] | None = None) -> None:
+    ``text_model`` is the provider that writes for flows that name none: "" when there is none, None when the engine's
+    settings are not known (`hookflash check`).
+    """
+
+    def __init__(
+        self,
+        verbs: Mapping[str, Verb],
+        voices: Mapping[str, VoiceFacts] | None = None,
+        text_model: str | None = None,
+    ) -> None:
         self.verbs = dict(verbs)
         self.voices = voices
+        self.text_model = text_model
 
     def schema(self) -> dict[str, Any]:
         """A JSON Schema (draft 2020-12) of flow files, for editors."""
@@ -75,7 +85,7 @@ class Language:
         files = self._read(paths)
         problems = files.problems
         flows, nexts = self._flows(files)
-        around = Surroundings(flows, files.resources, self.voices)
+        around = Surroundings(flows, files.resources, self.voices, self.text_model)
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
             problems += flow_reader.reader.draft.problems + flow_reader.problems + list(check(flow_reader, around))

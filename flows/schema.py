@@ -139,7 +139,11 @@ def _defaults(forms: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     optional = {name: {key: part for key, part in form.items() if key != "required"} for name, form in forms.items()}
     return {
         "type": "object",
-        "properties": {"max_call": {**_DURATION, "description": "How long a call may last."}, **optional},
+        "properties": {
+            "max_call": {**_DURATION, "description": "How long a call may last."},
+            "text_model": {"type": "string", "description": "The provider that extracts and summarises for this flow."},
+            **optional,
+        },
         "additionalProperties": False,
         "description": "Fields that every step of a verb has unless it says otherwise.",
     }

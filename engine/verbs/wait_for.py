@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from engine.audio import AudioError
 from engine.beside import first_of
 from engine.call import Call
-from engine.comfort import Comfort, again_and_again, keep_company
+from engine.comfort import Sound, again_and_again, keep_company
 from engine.http import HttpFailedError
 from engine.inbox import Source
 from engine.machine import beep
@@ -46,7 +46,7 @@ class WaitForFields(Fields):
     schema_: JsonSchema | None = Field(
         None, alias="schema", description="What the event's data must be; others are refused."
     )
-    caller_hears: Comfort = Field("music", description="What the caller hears meanwhile: music or ringback.")
+    caller_hears: Sound = Field("music", description="What the caller hears meanwhile: music or ringback.")
     play: SoundFields | None = Field(None, description="A sound that the caller hears instead, again and again.")
 
     @model_validator(mode="after")
