@@ -178,6 +178,10 @@ class AudioLine:
         await self._inner.send_digits(digits)
         self.log.add("caller", "sent_digits", digits)
 
+    async def detect_machine(self, *, timeout: float, max_words: int) -> Literal["human", "machine", "unknown"]:
+        """What Asterisk's own detector says of who speaks."""
+        return await self._inner.detect_machine(timeout=timeout, max_words=max_words)
+
     async def open_media(self) -> HeardMedia:
         """Audio between the caller and the engine."""
         inner = await self._inner.open_media()
