@@ -17,6 +17,9 @@ $(STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Hookflash needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: set PYTHON=python3.11")'
 	@$(PYTHON) -m venv $(VENV) || (echo "No venv module: apt-get install python3-venv"; exit 1)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,bench]'
+	@# Gemini's own types judge its emulator. The package pins an older tenacity than the engine's, so it comes without its
+	@# dependencies; those that its types need are in the extra "test".
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'google-genai>=3.4,<4'
 	@touch $@
 
 setup: $(STAMP) ## the virtual environment with everything in it

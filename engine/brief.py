@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.text import talk, write
 from providers.parts import Message
 from providers.voice import VoiceError
 
@@ -27,17 +28,14 @@ TOLD = (
 
 async def summary(call: Call) -> str:
     """The talk in two sentences; without a text model, the caller's own last words."""
-    lines = [[spoken.role, spoken.text] for spoken in call.record.transcript if spoken.role != "system"]
+    lines = talk(call)
     if not lines:
         return ""
     try:
-        talk = json.dumps(lines, ensure_ascii=False)
-        answer = await call.services.texts.complete(
-            [Message("system", TOLD), Message("user", talk)], most=MOST, within=WITHIN
-        )
+        said = json.dumps(lines, ensure_ascii=False)
+        answer = await write(call, [Message("system", TOLD), Message("user", said)], most=MOST, within=WITHIN)
         if answer.strip():
             return answer.strip()
     except VoiceError as error:
         log.warning("the brief of a hand-off is the caller's last words", error=str(error))
-    said = [text for role, text in lines if role == "caller"]
-    return " ".join(said[-LAST_LINES:])
+    return " ".join([line["caller"] for line in lines if "caller" in line][-LAST_LINES:])

@@ -1,20 +1,33 @@
-"""What the caller hears while somebody else is rung: ringback or music, from the engine, until it is cancelled."""
+"""Sounds for a caller who waits: ringback or music while somebody else is rung or something takes its time, a sound
+while a tool of a voice runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from engine.audio import AudioError, load, ringback, tone
+from engine.beside import beside
+from engine.http import HttpFailedError
+from engine.line import LineError
+from engine.outcome import StepError
 from engine.playout import Playout
+
+if TYPE_CHECKING:
+    from engine.call import Call
 
 log = structlog.get_logger()
 
-Comfort = Literal["ringback", "music"]
+SILENT_FOR = 2.0  # seconds; a caller who hears nothing for longer thinks that the line is dead
+
+Sound = Literal["ringback", "music"]
 
 
 @lru_cache(maxsize=8)
@@ -37,13 +50,66 @@ def prepare(law: str) -> None:
     _sound("music", law, None)
 
 
-async def keep_company(playout: Playout, kind: Comfort, music: Path | None = None) -> None:
+async def keep_company(playout: Playout, kind: Sound, music: Path | None = None) -> None:
     """Play in a loop until cancelled; then the line falls silent at once."""
     try:
         sound = _sound(kind, playout.law, music if kind == "music" else None)
     except AudioError as error:
         log.warning("the music cannot be played, the caller hears ringback", error=str(error))
         sound = _sound("ringback", playout.law, None)
-    while await playout.play(sound, "comfort"):
+    await again_and_again(playout, sound)
+
+
+async def again_and_again(playout: Playout, sound: bytes) -> None:
+    """Play a sound in a loop until cancelled."""
+    while sound and await playout.play(sound, "comfort"):
         pass
-    await asyncio.Event().wait()  # the leg closed: whoever waits for the target decides what happens now
+    await asyncio.Event().wait()  # the leg closed: whoever waits for something else decides what happens now
+
+
+class Hold:
+    """A sound while a tool of a voice runs: again and again, until it is stopped or silenced."""
+
+    def __init__(self, playout: Playout) -> None:
+        self._playout = playout
+        self._playing: asyncio.Task[None] | None = None
+
+    def start(self, sound: Callable[[], Awaitable[bytes]], tasks: asyncio.TaskGroup) -> None:
+        """Fetch it and play it beside the talk; another that plays goes on instead."""
+        if self._playing is None or self._playing.done():
+            self._playing = tasks.create_task(self._play(sound), name="hold")
+
+    async def stop(self) -> None:
+        """Silence it, before anybody says something: what is played afterwards is not cut off."""
+        playing, self._playing = self._playing, None
+        if playing is not None and not playing.done():
+            playing.cancel()
+            await asyncio.wait([playing])
+
+    async def _play(self, sound: Callable[[], Awaitable[bytes]]) -> None:
+        try:
+            audio = await sound()
+        except (AudioError, HttpFailedError, StepError) as error:
+            log.warning("the sound for a tool cannot be played", error=str(error))
+            return
+        while audio and await self._playout.play(audio, "hold"):
+            pass
+
+
+@asynccontextmanager
+async def patience(call: Call) -> AsyncIterator[None]:
+    """While the block takes longer than two seconds the caller hears music, if nobody else talks with them."""
+    async with beside(_music(call)):
+        yield
+
+
+async def _music(call: Call) -> None:
+    await asyncio.sleep(SILENT_FOR)
+    if call.is_over or call.with_person or not call.line.is_answered:
+        return
+    try:
+        playout = await call.playout()
+        if playout.listener is None:  # else a voice has the line: this flow runs beside its talk
+            await keep_company(playout, "music")
+    except LineError as error:
+        log.warning("the caller hears nothing while the step takes its time", error=str(error))

@@ -31,6 +31,8 @@ from engine.record import CallRecord
 from engine.serve import Engine, running
 from engine.settings import AsteriskSettings, DatabaseSettings, HttpSettings, Settings
 from engine.settings_sources import load_settings
+from providers.registry import load
+from providers.voice import VoiceError
 
 FLOWS = Path(__file__).parent.parent / "flows" / "examples" / "demo"
 FOLDER = Path("var/demo")
@@ -76,6 +78,7 @@ class Measured:
 
 def main(voice: str = "rehearsal", stay: bool = False) -> int:
     """Run the demo; the exit status. Raises `UserError` with what went wrong."""
+    _check_voice(voice)
     logging.getLogger().setLevel(logging.ERROR)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -122,11 +125,19 @@ def _why(error: Exception, engine: Engine) -> str:
     return "; the call's record says: ".join([awaited, *told])
 
 
+def _check_voice(voice: str) -> None:
+    """Whether the voice has what it needs, before anything starts. The offline one comes with the demo's Asterisk."""
+    if voice == "rehearsal":
+        return
+    try:
+        load(voice, load_settings().voice_settings().get(voice, {}))
+    except VoiceError as error:
+        raise DemoError(f"demo: failed: {error}; or leave out --voice for the offline voice") from error
+
+
 def _settings(pbx: Instance, voice: str, flite: str) -> Settings:
     """The settings of this place (keys and URLs of voices), with everything else as the demo needs it."""
     given = load_settings()
-    if voice == "openai" and not given.voices.get("openai", {}).get("api_key"):
-        raise DemoError("demo: failed: set OPENAI_API_KEY to talk to OpenAI, or leave out --voice")
     return given.model_copy(
         update={
             "name": "demo",

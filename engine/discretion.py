@@ -6,6 +6,7 @@ it said.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,18 @@ def outline(value: Any, *, secret: bool = False, _depth: int = 0) -> Any:
     if value is None or isinstance(value, bool):
         return None if value is None else value and not secret
     return 0 if isinstance(value, int | float) else WORDS
+
+
+def outline_of_answer(answer: str) -> str:
+    """The form of what a text model wrote about a secret: of data (`engine.extraction`) whether it was found."""
+    try:
+        data = json.loads(answer)
+    except (ValueError, RecursionError):
+        return WORDS
+    if not isinstance(data, Mapping):
+        return WORDS
+    kept = {key: bool(data[key]) if key == "found" else outline(data[key], secret=True) for key in data}
+    return json.dumps(kept, ensure_ascii=False)
 
 
 def told_in(headers: Mapping[str, str], *, secret: bool = False) -> dict[str, str]:

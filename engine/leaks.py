@@ -9,7 +9,7 @@ from flows.problems import Problem
 from flows.scope import Scope
 from flows.secrets import chain_of
 
-REMEDY = "what may be shown of it belongs in a variable of its own, such as set: {shown: \"${mask(…)}\"}"
+REMEDY = 'what may be shown of it belongs in a variable of its own, such as set: {shown: "${mask(…)}"}'
 
 
 def leaks(scope: Scope, expressions: Iterable[Expression], by: str) -> Iterable[Problem]:

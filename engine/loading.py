@@ -26,12 +26,14 @@ class FlowsError(UserError):
         self.files = frozenset(files)
 
 
-def load_library(paths: Sequence[Path]) -> Library:
+def load_library(paths: Sequence[Path], text_model: str | None = None) -> Library:
     """The flows of these files and folders; warnings are logged. Raises `FlowsError` with every problem in them.
+
+    ``text_model``: who writes for flows that name nobody; "" when there is nobody, None when that is not known.
 
     It computes for about 0.1 s for 2,000 lines (measured), so call it in a thread when calls are live.
     """
-    loaded = Language(installed(), known_voices()).load(paths)
+    loaded = Language(installed(), known_voices(), text_model).load(paths)
     for problem in loaded.problems:
         if problem.severity == "warning":
             log.warning(str(problem))
@@ -48,8 +50,19 @@ def load_library(paths: Sequence[Path]) -> Library:
 def voices_of(library: Library) -> list[str]:
     """The names of the voices that these flows use, sorted."""
     flows = (*library.flows.values(), *library.next.values())
-    named = {getattr(step.fields, "provider", None) for flow in flows for step in flow.walk()}
-    return sorted(str(name) for name in named if name)
+    named = {name for flow in flows for step in flow.walk() for name in getattr(step.fields, "providers", ())}
+    writing = {flow.text_model for flow in flows}
+    return sorted(str(name) for name in named | writing if name)
+
+
+def closed_to_webhooks(library: Library, token: str) -> str:
+    """What is wrong with flows that wait for webhooks while this engine, without a token, refuses all; "" when not."""
+    flows = (*library.flows.values(), *library.next.values())
+    waits = (flow.name for flow in flows for step in flow.walk() if getattr(step.fields, "event", None) == "webhook")
+    names = sorted(set(waits))
+    if token or not names:
+        return ""
+    return f"{', '.join(names)}: waits for webhooks, which are all refused until events.token is set"
 
 
 def settle() -> None:

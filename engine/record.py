@@ -77,7 +77,7 @@ class ToolUse(BaseModel):
     name: str
     at: datetime = Field(default_factory=utc_now)
     ms: int | None = None
-    outcome: str = ""  # ok, error, timeout, cancelled, unconfirmed
+    outcome: str = ""  # ok, error, timeout, unconfirmed, cancelled, late (after the model had left)
     step: str = ""
     arguments: dict[str, Any] = Field(default_factory=dict)
 
@@ -103,6 +103,16 @@ class Request(BaseModel):
     status: int = 0
     step: str = ""
     answer: Any = None
+
+
+class Written(BaseModel):
+    """What the text model was asked for: data, a brief, a summary. ``answer``: its words, of secrets the outline."""
+
+    at: datetime = Field(default_factory=utc_now)
+    ms: int | None = None
+    outcome: str = "cancelled"  # or: ok, failed
+    step: str = ""
+    answer: str = ""
 
 
 class Tokens(BaseModel):
@@ -147,5 +157,6 @@ class CallRecord(BaseModel):
     tools: list[ToolUse] = Field(default_factory=list)
     presses: list[KeyPress] = Field(default_factory=list)
     requests: list[Request] = Field(default_factory=list)
+    written: list[Written] = Field(default_factory=list)
     tokens: list[Tokens] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)  # ms: setup, first_audio, barge_in, …

@@ -12,18 +12,21 @@ from engine.record import Request
 
 if TYPE_CHECKING:
     from engine.call import Call
+    from flows.flow import Step
 
 
 async def ask(
     call: Call, endpoint: str, method: str, path: str, *, json: Any = None, headers: Mapping[str, str] | None = None,
     timeout: float | None = None, idempotency_key: str | None = None, keeps: Iterable[str] = (),
+    step: Step | None = None,
 ) -> Reply:  # fmt: skip
     """One request to an endpoint of `resources.yaml`, as `engine.http.Http.request` does it. Raises `HttpFailedError`.
 
     Of the answer the record gets the outline, and the fields ``keeps`` of an object as they are: the flow names them
-    as what it works with. What is sensitive, or is put into what is, stays an outline.
+    as what it works with. What is sensitive, or is put into what is, stays an outline. ``step``: who asks, when that
+    may be over by now.
     """
-    clock, step = asyncio.get_running_loop().time, call.walker.step
+    clock, step = asyncio.get_running_loop().time, step or call.walker.step
     at = call.services.clock.now()
     entry = Request(endpoint=endpoint, method=method, path=path, at=at, step="" if step is None else step.path)
     call.record.requests.append(entry)

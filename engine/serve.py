@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -23,7 +24,9 @@ from engine.comfort import prepare
 from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
-from engine.loading import load_library, settle, voices_of
+from engine.intake import Intake
+from engine.loading import closed_to_webhooks, load_library, settle, voices_of
+from engine.media_watch import MediaWatch
 from engine.metrics import metrics
 from engine.records.store import Records
 from engine.reload import Reload
@@ -32,7 +35,7 @@ from engine.settings import Settings
 from engine.speech import Speech
 from engine.switchboard import Switchboard
 from engine.text import Texts
-from engine.voices import Voices
+from engine.voices import Voices, known_voices
 from flows.library import Library
 from providers.voice import VoiceError
 
@@ -69,9 +72,14 @@ def open_voices(settings: Settings, library: Library) -> Voices:
     if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
         given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
     voices = Voices(given)
-    for name in sorted({*voices_of(library), settings.voice}):
+    wanted = {*voices_of(library), settings.voice}
+    for name in sorted(wanted if settings.text is None else {*wanted, settings.text}):
         try:
-            voices.get(name)
+            made = voices.get(name)
+            if name == settings.text and made.text_model() is None:
+                raise VoiceError(f"the setting text names {name!r}, which has no text model: name one that has")
+            if name == settings.voice and not made.capabilities.formats:
+                raise VoiceError(f"the setting voice names {name!r}, which has no voice: name it in text, not here")
         except VoiceError as error:
             raise StartError(str(error)) from error
     try:
@@ -81,13 +89,23 @@ def open_voices(settings: Settings, library: Library) -> Voices:
     return voices
 
 
+def writer(settings: Settings) -> str | None:
+    """The provider that writes for flows that name nobody: the one of the settings, or the voice when it can write."""
+    if settings.text is not None:
+        return settings.text
+    voice = known_voices().get(settings.voice)
+    return settings.voice if voice is not None and voice.writes else None
+
+
 @asynccontextmanager
 async def running(settings: Settings, records: Keeper | None = None) -> AsyncIterator[Engine]:
     """An engine that takes calls while the block runs. At its end live calls are cancelled: drain first.
 
     Raises `UserError` (settings, flows, Asterisk, port, database) with what to change.
     """
-    library = load_library(settings.flows)
+    writes = writer(settings)
+    load = partial(load_library, text_model=writes or "")
+    library = load(settings.flows)
     prepare(settings.asterisk.law)
     readiness = Readiness(capacity=settings.max_calls, flows_loaded=True)
     async with AsyncExitStack() as stack:
@@ -104,15 +122,19 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             )
         services = Services(
             voices=voices, speech=Speech(voices, settings.speech),
-            texts=Texts(voices, settings.text, settings.text_model), http=http, records=records, metrics=metrics,
+            texts=Texts(voices, writes, settings.text_model), http=http, records=records, metrics=metrics,
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
             storage=settings.storage,
         )  # fmt: skip
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
-        reload = Reload(settings.flows, switchboard, services)
+        reload = Reload(settings.flows, switchboard, services, load)
         pages = {"/flows": reload.state}
-        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages))
+        token = settings.events.token.get_secret_value()
+        if closed := closed_to_webhooks(library, token):
+            log.warning(closed)
+        intake = Intake(switchboard, token)
+        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, intake.routes()))
         await stack.enter_async_context(beside(metrics.watch_loop(), reload.run()))
         exchange = await _connected(stack, settings, readiness, url)
         await stack.enter_async_context(beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness)))
@@ -155,9 +177,11 @@ async def _take_calls(switchboard: Switchboard, exchange: Exchange, lost: asynci
 
 
 async def _watch(exchange: Exchange, readiness: Readiness) -> None:
-    """Keep readiness in step with the connection to Asterisk."""
+    """Keep readiness in step with the connection to Asterisk, and the metrics with its media."""
     readiness.ari_connected = exchange.connected.is_set()
+    tell_media = MediaWatch(exchange.drivers, metrics).look
     while True:
+        readiness.warnings = tell_media()
         await asyncio.sleep(WATCH_EVERY)
         connected = exchange.connected.is_set()
         if connected and not readiness.ari_connected:

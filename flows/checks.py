@@ -25,6 +25,7 @@ class Surroundings:
     flows: Mapping[str, Flow]
     resources: Resources
     voices: Mapping[str, VoiceFacts] | None
+    text_model: str | None = None
     secrets: Mapping[str, Chains] = field(default_factory=dict)  # by flow
 
     def names(self, kind: str, flow: Flow) -> Iterable[str]:
@@ -50,6 +51,7 @@ def check(reader: FlowReader, around: Surroundings) -> Iterator[Problem]:
     flow = reader.flow
     assert flow is not None
     yield from _references(reader, flow, around)
+    yield from _text_model(reader, flow, around)
     yield from _verbs(reader, flow, around)
     if reader.reader.broken:
         return  # a step is missing from the picture: what follows would mislead
@@ -68,6 +70,20 @@ def _references(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterato
             yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
 
 
+def _text_model(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Problem]:
+    """The provider that shall write for the flow."""
+    name, voices = flow.text_model, around.voices
+    if name is None or voices is None:
+        return
+    writers = [voice for voice, facts in voices.items() if facts.writes]
+    if name not in voices:
+        near = did_you_mean(name, writers) or has(writers)
+        yield Problem.at(reader.text_model_at, "E302", f"unknown provider '{name}'{near}")
+    elif name not in writers:
+        message = f"the provider '{name}' has no text model{has(writers)}"
+        yield Problem.at(reader.text_model_at, "E311", message)
+
+
 def _verbs(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Problem]:
     """Each verb's own check."""
     for step in flow.walk():
@@ -81,6 +97,7 @@ def _verbs(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Pro
             flows=around.flows,
             resources=around.resources,
             voices=around.voices,
+            text_model=flow.text_model or around.text_model,
             secrets=around.secrets.get(flow.name, {}),
         )
         yield from step.verb.check(step.fields, scope)

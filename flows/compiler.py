@@ -14,7 +14,7 @@ from flows.calendars import Calendar
 from flows.expressions import CONTEXT, TYPES, Names
 from flows.flow import HANDLER_EVENTS, Flow, Handler, Step, Variable, walk
 from flows.json_schema import plain
-from flows.problems import MistakeError, Problem, Where, did_you_mean, has
+from flows.problems import NOWHERE, MistakeError, Problem, Where, did_you_mean, has
 from flows.reader import Map, Seq, where_of
 from flows.steps import StepReader
 from flows.values import read_duration, read_identifier
@@ -39,6 +39,7 @@ class FlowReader:
     reader: StepReader
     flow: Flow | None = None
     section_at: dict[str, Where] = field(default_factory=dict)
+    text_model_at: Where = NOWHERE
     problems: list[Problem] = field(default_factory=list)
 
     @classmethod
@@ -76,6 +77,7 @@ class FlowReader:
             recover=self._recover(),
             description=str(tree.get("description") or ""),
             ids={step.id: step for steps in lists for step in walk(steps) if step.id},
+            text_model=self._text_model(),
         )
         return self.flow
 
@@ -183,14 +185,27 @@ class FlowReader:
                     max_call = read_duration(value, self.reader.draft)
                 except MistakeError as mistake:
                     self._mistake(mistake, given.value_at[key])
+            elif key == "text_model":
+                pass  # read by `_text_model`
             elif key not in self.reader.verbs:
-                near = did_you_mean(key, [*self.reader.verbs, "max_call"])
+                near = did_you_mean(key, [*self.reader.verbs, "max_call", "text_model"])
                 self._report(given.key_at[key], "E205", f"unknown verb '{key}' in defaults{near}")
             elif not isinstance(value, Map):
                 self._report(given.value_at[key], "E203", f"the defaults of '{key}' must be a mapping of its fields")
             else:
                 defaults[key] = self._known_defaults(key, value)
         return defaults, max_call
+
+    def _text_model(self) -> str | None:
+        """The provider that writes for this flow, when it names one."""
+        given = self.tree.get("defaults")
+        if not isinstance(given, Map) or "text_model" not in given:
+            return None
+        name, self.text_model_at = given["text_model"], given.value_at["text_model"]
+        if not isinstance(name, str) or not name:
+            self._report(self.text_model_at, "E203", "'text_model' is the name of a provider, such as openai")
+            return None
+        return str(name)
 
     def _known_defaults(self, verb: str, value: Map) -> Map:
         """Defaults whose keys the verb has; the others are reported here, once, and not again at every step."""

@@ -100,6 +100,7 @@ class Flow:
     recover: str | None
     description: str = ""
     ids: Mapping[str, Step] = field(default_factory=dict)
+    text_model: str | None = None  # the provider that writes for it; the engine's own when absent
 
     def walk(self) -> Iterator[Step]:
         """Every step of the flow, nested ones included, in the order of the file."""

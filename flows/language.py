@@ -17,6 +17,7 @@ from flows.dialling import Dialling
 from flows.draft import Draft
 from flows.flow import Flow
 from flows.library import Library
+from flows.mailboxes import RECIPIENT
 from flows.problems import Problem, Where, did_you_mean, has
 from flows.reader import Map, Seq
 from flows.resources import Resources, read_resources
@@ -55,11 +56,21 @@ class _Files:
 
 
 class Language:
-    """The flow language with these verbs (by name), and the voices whose capabilities are known, if any are."""
+    """The flow language with these verbs (by name), and the voices whose capabilities are known, if any are.
 
-    def __init__(self, verbs: Mapping[str, Verb], voices: Mapping[str, VoiceFacts] | None = None) -> None:
+    ``text_model`` is the provider that writes for flows that name none: "" when there is none, None when the engine's
+    settings are not known (`hookflash check`).
+    """
+
+    def __init__(
+        self,
+        verbs: Mapping[str, Verb],
+        voices: Mapping[str, VoiceFacts] | None = None,
+        text_model: str | None = None,
+    ) -> None:
         self.verbs = dict(verbs)
         self.voices = voices
+        self.text_model = text_model
 
     def schema(self) -> dict[str, Any]:
         """A JSON Schema (draft 2020-12) of flow files, for editors."""
@@ -78,7 +89,7 @@ class Language:
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
         secrets, soon = Secrets(flows), Secrets({**flows, **nexts})
-        around = Surroundings(flows, files.resources, self.voices, secrets.holding())
+        around = Surroundings(flows, files.resources, self.voices, self.text_model, secrets.holding())
         ahead = replace(around, secrets=soon.holding()) if nexts else around
         for flow_reader in files.flows:
             found = check(flow_reader, ahead if is_next(flow_reader.file) else around)
@@ -191,15 +202,23 @@ def _found(paths: Iterable[Path | str], problems: list[Problem]) -> Iterable[tup
 
 def _references(draft: Draft, around: Surroundings) -> Iterable[Problem]:
     for reference in draft.references:
-        known = around.flows if reference.kind == "flow" else around.resources.calendars
+        known = _known(reference.kind, around)
         if reference.name not in known:
             near = did_you_mean(reference.name, known) or has(known)
             yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
 
 
+def _known(kind: str, around: Surroundings) -> Iterable[str]:
+    """The names that routes.yaml (flows, calendars) and resources.yaml (who is told of messages) may refer to."""
+    resources = around.resources
+    if kind == RECIPIENT:
+        return [*resources.endpoints, *resources.destinations, *(f"group:{name}" for name in resources.groups)]
+    return around.flows if kind == "flow" else resources.calendars
+
+
 def _joined(first: Resources, second: Resources, draft: Draft) -> Resources:
     """Several resources.yaml make one set; a name that stands in two of them is a mistake."""
-    kinds = ("calendars", "endpoints", "destinations", "groups", "prompts")
+    kinds = ("calendars", "endpoints", "destinations", "groups", "prompts", "mailboxes")
     both: dict[str, Any] = {}
     for kind in kinds:
         known, added = getattr(first, kind), getattr(second, kind)

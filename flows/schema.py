@@ -68,7 +68,11 @@ def _step(verbs: Mapping[str, Verb], forms: Mapping[str, dict[str, Any]]) -> dic
         "timeout": {**_DURATION, "description": "How long the step may take."},
         "retry": {
             "type": "object",
-            "properties": {"max": {"type": "integer", "minimum": 0}, "delay": _DURATION, "backoff": {"type": "number"}},
+            "properties": {
+                "max": {"type": "integer", "minimum": 0, "maximum": 10, "description": "How often at most."},
+                "delay": {**_DURATION, "description": "The pause before it; a minute at most."},
+                "backoff": {"type": "number", "minimum": 1, "maximum": 10, "description": "Makes each pause longer."},
+            },
             "required": ["max"],
             "additionalProperties": False,
             "description": "How often the step runs again when it ended badly.",
@@ -135,7 +139,11 @@ def _defaults(forms: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     optional = {name: {key: part for key, part in form.items() if key != "required"} for name, form in forms.items()}
     return {
         "type": "object",
-        "properties": {"max_call": {**_DURATION, "description": "How long a call may last."}, **optional},
+        "properties": {
+            "max_call": {**_DURATION, "description": "How long a call may last."},
+            "text_model": {"type": "string", "description": "The provider that extracts and summarises for this flow."},
+            **optional,
+        },
         "additionalProperties": False,
         "description": "Fields that every step of a verb has unless it says otherwise.",
     }

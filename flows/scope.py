@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,10 +26,19 @@ class VoiceFacts(Protocol):
     def understands(self) -> bool:
         """Whether it understands speech."""
 
+    @property
+    def formats(self) -> Collection[Any]:
+        """The audio that it takes; none: it holds no conversation."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it has a text model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The surroundings of one step. ``voices`` is None when it is not known which are installed."""
+    """The surroundings of one step. ``voices`` is None when it is not known which are installed; ``text_model`` names
+    the provider that writes for this flow, "" when there is none, None when that is not known."""
 
     flow: str
     step: Step
@@ -40,6 +49,7 @@ class Scope:
     flows: Mapping[str, Flow]
     resources: Resources
     voices: Mapping[str, VoiceFacts] | None = None
+    text_model: str | None = None
     secrets: Chains = field(default_factory=dict)  # names of the flow that hold a sensitive value
 
     def problem(self, where: Where, code: str, message: str) -> Problem:

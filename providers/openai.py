@@ -1,21 +1,32 @@
-"""OpenAI's Realtime API (GA): speech to speech, µ-law or A-law both ways, over one websocket.
+"""OpenAI's Realtime API (GA): speech to speech, µ-law or A-law both ways, over one websocket. And, for what is written,
+its text models.
 
-Source: platform.openai.com/docs/api-reference/realtime. Settings and options are described in docs/voices.md.
+Azure OpenAI speaks it unchanged; only its address and its header differ (`azure_openai`). Source:
+platform.openai.com/docs/api-reference/realtime. Settings and options are described in docs/voices.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from aiohttp import ClientSession
-
-from providers.realtime import Realtime
+from providers import chat
+from providers.chat import ChatModel
+from providers.realtime_dialects import OPENAI
 from providers.realtime_fields import tool_definitions
-from providers.realtime_socket import EXPIRES_AFTER, RealtimeVoice, open_http
-from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session, Speaker, VoiceError
+from providers.realtime_provider import (
+    Options,
+    RealtimeProvider,
+    Vendor,
+    base_language,
+    detection,
+    given,
+    needed,
+    websocket_address,
+)
+from providers.realtime_socket import EXPIRES_AFTER
+from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session
 
 BASE_URL = "wss://api.openai.com/v1"
 MODEL = "gpt-realtime-2.1"
@@ -32,6 +43,7 @@ CAPABILITIES = Capabilities(
     tools=True,
     understands=True,
     turn_detection=True,
+    writes=True,
     max_session=EXPIRES_AFTER,
 )
 OPTIONS: Mapping[str, tuple[type, ...]] = {
@@ -42,106 +54,30 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
     "speed": (int, float),
     "reasoning_effort": (str,),
     "max_output_tokens": (int,),
-    "batch_ms": (int,),
-    "answer_timeout": (int, float),
 }
 
 
-class OpenAI:
-    """The provider: the key, and one HTTP session for all conversations."""
-
-    name = "openai"
-    capabilities = CAPABILITIES
-
-    def __init__(self, *, api_key: str, base_url: str, model: str, transcription_model: str) -> None:
-        self._api_key = api_key
-        self._base_url = base_url
-        self._model = model
-        self._transcription_model = transcription_model
-        self._http: ClientSession | None = None
-
-    def voice(self, session: Session) -> RealtimeVoice:
-        """A voice for one conversation.
-
-        Raises `VoiceError` when an option is wrong or the audio format is not offered.
-        """
-        if session.format not in self.capabilities.formats:
-            raise VoiceError(f"OpenAI takes µ-law, A-law and 24 kHz PCM, not {session.format}", code="format")
-        options = _checked(session.options)
-        url = f"{self._base_url}/realtime?model={quote(session.model or self._model, safe='')}"
-        transcription = str(options.get("transcription_model", self._transcription_model))
-        realtime = Realtime(session, configuration(session, transcription, options), secret=self._api_key)
-        return RealtimeVoice(
-            "OpenAI",
-            self._shared_http,
-            url,
-            {"Authorization": f"Bearer {self._api_key}"},
-            realtime,
-            batch=int(options.get("batch_ms", 0)) * session.format.bytes_per_ms,
-            answer_timeout=float(options.get("answer_timeout", 15.0)),
-        )
-
-    def _shared_http(self) -> ClientSession:
-        if self._http is None or self._http.closed:
-            self._http = open_http()
-        return self._http
-
-    def recogniser(self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()) -> None:
-        """It has none."""
-
-    def text_model(self) -> None:
-        """It has none."""
-
-    def speaker(self) -> Speaker | None:
-        """None: the realtime model does not read texts to the letter."""
-        return None
-
-    async def close(self) -> None:
-        """Close the shared connections."""
-        if self._http is not None:
-            await self._http.close()
-
-
-def provider(settings: Mapping[str, str]) -> OpenAI:
-    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``transcription_model``.
-
-    Raises:
-        VoiceError: there is no key, or the base URL is none.
-    """
-    api_key = settings.get("api_key", "").strip()
-    if not api_key:
-        raise VoiceError("the openai voice needs an API key: set OPENAI_API_KEY", code="setting")
-    base_url = settings.get("base_url", BASE_URL).rstrip("/")
-    url = urlsplit(base_url)
-    if url.scheme not in ("ws", "wss", "http", "https") or not url.hostname:
-        raise VoiceError(f"base_url must be a wss:// address, not '{base_url}'", code="setting")
-    return OpenAI(
-        api_key=api_key,
-        base_url=base_url,
-        model=settings.get("model", MODEL),
-        transcription_model=settings.get("transcription_model", TRANSCRIPTION_MODEL),
-    )
-
-
-def configuration(session: Session, transcription_model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def configuration(session: Session, options: Options) -> dict[str, Any]:
     """The ``session`` object of session.update. What nobody set is left out, so that the vendor's own default holds."""
     format = FORMATS[session.format.encoding]
-    transcription = {"model": transcription_model, "keywords": options.get("keywords")}
-    if session.language:
-        transcription["language"] = session.language.split("-")[0].lower()
+    transcription = {
+        "model": options["transcription_model"],
+        "keywords": options.get("keywords"),
+        "language": base_language(session),
+    }
     hearing = {
         "format": format,
-        "transcription": _given(transcription),
-        "turn_detection": _turn_detection(session, options.get("turn_detection")),
+        "transcription": given(transcription),
+        "turn_detection": detection(session, options.get("turn_detection")),
         "noise_reduction": {"type": options["noise_reduction"]} if "noise_reduction" in options else None,
     }
     speaking = {"format": format, "voice": session.voice or VOICE, "speed": options.get("speed")}
     return {
         "type": "realtime",
         "output_modalities": ["audio"],
-        "audio": {"input": _given(hearing), "output": _given(speaking)},
+        "audio": {"input": given(hearing), "output": given(speaking)},
         "tools": tool_definitions(session.tools),
-        **_given({
+        **given({
             "instructions": session.instructions or None,
             "reasoning": {"effort": options["reasoning_effort"]} if "reasoning_effort" in options else None,
             "max_output_tokens": options.get("max_output_tokens"),
@@ -149,41 +85,29 @@ def configuration(session: Session, transcription_model: str, options: Mapping[s
     }  # fmt: skip
 
 
-def _turn_detection(session: Session, option: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The flow's own object if it gives one, else the server's energy detector with the knobs of `Turns`."""
-    turns = session.turns
-    always = {"create_response": True, "interrupt_response": turns.interruptible}
-    if option is not None:
-        return {**option, **always}
-    return {
-        "type": "server_vad",
-        **always,
-        **_given({
-            "threshold": turns.threshold,
-            "silence_duration_ms": _ms(turns.min_delay),
-            "prefix_padding_ms": _ms(turns.prefix_padding),
-        }),
-    }  # fmt: skip
+VENDOR = Vendor("openai", "OpenAI", CAPABILITIES, OPENAI, OPTIONS, configuration)
 
 
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
+class OpenAI(RealtimeProvider):
+    """The provider: the key, and one HTTP session for all conversations."""
 
 
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
+def provider(settings: Mapping[str, str]) -> OpenAI:
+    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``transcription_model``, ``text_model``.
 
-
-def _checked(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    for name, value in options.items():
-        kinds = OPTIONS.get(name)
-        if kinds is None:
-            close = get_close_matches(name, OPTIONS, n=1)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
-            raise VoiceError(
-                f"the openai voice has no option '{name}'{hint}; it has {', '.join(OPTIONS)}", code="option"
-            )
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise VoiceError(f"option '{name}' of the openai voice must be {wanted}, not {value!r}", code="option")
-    return options
+    Raises:
+        VoiceError: there is no key, or the base URL is none.
+    """
+    key = needed(settings, "api_key", "openai", "OPENAI_API_KEY")
+    base = websocket_address(settings.get("base_url", BASE_URL), "base_url")
+    return OpenAI(
+        VENDOR,
+        address=lambda model: f"{base}/realtime?model={quote(model, safe='')}",
+        model=settings.get("model", MODEL),
+        texts=ChatModel(
+            "OpenAI", base_url=base.replace("ws", "http", 1), model=settings.get("text_model", chat.MODEL), api_key=key
+        ),
+        headers={"Authorization": f"Bearer {key}"},
+        secret=key,
+        defaults={"transcription_model": settings.get("transcription_model", TRANSCRIPTION_MODEL)},
+    )

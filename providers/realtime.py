@@ -1,20 +1,23 @@
-"""The realtime dialect (OpenAI's GA names) as a state machine without I/O: frames in, voice events and frames out.
+"""The realtime protocol as a state machine without I/O: frames in, voice events and frames out.
 
-OpenAI and Azure OpenAI speak it as it is. It alone decides when a response is asked for: never while one is active,
-and what comes in between waits in a queue. Source: the vendor's API reference; every frame is checked in tests
-against the vendor's types.
+It speaks OpenAI's GA names; what other vendors say differently is a `Dialect`. It alone decides when a response is
+asked for: never while one is active, and what comes in between waits in a queue. Source: the vendors' API references;
+every frame is checked in tests against the vendor's types.
 """
 
 from __future__ import annotations
 
 import json
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar
 
+from providers.realtime_audio import AudioFrames
+from providers.realtime_calls import ToolCalls, arguments
+from providers.realtime_dialects import OPENAI, Dialect, opening, told
+from providers.realtime_errors import BENIGN, BUSY, read_error
 from providers.realtime_fields import Frame, text, tool_definitions, usage
 from providers.voice import (
     Audio,
@@ -34,25 +37,14 @@ from providers.voice import (
     Warned,
 )
 
-FATAL = frozenset({
-    "insufficient_quota", "invalid_api_key", "account_deactivated", "billing_hard_limit_reached", "model_not_found",
-})  # fmt: skip
-BENIGN = frozenset({"response_cancel_not_active", "input_audio_buffer_commit_empty"})
-BUSY = "conversation_already_has_active_response"
-PASSING = frozenset({"server_error", "rate_limit_error", "rate_limit_exceeded", "session_expired"})
+RESPOND: Frame = {"type": "response.create"}  # an answer of the model's own
 MAX_WARNINGS = 20  # about frames that make no sense; a provider gone mad must not fill the trace
 REMEMBERED = 16  # responses and items of the past
+_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
+_END = b'"}'
 
 Events = Sequence[VoiceEvent]
-_Request = tuple[str, dict[str, Any]]  # event id and body of a response.create
-
-
-@dataclass(slots=True)
-class _Calls:
-    """The tool calls of one response: it is answered once, when the last result is in."""
-
-    open: set[str]
-    respond: bool = True
+_Request = tuple[str, Frame]  # event id, and the event that a response begins after
 
 
 class Realtime:
@@ -61,45 +53,63 @@ class Realtime:
     ``configuration`` is the ``session`` object of the first session.update. ``secret`` is blotted out of every message.
     """
 
-    def __init__(self, session: Session, configuration: Frame, *, secret: str = "") -> None:
+    def __init__(self, session: Session, configuration: Frame, *, secret: str = "", dialect: Dialect = OPENAI) -> None:
         self.out: deque[str] = deque()
         self.ready = False
         self.over = False  # nothing more can come of this session
+        self.leaving = False  # the provider wants us on another connection: not here
+        self.quiet = False
         self.expires_at: float | None = None  # unix seconds, when the provider tells
         self.expecting = False  # an answer was asked for and nothing of it has come yet
         self._session = session
         self._configuration = configuration
         self._secret = secret
+        self._dialect = dialect
+        self._configured = False
         self._bytes_per_ms = session.format.bytes_per_ms
         self._number = count(1)
-        self._queue: deque[dict[str, Any]] = deque()  # responses to ask for
+        self._queue: deque[Frame] = deque()  # responses to ask for
         self._requested: _Request | None = None  # asked for, not yet begun
         self._begun: _Request | None = None  # the last request that a response began after, perhaps another's
         self._active: str | None = None  # response id
         self._muted = False  # the active response was interrupted: nothing more of it is heard
         self._past: deque[str] = deque(maxlen=REMEMBERED)  # responses that ended
         self._spoken: str | None = None  # item of the active response that has audio
+        self._wording: dict[str, str] = {}  # item -> the kind of event that brings its words; a vendor may send two
         self._received: dict[str, int] = {}  # item -> bytes handed on
-        self._calls: dict[str, _Calls] = {}  # call id -> the calls of its response
+        self._calls = ToolCalls()
         self._partial: dict[str, str] = {}  # item -> what the caller said so far
         self._last = ""  # frame
-        self._audio_shape: tuple[str, str, str] | None = None  # what stands around the event id and the samples
+        self._frames = AudioFrames(dialect.audio)
         self._warnings = 0
+
+    def resume(self) -> bool:
+        """No: a new session is given the conversation so far."""
+        return False
 
     # ── what the owner wants ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def say(self, words: str) -> None:
-        """Ask for a response that speaks this text.
+    def append(self, audio: bytes) -> bytes:
+        """The frame that carries caller audio."""
+        return _APPEND + b2a_base64(audio, newline=False) + _END
 
-        The dialect has no verbatim speech; the model is told to be exact.
-        """
-        instructions = f"Say the following words to the caller, exactly as written, and nothing else:\n\n{words}"
-        self._queue.append({"instructions": instructions, "tool_choice": "none"})
+    def say(self, words: str) -> None:
+        """Ask for a response that speaks this text; where there is no verbatim speech the model is told to be exact."""
+        if self._dialect.verbatim is not None:
+            self._queue.append(self._dialect.verbatim(words))
+        else:
+            instructions = f"Say the following words to the caller, exactly as written, and nothing else:\n\n{words}"
+            self._queue.append({**RESPOND, "response": {"instructions": instructions, "tool_choice": "none"}})
+        self._ask()
+
+    def answer(self) -> None:
+        """Ask for an answer of the model's own."""
+        self._queue.append(RESPOND)
         self._ask()
 
     def interrupt(self) -> None:
         """Cancel the response that is active or asked for, and what was to be said after it."""
-        self._queue = deque(body for body in self._queue if not body)
+        self._queue = deque(asked for asked in self._queue if asked is RESPOND)
         if self._active is not None or self._requested is not None:
             self._muted = self.expecting = True
             self._send("response.cancel")
@@ -116,23 +126,20 @@ class Realtime:
 
     def tool_result(self, call_id: str, output: str, *, respond: bool) -> None:
         """Hand in a result; the answer is asked for when all results of the turn are there and all of them want one."""
-        calls = self._calls.pop(call_id, None)
-        if calls is None:
+        answer = self._calls.answered(call_id, respond=respond)
+        if answer is None:
             return
-        calls.open.discard(call_id)
-        calls.respond = calls.respond and respond
-        self._send(
-            "conversation.item.create", item={"type": "function_call_output", "call_id": call_id, "output": output}
-        )
-        if not calls.open and calls.respond:
-            self._queue.append({})
+        output_of = {"type": "function_call_output", "call_id": call_id, "output": output}
+        self._send("conversation.item.create", item=output_of)
+        if answer:
+            self._queue.append(RESPOND)
             self._ask()
 
     def update(self, instructions: str | None, tools: Sequence[Tool] | None) -> None:
         """Change instructions and tools of the session."""
-        changes: dict[str, Any] = {"type": self._configuration.get("type", "realtime")}
+        changes = {name: value for name, value in self._configuration.items() if name == "type"}
         if instructions is not None:
-            changes["instructions"] = instructions
+            changes["instructions"] = told(self._dialect, instructions, self._session.history)
         if tools is not None:
             changes["tools"] = tool_definitions(tools)
         self._send("session.update", session=changes)
@@ -141,38 +148,39 @@ class Realtime:
         """The expected answer did not come: ask for the next one in the queue instead of blocking it for ever."""
         if self._active is not None:
             self._past.append(self._active)
-        self._active = self._requested = self._audio_shape = None
+        self._active = self._requested = None
+        self._frames.forget()
         self._muted = self.expecting = False
         self._ask()
 
     def _ask(self) -> None:
         if self._queue and self._active is None and self._requested is None:
-            body = self._queue.popleft()
-            event_id = self._send("response.create", **({"response": body} if body else {}))
-            self._requested = (event_id, body)
+            asked = self._queue.popleft()
+            self._requested = (self._send(**asked), asked)
             self._muted = False
             self.expecting = True
 
-    def _send(self, kind: str, **fields: Any) -> str:
+    def _send(self, type: str, **fields: Any) -> str:
         event_id = f"event_{next(self._number)}"
-        self.out.append(json.dumps({"type": kind, "event_id": event_id, **fields}))
+        self.out.append(json.dumps({"type": type, "event_id": event_id, **fields}))
         return event_id
 
     # ── what the provider says ────────────────────────────────────────────────────────────────────────────────────────
 
-    def receive(self, frame: str) -> Events:
-        """The events in one text frame. A frame that makes no sense is a warning, never an exception."""
+    def receive(self, frame: str | bytes) -> Events:
+        """The events in one frame. A frame that makes no sense is a warning, never an exception."""
+        if isinstance(frame, bytes):
+            return self.nonsense(f"{len(frame)} bytes of binary data")
         if frame == self._last:
             return ()  # the same event once more
         self._last = frame
-        if self._audio_shape is not None:
-            audio = self._more_audio(frame, *self._audio_shape)
-            if audio is not None:
-                return (audio,)
-            self._audio_shape = None
+        audio = self._more_audio(frame)
+        if audio is not None:
+            return (audio,)
         try:
             event = json.loads(frame)
-            handler = self._handlers.get(event["type"])
+            kind = event["type"]
+            handler = self._handlers.get(self._dialect.names.get(kind, kind))
             return handler(self, event) if handler is not None else ()
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
             return self.nonsense(f"{type(error).__name__}: {error}")
@@ -188,12 +196,12 @@ class Realtime:
         return message.replace(self._secret, "…") if self._secret else message
 
     def _session_created(self, event: Frame) -> Events:
-        self._note_expiry(event["session"])
-        self._send("session.update", session=self._configuration)
-        for said in self._session.history:
-            role, kind = ("user", "input_text") if said.role == "caller" else ("assistant", "output_text")
-            content = [{"type": kind, "text": said.text}]
-            self._send("conversation.item.create", item={"type": "message", "role": role, "content": content})
+        self._note_expiry(event.get("session") or {})
+        if self._configured:
+            return ()
+        self._configured = True
+        for frame in opening(self._dialect, self._configuration, self._session.history):
+            self._send(**frame)
         return ()
 
     def _session_updated(self, event: Frame) -> Events:
@@ -212,7 +220,9 @@ class Realtime:
     def _speech_started(self, event: Frame) -> Events:
         self.expecting = False
         if self._active is not None and self._session.turns.interruptible:
-            self._muted = True  # the provider cancels it; what is still under way must not be heard
+            if self._dialect.cancels and not self._muted:
+                self._send("response.cancel")
+            self._muted = True  # it is being cancelled; what is still under way must not be heard
         return (SpeechStarted(),)
 
     def _speech_stopped(self, event: Frame) -> Events:
@@ -226,7 +236,13 @@ class Realtime:
             del self._partial[next(iter(self._partial))]
         return (UserText(said, final=False, item=item),) if said else ()
 
+    def _user_updated(self, event: Frame) -> Events:
+        """The whole text so far (xAI)."""
+        return (UserText(text(event, "transcript"), final=False, item=text(event, "item_id")),)
+
     def _user_completed(self, event: Frame) -> Events:
+        if event.get("status") == "in_progress":
+            return self._user_updated(event)  # xAI: more is to come
         self._partial.pop(event["item_id"], None)
         return (UserText(text(event, "transcript"), item=text(event, "item_id")),)
 
@@ -244,6 +260,8 @@ class Realtime:
         # Interrupted between asking and beginning: `_muted` was set by `interrupt` and holds for this response.
         self._muted = self._muted and self._requested is not None
         self._active, self._spoken = response, None
+        self._wording.clear()
+        self._calls.clear_offers()
         self._begun, self._requested = self._requested, None
         return ()
 
@@ -255,7 +273,7 @@ class Realtime:
             return ()
         item = text(event, "item_id")
         data = a2b_base64(event["delta"], strict_mode=True)
-        self._audio_shape = self._shape_of(event)
+        self._frames.learn(self._last, event)
         received = self._received
         self._spoken = item
         if item in received:
@@ -267,44 +285,34 @@ class Realtime:
                 del received[next(iter(received))]
         return (Audio(data, item),)
 
-    def _shape_of(self, event: Frame) -> tuple[str, str, str] | None:
-        """What the next frame of the same audio has in common with this one, so that it need not be parsed."""
-        head, found, rest = self._last.partition(str(event.get("event_id")))
-        middle, samples, tail = rest.partition(event["delta"])
-        fixed = "response.output_audio.delta" in head and '"response_id"' in middle and '"item_id"' in middle
-        return (head, middle, tail) if found and samples and fixed else None
-
-    def _more_audio(self, frame: str, head: str, middle: str, tail: str) -> Audio | None:
-        """The audio of a frame that differs from the last one in event id and samples only, in a third of the time.
-
-        Base64 in strict mode holds no quotation mark, so nothing else can hide in there; any doubt goes to the parser.
-        """
+    def _more_audio(self, frame: str) -> Audio | None:
+        """The audio of a frame that is like the last one, without parsing it."""
         item = self._spoken
-        if self._muted or item not in self._received or not (frame.startswith(head) and frame.endswith(tail)):
-            return None
-        start = frame.find(middle, len(head), len(head) + len(middle) + 64)
-        if start < 0:
-            return None
-        try:
-            data = a2b_base64(frame[start + len(middle) : -len(tail)], strict_mode=True)
-        except ValueError:
+        data = None if item is None or self._muted or item not in self._received else self._frames.read(frame)
+        if data is None or item is None:
+            self._frames.forget()
             return None
         self._received[item] += len(data)
         return Audio(data, item)
 
+    def _is_second_wording(self, event: Frame) -> bool:
+        """Whether the same words come by another kind of event, too."""
+        kind = event["type"].rpartition(".")[0]
+        return bool(kind != self._wording.setdefault(text(event, "item_id"), kind))
+
     def _voice_delta(self, event: Frame) -> Events:
-        if self._is_stale(event["response_id"]):
+        if self._is_stale(event["response_id"]) or self._is_second_wording(event):
             return ()
         self.expecting = False
         return (VoiceText(text(event, "delta"), text(event, "item_id")),)
 
     def _audio_transcript_done(self, event: Frame) -> Events:
-        if self._is_stale(event["response_id"]):
+        if self._is_stale(event["response_id"]) or self._is_second_wording(event):
             return ()
         return (VoiceText(text(event, "transcript"), text(event, "item_id"), final=True),)
 
     def _text_done(self, event: Frame) -> Events:
-        if self._is_stale(event["response_id"]):
+        if self._is_stale(event["response_id"]) or self._is_second_wording(event):
             return ()
         return (VoiceText(text(event, "text"), text(event, "item_id"), final=True),)
 
@@ -313,12 +321,12 @@ class Realtime:
         if response["id"] in self._past:
             return ()
         self._past.append(response["id"])
-        spoken, muted = None, False
-        if response["id"] == self._active:
+        spoken, muted, active = None, False, response["id"] == self._active
+        if active:
             spoken, muted = self._spoken, self._muted
             self._active = None
             self._muted = self.expecting = False
-        spent = usage(response.get("usage") or {})
+        spent = usage(response.get("usage") or event.get("usage") or {})
         status, details = response["status"], response.get("status_details") or {}
         events: list[VoiceEvent] = []
         if status == "cancelled":
@@ -328,7 +336,7 @@ class Realtime:
         elif status == "failed":
             events += self._failed_turn(details.get("error") or {}, spent, spoken)
         elif status == "completed":
-            calls = self._tool_calls(response.get("output") or ())
+            calls = self._tool_calls(self._calls.of(response.get("output") or (), under_way=active))
             # A response that went on although the caller was heard: its end was dropped, so it counts as interrupted.
             events += [*calls, TurnDone("interrupted" if muted else "completed", spent, spoken)]
         else:
@@ -337,29 +345,30 @@ class Realtime:
         self._ask()
         return events
 
-    def _failed_turn(self, error: Frame, spent: Usage, spoken: str | None) -> list[VoiceEvent]:
-        code = str(error.get("code") or error.get("type") or "")
-        message = self._clean(str(error.get("message") or code or "the provider gave no reason"))
+    def _failed_turn(self, told: Frame, spent: Usage, spoken: str | None) -> list[VoiceEvent]:
+        error = read_error(told, self._dialect.codes)
+        message = self._clean(error.message)
         events: list[VoiceEvent] = [TurnDone("failed", spent, spoken, detail=message)]
-        if code in FATAL:
+        if error.fatal:
             self.over = True
-            events.append(Failed(message, code))
+            events.append(Failed(message, error.code))
         return events
 
-    def _tool_calls(self, output: Sequence[Frame]) -> list[VoiceEvent]:
+    def _item_done(self, event: Frame) -> Events:
+        """A tool call that the end of the response may not list (xAI)."""
+        item = event["item"]
+        if item.get("type") == "function_call" and self._active is not None and event["response_id"] == self._active:
+            self._calls.offer(item)
+        return ()
+
+    def _tool_calls(self, calls: Sequence[Frame]) -> list[VoiceEvent]:
         """The tools that a completed response asks for. Arguments that are no JSON object are refused on the spot."""
         events: list[VoiceEvent] = []
         refused: list[str] = []
-        calls = [item for item in output if item.get("type") == "function_call"]
-        together = _Calls({text(call, "call_id") for call in calls})
-        self._calls.update(dict.fromkeys(together.open, together))
         for call in calls:
-            try:
-                arguments = json.loads(call.get("arguments") or "{}")
-            except ValueError:
-                arguments = None
-            if isinstance(arguments, dict):
-                events.append(ToolCall(call["call_id"], text(call, "name"), arguments))
+            given = arguments(call)
+            if given is not None:
+                events.append(ToolCall(call["call_id"], text(call, "name"), given))
             else:
                 events.append(
                     Warned(f"the model called '{call['name']}' with arguments that are no JSON object", "arguments")
@@ -373,29 +382,35 @@ class Realtime:
         spent = [str(limit["name"]) for limit in event["rate_limits"] if limit.get("remaining") == 0]
         return (Warned(f"the provider's limit of {' and '.join(spent)} is used up", "rate_limit"),) if spent else ()
 
+    def _warning(self, event: Frame) -> Events:
+        warning = event.get("warning") or event
+        return (Warned(self._clean(str(warning.get("message"))), str(warning.get("code") or "")),)
+
     def _error(self, event: Frame) -> Events:
-        error = event["error"]
-        code = str(error.get("code") or error.get("type") or "")
-        message = self._clean(str(error.get("message") or code))
-        passing = code in PASSING or error.get("type") in PASSING
-        if code in BENIGN:
+        error = read_error(event["error"], self._dialect.codes)
+        message = self._clean(error.message)
+        if error.code in BENIGN:
             return ()
-        if code in FATAL or code == "session_expired" or not self.ready:
+        if error.fatal or error.code == "session_expired" or not self.ready:
             self.over = True
-            return (Failed(message, code, recoverable=passing and code not in FATAL),)
-        request = self._refused_request(error.get("event_id"), again=code == BUSY)
-        if code == BUSY:
+            return (Failed(message, error.code, recoverable=error.passing and not error.fatal),)
+        request = self._refused_request(error.request, again=error.code == BUSY)
+        if error.code == BUSY:
             return ()
         if request:
             return (TurnDone("failed", detail=message),)
-        return (Failed(message, code, recoverable=True) if passing else Warned(message, code),)
+        return (Failed(message, error.code, recoverable=True) if error.passing else Warned(message, error.code),)
 
     def _refused_request(self, event_id: str | None, *, again: bool) -> bool:
         """Whether an error is about a response that we asked for; ``again`` puts it back at the head of the queue.
 
         The provider starts responses by itself after the caller's turns, so ours may come too late. If one began in
-        between and has ended already we ask at once; else the end of the one that is active asks.
+        between and has ended already we ask at once; else the end of the one that is active asks. A vendor that does
+        not name the event means our last one.
         """
+        last = self._requested or self._begun
+        if event_id is None and again and last is not None:
+            event_id = last[0]
         for request in (self._requested, self._begun):
             if request is None or request[0] != event_id:
                 continue
@@ -417,14 +432,17 @@ class Realtime:
         "response.output_text.delta": _voice_delta,
         "response.output_text.done": _text_done,
         "response.created": _response_created,
+        "response.output_item.done": _item_done,
         "response.done": _response_done,
         "input_audio_buffer.speech_started": _speech_started,
         "input_audio_buffer.speech_stopped": _speech_stopped,
         "conversation.item.input_audio_transcription.delta": _user_delta,
+        "conversation.item.input_audio_transcription.updated": _user_updated,
         "conversation.item.input_audio_transcription.completed": _user_completed,
         "conversation.item.input_audio_transcription.failed": _user_failed,
         "rate_limits.updated": _rate_limits,
         "session.created": _session_created,
         "session.updated": _session_updated,
+        "warning": _warning,
         "error": _error,
     }

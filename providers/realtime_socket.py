@@ -1,4 +1,4 @@
-"""A voice over a realtime websocket: the I/O around `providers.realtime.Realtime`, shared by vendors of that dialect.
+"""A voice over a websocket: the I/O around a protocol of JSON and base64 audio (`Wire`), shared by many vendors.
 
 One task of the owner reads (``events``); its other tasks write. There is no queue and no task in between, so an idle
 conversation costs nothing and a frame costs one JSON text and one system call.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from binascii import b2a_base64
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import (
     ClientConnectionError,
@@ -24,8 +24,9 @@ from aiohttp import (
     WSServerHandshakeError,
 )
 
-from providers.realtime import Events, Realtime
-from providers.voice import Expiring, Failed, Tool, VoiceError, VoiceEvent, Warned
+from providers.voice import Expiring, Failed, Resumed, Tool, VoiceError, VoiceEvent, Warned
+
+Events = Sequence[VoiceEvent]
 
 HEARTBEAT = 20.0  # seconds between pings of an idle socket
 MAX_FRAME = 16 * 2**20  # bytes
@@ -46,8 +47,54 @@ ADVICE = {
     429: "too many requests or the quota is used up",
 }
 
-_APPEND = b'{"type":"input_audio_buffer.append","audio":"'
-_END = b'"}'
+HELD = 100  # frames of caller audio (2 s) kept while the connection is changed
+RESUME_TIMEOUT = 4.0  # seconds to continue a session on another connection
+LOOK = 0.5  # seconds between looks for a quiet moment to change it
+
+
+class Wire(Protocol):
+    """A provider's protocol without I/O. What is to be sent is appended to ``out``."""
+
+    out: deque[str]
+    ready: bool  # the session is configured
+    over: bool  # nothing more can come of it
+    expecting: bool  # an answer should be on its way
+    expires_at: float | None  # unix seconds, when the provider tells
+    leaving: bool  # the provider wants us on another connection
+
+    @property
+    def quiet(self) -> bool:
+        """Nobody speaks and nothing is awaited: a moment to change the connection unheard."""
+
+    def receive(self, frame: str | bytes) -> Events:
+        """The events in one frame; never raises."""
+
+    def append(self, audio: bytes) -> bytes:
+        """The frame that carries caller audio."""
+
+    def say(self, words: str) -> None:
+        """Speak; this and the following as in `providers.voice.Voice`."""
+
+    def answer(self) -> None:
+        """Answer although the caller did not just speak."""
+
+    def interrupt(self) -> None:
+        """Stop the answer that is being given."""
+
+    def truncate(self, item: str, played_ms: int) -> None:
+        """Only so much was heard."""
+
+    def tool_result(self, call_id: str, output: str, *, respond: bool) -> None:
+        """The result of a tool call."""
+
+    def update(self, instructions: str | None, tools: Sequence[Tool] | None) -> None:
+        """Change what the model was told."""
+
+    def give_up_waiting(self) -> None:
+        """The expected answer did not come."""
+
+    def resume(self) -> bool:
+        """Whether the session can be continued on another connection; what opens it is then in ``out``."""
 
 
 class RealtimeSocket(ClientWebSocketResponse):
@@ -68,7 +115,8 @@ class RealtimeVoice:
     """One conversation. See `providers.voice.Voice` for what the methods promise.
 
     ``batch_ms`` gathers caller audio into larger frames (0: every frame goes out at once); ``answer_timeout`` is how
-    long an answer may take to begin before a `Failed` (recoverable, code ``stalled``) says so.
+    long an answer may take to begin before a `Failed` (recoverable, code ``stalled``) says so; ``expires_after`` the
+    seconds of a session when the provider does not tell.
     """
 
     def __init__(
@@ -77,10 +125,11 @@ class RealtimeVoice:
         http: Callable[[], ClientSession],
         url: str,
         headers: Mapping[str, str],
-        realtime: Realtime,
+        realtime: Wire,
         *,
         batch: int = 0,
         answer_timeout: float = 15.0,
+        expires_after: float | None = None,
     ) -> None:
         self._name = name
         self._http = http
@@ -89,7 +138,9 @@ class RealtimeVoice:
         self._realtime = realtime
         self._batch = batch  # bytes
         self._gathered = b""
+        self._held: list[bytes] | None = None  # caller audio while the connection is changed
         self._answer_timeout = answer_timeout
+        self._expires_after = EXPIRES_AFTER if expires_after is None else expires_after
         self._socket: RealtimeSocket | None = None
         self._writing = asyncio.Lock()
         self._early: list[VoiceEvent] = []
@@ -103,9 +154,7 @@ class RealtimeVoice:
         """Open the socket and configure the session. Raises `VoiceError`; nothing is left open when it does."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                self._socket = await self._upgrade()
-                while not self._realtime.ready:
-                    await self._configure(self._socket)
+                await self._open()
         except TimeoutError:
             self._abort()
             text = f"{self._name} did not answer within {CONNECT_TIMEOUT:.0f} s"
@@ -113,8 +162,35 @@ class RealtimeVoice:
         except BaseException:
             self._abort()
             raise
-        left = EXPIRES_AFTER if self._realtime.expires_at is None else self._realtime.expires_at - time.time()
+        left = self._expires_after if self._realtime.expires_at is None else self._realtime.expires_at - time.time()
         self._notice_at = asyncio.get_running_loop().time() + left - EXPIRY_NOTICE
+
+    async def _open(self) -> None:
+        self._socket = socket = await self._upgrade()
+        await self._flush()
+        while not self._realtime.ready:
+            await self._configure(socket)
+
+    async def _resume(self) -> bool:
+        """Continue the session on another connection, if the protocol can. What the caller says meanwhile is kept."""
+        if not self._realtime.resume():
+            return False
+        old, self._held = self._socket, []
+        try:
+            async with asyncio.timeout(RESUME_TIMEOUT):
+                await self._open()
+        except (VoiceError, TimeoutError):
+            self._abort()
+            self._realtime.over = True
+            return False
+        finally:
+            if old is not None:
+                old.transport.abort()
+            held, self._held = self._held, None
+        self._early.clear()
+        for audio in held:
+            await self.send_audio(audio)
+        return True
 
     async def _upgrade(self) -> RealtimeSocket:
         try:
@@ -167,8 +243,12 @@ class RealtimeVoice:
             if clock() >= self._notice_at:
                 yield self._expiring(clock())
             try:
-                message = await socket.receive(self._answer_timeout if realtime.expecting else None)
+                message = await socket.receive(self._patience())
             except TimeoutError:
+                if realtime.leaving and not realtime.expecting:
+                    if realtime.quiet and await self._resume():
+                        yield Resumed()
+                    continue
                 realtime.give_up_waiting()
                 await self._flush()
                 text = f"{self._name} gave no answer within {self._answer_timeout:g} s"
@@ -177,6 +257,9 @@ class RealtimeVoice:
             events = (
                 realtime.receive(message.data) if message.type is WSMsgType.TEXT else await self._take(socket, message)
             )
+            if realtime.over and _may_go_on(events) and await self._resume():
+                yield Resumed()
+                continue
             if realtime.out:
                 await self._flush()
             if self._dropped:
@@ -186,10 +269,16 @@ class RealtimeVoice:
             if realtime.over:
                 await self.close()
 
+    def _patience(self) -> float | None:
+        """How long to wait for a frame."""
+        if self._realtime.expecting:
+            return self._answer_timeout
+        return LOOK if self._realtime.leaving else None
+
     async def _take(self, socket: RealtimeSocket, message: WSMessage) -> Events:
         """What a frame of any type means."""
         match message.type:
-            case WSMsgType.TEXT:
+            case WSMsgType.TEXT | WSMsgType.BINARY:
                 events = self._realtime.receive(message.data)
                 await self._flush()
                 return events
@@ -198,8 +287,6 @@ class RealtimeVoice:
                 return ()
             case WSMsgType.PONG:
                 return ()
-            case WSMsgType.BINARY:
-                return self._realtime.nonsense(f"{len(message.data)} bytes of binary data")
         self._realtime.over = True
         if self._socket is None:
             return ()  # we closed it
@@ -225,6 +312,10 @@ class RealtimeVoice:
     async def send_audio(self, audio: bytes) -> None:
         """Send caller audio. Never waits for the provider: what it does not take is dropped and warned about."""
         socket = self._socket
+        if self._held is not None:
+            if len(self._held) < HELD:
+                self._held.append(audio)
+            return
         if socket is None:
             return
         if self._batch:
@@ -236,7 +327,7 @@ class RealtimeVoice:
             self._dropped += 1
             return
         try:
-            await socket.write(_APPEND + b2a_base64(audio, newline=False) + _END, WSMsgType.TEXT)
+            await socket.write(self._realtime.append(audio), WSMsgType.TEXT)
         except (ConnectionError, ClientConnectionError):
             return  # the reader is told how it ended
 
@@ -245,6 +336,11 @@ class RealtimeVoice:
         if text.strip():
             self._realtime.say(text)
             await self._flush()
+
+    async def answer(self) -> None:
+        """Ask for an answer to what was said before."""
+        self._realtime.answer()
+        await self._flush()
 
     async def interrupt(self) -> None:
         """Cancel the answer that is being given."""
@@ -280,6 +376,11 @@ class RealtimeVoice:
                     socket.transport.abort()
                 except (ConnectionError, ClientConnectionError):
                     out.clear()  # the reader is told how it ended
+
+
+def _may_go_on(events: Events) -> bool:
+    """Whether a session ended in a way that another connection may mend."""
+    return bool(events) and isinstance(events[-1], Failed) and events[-1].recoverable
 
 
 def refused(name: str, status: int) -> VoiceError:

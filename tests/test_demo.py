@@ -49,10 +49,21 @@ def test_a_newcomer_sees_it_work(installation: Installation, tmp_path: Path) -> 
     assert "486" in shown.stdout
 
 
-def test_openai_needs_a_key(tmp_path: Path) -> None:
-    done = demo(tmp_path, "--voice", "openai")
+@pytest.mark.parametrize(
+    ("voice", "variable"),
+    [
+        ("openai", "OPENAI_API_KEY"),
+        ("azure-openai", "AZURE_OPENAI_API_KEY"),
+        ("azure-voice-live", "AZURE_VOICELIVE_API_KEY"),
+        ("gemini", "GEMINI_API_KEY"),
+        ("grok", "XAI_API_KEY"),
+    ],
+)
+def test_a_missing_key_is_named_before_anything_is_started(tmp_path: Path, voice: str, variable: str) -> None:
+    done = demo(tmp_path, "--voice", voice)
     assert done.returncode == 1
-    assert "OPENAI_API_KEY" in done.stderr
+    assert f"needs an API key: set {variable}" in done.stderr
+    assert "The sandbox is ready" not in done.stdout
     assert "Traceback" not in done.stderr
 
 

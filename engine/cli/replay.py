@@ -39,9 +39,7 @@ What a record holds and what has to be filled in: docs/testing.md""",
     help="Run it on these flows at once, and show what was expected beside what happens.",
 )  # fmt: skip
 @config_option
-def replay(
-    call_id: str, database: str | None, output: Path | None, against: Path | None, config: Path | None
-) -> None:
+def replay(call_id: str, database: str | None, output: Path | None, against: Path | None, config: Path | None) -> None:
     """Make a test (*.test.yaml) from the recorded call CALL (an id, or any unique beginning of one)."""
     from engine.replay import replayed
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from engine.discretion import HIDDEN
+from engine.discretion import HIDDEN, WORDS
 from engine.record import CallRecord
 
 metadata: Final = MetaData()
@@ -178,6 +178,14 @@ PARTS: Final[Mapping[str, Table]] = {
         _words("step"),
         Column("answer", JSON, nullable=False),
     ),
+    "written": _part(
+        "written",
+        Column("at", Moment, nullable=False),
+        Column("ms", Integer),
+        _words("outcome"),
+        _words("step"),
+        _words("answer"),
+    ),
     "tokens": _part(
         "tokens",
         _words("provider"),
@@ -207,6 +215,7 @@ def without_words(parts: dict[Table, list[dict[str, Any]]]) -> dict[Table, list[
     """The rows without anything that was said, typed or told in answer."""
     silent: dict[str, dict[str, Any]] = {
         "steps": {"data": {}}, "tools": {"arguments": {}}, "requests": {"answer": None}, "presses": {"key": HIDDEN},
+        "written": {"answer": WORDS},
     }  # fmt: skip
     for name, blank in silent.items():
         parts[PARTS[name]] = [{**row, **blank} for row in parts[PARTS[name]]]

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from engine.discretion import WORDS
-from engine.record import Attempt, CallRecord, Leg, Request
+from engine.record import Attempt, CallRecord, Leg, Request, Written
 from engine.replay.written import Noted, seconds
 from engine.run import UNTIL_GONE
 
 MACHINE: Final = "You have reached the mailbox. I cannot answer at the moment. Please speak after the tone."
 UNREAD: Final = "the record has the form of the answer only: fill in the texts (…) and numbers (0) that matter"
+HIDDEN_ANSWER: Final = "what the text model wrote is not on record as it was: fill in what fits for … and 0"
 FORBIDDEN: Final = "may not be dialled"  # words of `flows.dialling`
 
 
@@ -22,6 +23,8 @@ def mocks(record: CallRecord) -> dict[str, Any]:
         made["http"] = http
     if targets := _targets(record):
         made["targets"] = targets
+    if text := _text(record):
+        made["text"] = text
     if is_unreachable(record):
         made["voice"] = "unreachable"
     return made
@@ -87,6 +90,34 @@ def _has_gaps(answer: Any) -> bool:
     if isinstance(answer, list):
         return any(_has_gaps(item) for item in answer)
     return answer == WORDS or (answer == 0 and not isinstance(answer, bool))
+
+
+# ── The text model ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _text(record: CallRecord) -> list[Any]:
+    """What it wrote, in order; the same twice is written once."""
+    answers: list[tuple[dict[str, Any], str, int]] = []
+    for written in record.written:
+        answer, note = _wrote(written)
+        if answers and answers[-1][:2] == (answer, note):
+            answers[-1] = (answer, note, answers[-1][2] + 1)
+        else:
+            answers.append((answer, note, 1))
+    made = []
+    for index, (answer, note, times) in enumerate(answers):
+        entry = answer if index == len(answers) - 1 else {**answer, "times": times}
+        made.append(Noted(entry, note) if note else entry)
+    return made
+
+
+def _wrote(written: Written) -> tuple[dict[str, Any], str]:
+    late = {"delay": seconds(written.ms / 1000)} if written.ms is not None and written.ms >= 1000 else {}
+    if written.outcome == "ok":
+        return {"answer": written.answer, **late}, HIDDEN_ANSWER if WORDS in written.answer else ""
+    if written.outcome == "cancelled":
+        return {"answer": "", "delay": seconds((written.ms or 0) / 1000 + 60)}, "the call went on before it answered"
+    return {"fails": True, **late}, ""
 
 
 # ── People who were rung ──────────────────────────────────────────────────────────────────────────────────────────────

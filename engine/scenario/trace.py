@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from engine.call import Call
 from engine.record import StepTrace
+from engine.scenario.phone import Phone
 from engine.scenario.world import Endpoints
-from engine.virtual import Entry, VirtualLine
+from engine.scenario.writing import Asked
+from engine.virtual import Entry
 
 _WORDS: Final[Mapping[str, str]] = {
     "heard": "hears", "cut": "hears", "said": "says", "sent_digits": "hears keys", "given_back": "is given back",
-    "hung_up": "hung up by", "refused": "does not answer:",
+    "hung_up": "hung up by", "progress": "hears us before the answer", "refused": "does not answer:",
 }  # fmt: skip
 
 
@@ -31,10 +33,11 @@ class Row:
 class Trace:
     """A view of a call that is running or over."""
 
-    def __init__(self, call: Call, line: VirtualLine, http: Endpoints) -> None:
+    def __init__(self, call: Call, line: Phone, http: Endpoints, written: Sequence[Asked] = ()) -> None:
         self.call = call
         self.line = line
         self.http = http
+        self.written = written  # what the text model was asked
 
     @property
     def steps(self) -> list[StepTrace]:
@@ -86,6 +89,10 @@ class Trace:
         asked = [
             (2, Row(one.at, ("http", index), f"{one.method} {one.endpoint} {one.path}: {one.answer}"))
             for index, one in enumerate(self.http.requests)
+        ]
+        asked += [
+            (2, Row(one.at, ("text", index), f"the text model reads {one.text}: {one.answer}"))
+            for index, one in enumerate(self.written)
         ]
         ranked = [*steps, *self._line_rows(), *asked]
         return [row for _, row in sorted(ranked, key=lambda one: (round(one[1].at, 3), one[0]))]

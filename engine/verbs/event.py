@@ -77,8 +77,8 @@ class Event(Verb):
         async def tell() -> Outcome:
             try:
                 reply = await ask(
-                    call, fields.endpoint, "POST", path, json=body, timeout=step.timeout, idempotency_key=key
-                )
+                    call, fields.endpoint, "POST", path, json=body, timeout=step.timeout, idempotency_key=key, step=step
+                )  # fmt: skip
             except HttpFailedError as error:
                 return Outcome(error.kind, {"status": error.status}, str(error))
             return Outcome("done", {"status": reply.status})

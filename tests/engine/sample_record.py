@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from engine.record import Attempt, CallRecord, KeyPress, Leg, Request, Spoken, StepTrace, Tokens, ToolUse
+from engine.record import Attempt, CallRecord, KeyPress, Leg, Request, Spoken, StepTrace, Tokens, ToolUse, Written
 
 START = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
 
@@ -24,6 +24,7 @@ def full_record(call_id: str = "call-1", **fields: object) -> CallRecord:
         presses=[KeyPress(key="1", at=START, step="steps/1")], headers={"X-Plan": "gold"}, input={"plan": 1},
         requests=[Request(endpoint="pos", method="GET", path="/menu", at=START, ms=12, outcome="ok", status=200,
                           answer={"price": "…"})],
+        written=[Written(at=START, ms=300, outcome="ok", step="steps/1", answer="Bonjour")],
         tokens=[Tokens(provider="openai", model="m", turns=2, input_audio=100, cached=3)],
     )  # fmt: skip
     return record.model_copy(update=fields)

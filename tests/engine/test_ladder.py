@@ -132,9 +132,7 @@ async def test_a_caller_who_hangs_up_is_told_of_to_who_was_asked(tmp_path: Path)
 @virtual_time
 async def test_the_key_of_a_handler_is_the_callers_not_the_callees(tmp_path: Path) -> None:
     head = "handlers: [{event: dtmf, digits: '1', goto: desk}]\nsections: {desk: [{hangup: {result: desk}}]}"
-    over = await rings(
-        tmp_path, ladder('"pjsip:a"'), head=head, a={"answer": 2, "keys": "1", "hangs_up_after": 5}
-    )
+    over = await rings(tmp_path, ladder('"pjsip:a"'), head=head, a={"answer": 2, "keys": "1", "hangs_up_after": 5})
     assert over.record.outcome == "handed_off"
 
 
@@ -191,9 +189,7 @@ async def test_keys_are_sent_to_who_answers_with_their_pauses(tmp_path: Path) ->
 
 @virtual_time
 async def test_a_machine_is_rejected_and_the_next_one_rings(tmp_path: Path) -> None:
-    steps = transfer(
-        "attempts: [{ring: serial, targets: ['pjsip:a', 'pjsip:b'], machine: reject}]"
-    )
+    steps = transfer("attempts: [{ring: serial, targets: ['pjsip:a', 'pjsip:b'], machine: reject}]")
     over = await rings(
         tmp_path, steps, a={"answer": 2, "says": "You have reached the mailbox of Ada. I cannot answer. Please speak."},
         b={"answer": 2, "says": "Hello?", "hangs_up_after": 20},

@@ -15,9 +15,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import insert
 
-from engine.discretion import HIDDEN
+from engine.discretion import HIDDEN, WORDS
 from engine.metrics import metrics
-from engine.record import Attempt, CallRecord, KeyPress, Leg, Request, Spoken, StepTrace, Tokens, ToolUse
+from engine.record import Attempt, CallRecord, KeyPress, Leg, Request, Spoken, StepTrace, Tokens, ToolUse, Written
 from engine.records import Records, RecordsError
 from engine.records.database import connect, migrate, sqlite_file, upgrade_to
 from engine.records.tables import PARTS, calls, metadata, rows
@@ -141,6 +141,7 @@ async def test_without_transcripts_nothing_said_is_stored(url: str, file: Path) 
     assert kept.transcript == []
     assert [step.data for step in kept.steps] == [{}, {}]
     assert (kept.tools[0].arguments, kept.requests[0].answer, kept.presses[0].key) == ({}, None, HIDDEN)
+    assert kept.written[0].answer == WORDS
     assert sum(b"Bonjour" in left.read_bytes() for left in file.parent.iterdir()) == 0
 
 
@@ -327,7 +328,7 @@ async def test_records_of_the_first_version_can_still_be_read(url: str) -> None:
         await connection.run_sync(upgrade_to, "0001")
         for table, found in rows(full_record()).items():
             kept = [{key: value for key, value in row.items() if key in old[table.name]} for row in found]
-            if kept and table.name not in ("presses", "requests"):
+            if kept and table.name not in ("presses", "requests", "written"):
                 await connection.execute(insert(table), kept)
     await engine.dispose()
     async with Records.open(url) as records:
@@ -352,6 +353,7 @@ def test_every_field_of_the_record_has_a_column() -> None:
         "tools": ToolUse,
         "presses": KeyPress,
         "requests": Request,
+        "written": Written,
         "tokens": Tokens,
     }
     assert set(models) == set(PARTS)

@@ -14,15 +14,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from asterisk.exchange import ExchangeError, ExchangeSettings
+from asterisk.media.drivers import Drivers
 from engine import serve
 from engine.beside import beside, first_of
 from engine.errors import UserError
 from engine.health import Readiness
 from engine.loading import FlowsError, load_library
 from engine.metrics import metrics
-from engine.serve import StartError, open_voices
+from engine.serve import StartError, open_voices, writer
 from engine.settings import Settings
 from engine.virtual import VirtualProvider, virtual_time
+from engine.voices import known_voices
 from providers.voice import VoiceError
 from tests.engine.verbs.phone import flow
 
@@ -88,7 +90,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Mapping[str, str]
         asked.append((name, given))
         if name == "broken":
             raise VoiceError("the voice broken needs api_key: set BROKEN_API_KEY", code="setting")
-        return VirtualProvider(name=name)
+        return VirtualProvider(name=name, capabilities=known_voices()["chat" if name == "chat" else "openai"])
 
     monkeypatch.setattr("engine.voices.load", load)
     monkeypatch.setattr("engine.loading.known_voices", lambda: None)
@@ -126,12 +128,35 @@ def test_an_engine_without_prompts_starts_and_says_so(tmp_path: Path, loaded: li
     assert [(entry["event"], entry["voice"]) for entry in logs] == [("prompts cannot be spoken", "broken")]
 
 
+@pytest.mark.parametrize(
+    ("given", "who"),
+    [
+        ({}, None),  # the rehearsal voice writes nothing
+        ({"voice": "openai"}, "openai"),
+        ({"voice": "openai", "text": "chat"}, "chat"),
+        ({"voice": "unknown"}, None),
+    ],
+)
+def test_who_writes_for_flows_that_name_nobody(given: dict[str, str], who: str | None) -> None:
+    assert writer(settings(**given)) == who
+
+
+def test_who_writes_is_made_at_the_start_and_must_be_able_to(tmp_path: Path, loaded: list[Any]) -> None:
+    with pytest.raises(StartError, match="the setting text names 'two', which has no text model"):
+        open_voices(settings(voice="one", speech="one", text="two"), house(tmp_path))
+    with pytest.raises(StartError, match="the setting voice names 'chat', which has no voice"):
+        open_voices(settings(voice="chat", speech="one"), house(tmp_path))
+    (tmp_path / "a.flow.yaml").write_text(flow("- say: Hello.", head="defaults: {text_model: three}"))
+    open_voices(settings(voice="one", speech="one"), load_library((tmp_path,)))
+    assert "three" in dict(loaded)
+
+
 # ── The connection ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @virtual_time
 async def test_readiness_follows_the_connection_and_reconnections_are_counted() -> None:
-    exchange: Any = SimpleNamespace(connected=asyncio.Event())
+    exchange: Any = SimpleNamespace(connected=asyncio.Event(), drivers=Drivers(["websocket"]))
     readiness = Readiness(capacity=1, flows_loaded=True)
     before = metrics.registry.get_sample_value("hookflash_ari_reconnects_total") or 0.0
     exchange.connected.set()

@@ -288,7 +288,7 @@ async def test_fifty_conversations_leave_nothing_behind(emulate: Emulate, openai
             await conversation.ended.wait()
     assert len(emulator.conversations) == 50
     assert emulator.open_sessions == 0
-    http = provider._shared_http()
+    http = provider.http()
     assert http.connector is not None
     assert not http.connector._acquired
 
@@ -296,7 +296,7 @@ async def test_fifty_conversations_leave_nothing_behind(emulate: Emulate, openai
 @pytest.mark.parametrize(
     ("wanted", "complaint"),
     [
-        (Session(format=AudioFormat("pcm16", 16000)), "24 kHz"),
+        (Session(format=AudioFormat("pcm16", 16000)), "at 24 kHz"),
         (
             Session(options={"noise_reductoin": "x"}),
             r"no option 'noise_reductoin' \(did you mean 'noise_reduction'\?\)",

@@ -101,7 +101,7 @@ async def test_connecting_can_be_cancelled(emulate: Emulate, openai: Make, fault
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    http = provider._shared_http()
+    http = provider.http()
     assert http.connector is not None
     assert not http.connector._acquired
 

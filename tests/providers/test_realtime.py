@@ -296,8 +296,9 @@ def test_what_the_voice_says(provider: Provider) -> None:
     assert provider.send("response.output_audio_transcript.done", **fields, transcript="Good day.") == [
         VoiceText("Good day.", "item_1", final=True)
     ]
-    assert provider.send("response.output_text.done", **fields, text="Good day.") == [
-        VoiceText("Good day.", "item_1", final=True)
+    assert provider.send("response.output_text.done", **fields, text="Good day.") == [], "the same words twice"
+    assert provider.send("response.output_text.done", **{**fields, "item_id": "item_2"}, text="And a text.") == [
+        VoiceText("And a text.", "item_2", final=True)
     ]
 
 

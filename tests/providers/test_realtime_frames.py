@@ -142,6 +142,6 @@ def test_any_difference_goes_to_the_parser(change: dict[str, Any]) -> None:
         provider.created()
         provider.audio(b"\x01" * 160)
     cold.send("rate_limits.updated", rate_limits=[])
-    assert warm.realtime._audio_shape is not None
-    assert cold.realtime._audio_shape is None
+    assert warm.realtime._frames._shape is not None
+    assert cold.realtime._frames._shape is None
     assert warm.raw(text) == cold.raw(text)

@@ -35,7 +35,8 @@ class Conversation:
         self.faults = emulator.faults
         self.socket = socket
         self.request = request
-        self.session = items.session(request.query["model"], time.time() + self.faults.expires_in)
+        self.surface = emulator.surface()
+        self.session = items.session(request.query.get("model", ""), time.time() + self.faults.expires_in)
         self.client_events: list[dict[str, Any]] = []
         self.audio = bytearray()
         self.responses: list[Response] = []
@@ -100,7 +101,7 @@ class Conversation:
                 self.emulator.oracle.client(event)
             if event["type"] != "input_audio_buffer.append":
                 self.client_events.append(event)
-            await self._handle(event)
+            await self._handle(self.surface.incoming(event))
             async with self._changed:
                 self._changed.notify_all()
 
@@ -132,10 +133,11 @@ class Conversation:
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send a server event, checked by the oracle."""
-        event = {"type": kind, "event_id": f"event_{next(self._ids)}", **fields}
-        if self.emulator.oracle:
-            self.emulator.oracle.server(json.loads(json.dumps(event)))
-        self._outbox.put_nowait(event)
+        event = {"type": kind, "event_id": self.new_id("event"), **fields}
+        for sent in self.surface.outgoing(json.loads(json.dumps(event)), lambda: self.new_id("event")):
+            if self.emulator.oracle:
+                self.emulator.oracle.server(sent)
+            self._outbox.put_nowait(sent)
 
     def send_raw(self, frame: str | bytes) -> None:
         """Send what no vendor would."""

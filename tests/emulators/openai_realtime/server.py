@@ -10,8 +10,8 @@ from aiohttp import web
 from tests.emulators.openai_realtime.conversation import Conversation
 from tests.emulators.openai_realtime.faults import Faults
 from tests.emulators.openai_realtime.model import Turn
-from tests.emulators.openai_realtime.oracle import Oracle
 from tests.emulators.openai_realtime.sound import tone_voice
+from tests.emulators.openai_realtime.surface import Surface
 
 Speak = Callable[[str], Awaitable[bytes]]  # text to µ-law at 8 kHz
 
@@ -20,7 +20,8 @@ class Emulator:
     """`async with Emulator(script=[Say("Hello.")]) as emulator:` then connect to `emulator.url`.
 
     `script` is what the model answers, one entry a response; `heard` are the transcripts of the caller's turns. `voice`
-    speaks (default: tones). Audio comes in pieces of `chunk_ms`, `pace` times as fast as it is heard.
+    speaks (default: tones). Audio comes in pieces of `chunk_ms`, `pace` times as fast as it is heard. `surface` makes a
+    vendor's view of a conversation (default: OpenAI's), `talk` holds it.
     """
 
     def __init__(
@@ -34,6 +35,8 @@ class Emulator:
         chunk_ms: int = 100,
         pace: float = 10.0,
         oracle: bool = True,
+        surface: Callable[[], Surface] = Surface,
+        talk: type[Conversation] = Conversation,
     ) -> None:
         self.script = list(script)
         self.heard = list(heard)
@@ -42,7 +45,9 @@ class Emulator:
         self.api_key = api_key
         self.chunk_ms = chunk_ms
         self.pace = pace
-        self.oracle = Oracle() if oracle else None
+        self.surface = surface
+        self.talk = talk
+        self.oracle = surface().oracle() if oracle else None
         self.conversations: list[Conversation] = []
         self.port = 0
         self._appeared = asyncio.Condition()
@@ -52,6 +57,11 @@ class Emulator:
     def url(self) -> str:
         """The base URL that a voice is given."""
         return f"ws://127.0.0.1:{self.port}/v1"
+
+    @property
+    def endpoint(self) -> str:
+        """The address without a path, for vendors that are given that."""
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def http_url(self) -> str:
@@ -64,7 +74,7 @@ class Emulator:
 
     async def start(self, port: int = 0) -> None:
         app = web.Application()
-        app.router.add_get("/v1/realtime", self._accept)
+        app.router.add_get(self.surface().path, self._accept)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
@@ -102,7 +112,7 @@ class Emulator:
             return web.json_response({"error": error}, status=status)
         socket = web.WebSocketResponse(compress=False, max_msg_size=16 * 2**20)
         await socket.prepare(request)
-        conversation = Conversation(self, socket, request)
+        conversation = self.talk(self, socket, request)
         async with self._appeared:
             self.conversations.append(conversation)
             self._appeared.notify_all()
@@ -113,7 +123,8 @@ class Emulator:
         return socket
 
     def _refusal(self, request: web.Request) -> int | None:
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme != "Bearer" or not key or (self.api_key is not None and key != self.api_key):
+        surface = self.surface()
+        key = surface.key(request)
+        if not key or (self.api_key is not None and key != self.api_key):
             return 401
-        return None if request.query.get("model") else 400
+        return 400 if surface.model_in_query and not request.query.get("model") else None

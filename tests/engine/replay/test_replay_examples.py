@@ -18,10 +18,22 @@ from flows.language import Language
 
 EXAMPLES = Path(flows.__file__).parent / "examples"
 LANGUAGE = Language(installed())
-SCENARIOS = [scenario for path in found([EXAMPLES]) for scenario in ScenarioReader(LANGUAGE).read(path).scenarios]
+SCENARIOS = [
+    scenario
+    for path in found([EXAMPLES])
+    for scenario in ScenarioReader(LANGUAGE).read(path).scenarios
+    if scenario.fields.simulate is None
+]
 
 # Calls of which no record can make a test, by the name of the test that they ran, and why.
-EXCEPTIONS: dict[str, str] = {}
+EXTRACTED = (
+    "its text model read a sensitive variable, so the record has an outline of what it found, which fits no enum"
+)
+EXCEPTIONS = {
+    "interested, but all closers are busy": EXTRACTED,
+    "notes that do not reach the customer file": EXTRACTED,
+    "a customer file that does not answer": EXTRACTED,
+}
 
 
 def again(record: CallRecord, folder: Path, house: Path) -> Result:

@@ -42,7 +42,7 @@ TOOL = 'http: {endpoint: pos, path: "/x"}'
         ("silence: {after: 5}", "5 is not a duration; give it a unit"),
         ("silence: {reprompts: 10}", "less than or equal to 9"),
         ("max_turns: 0", "greater than or equal to 1"),
-        ("context: summary", "'summary' is not one of 'continue' or 'reset'"),
+        ("context: sumary", "'sumary' is not one of 'continue', 'summary' or 'reset'"),
         ('greeting: "Hi ${vars.nme}."', "unknown variable 'vars.nme' (did you mean 'vars.name'?)"),
         ('prompt: "Hi ${vars.name + 1}."', "no matching overload"),
         ("interruptible: maybe", "'interruptible' must be true or false"),
@@ -80,6 +80,8 @@ class Known:
 
     tools: bool = True
     understands: bool = True
+    formats: tuple[str, ...] = ("ulaw",)
+    writes: bool = False
 
 
 @pytest.mark.parametrize(

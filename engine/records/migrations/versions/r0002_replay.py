@@ -42,7 +42,7 @@ def _at() -> sa.Column[Any]:
 
 
 def upgrade() -> None:
-    """Add columns, and tables for keys and requests."""
+    """Add columns, and tables for keys, requests and what text models wrote."""
     for table, columns in _columns().items():
         with op.batch_alter_table(table) as changed:
             for column in columns:
@@ -58,11 +58,12 @@ def upgrade() -> None:
         *_text("step"),
         sa.Column("answer", sa.JSON, nullable=False),
     )
+    _part("written", _at(), sa.Column("ms", sa.Integer), *_text("outcome", "step", "answer"))
 
 
 def downgrade() -> None:
     """Forget it."""
-    for name in ("requests", "presses"):
+    for name in ("written", "requests", "presses"):
         op.drop_table(name)
     for table, columns in _columns().items():
         with op.batch_alter_table(table) as changed:
