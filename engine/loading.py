@@ -51,7 +51,9 @@ def voices_of(library: Library) -> list[str]:
     """The names of the voices that these flows use, sorted."""
     flows = (*library.flows.values(), *library.next.values())
     steps = [step.fields for flow in flows for step in flow.walk()]
-    named = {getattr(fields, key, None) for fields in steps for key in ("provider", "listening")}
+    named = {
+        name for fields in steps for name in (*getattr(fields, "providers", ()), getattr(fields, "listening", None))
+    }
     writing = {flow.text_model for flow in flows}
     return sorted(str(name) for name in named | writing if name)
 
@@ -65,6 +67,16 @@ def listens(library: Library) -> bool:
         for flow in flows
         for step in flow.walk()
     )
+
+
+def closed_to_webhooks(library: Library, token: str) -> str:
+    """What is wrong with flows that wait for webhooks while this engine, without a token, refuses all; "" when not."""
+    flows = (*library.flows.values(), *library.next.values())
+    waits = (flow.name for flow in flows for step in flow.walk() if getattr(step.fields, "event", None) == "webhook")
+    names = sorted(set(waits))
+    if token or not names:
+        return ""
+    return f"{', '.join(names)}: waits for webhooks, which are all refused until events.token is set"
 
 
 def settle() -> None:

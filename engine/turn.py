@@ -100,13 +100,18 @@ class FinishAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another voice took over and was asked to go on: it owes an answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """A deadline may have passed."""
 
 
 TurnEvent = (
     VoiceAsked | CallerSpeaks | CallerPauses | VoiceSpeaks | RanDry | VoiceCut | VoiceEnded | PlayedOut | ToolOpened
-    | ToolClosed | FinishAsked | Tick
+    | ToolClosed | FinishAsked | Replaced | Tick
 )  # fmt: skip
 
 # ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -188,6 +193,9 @@ class Turn:
 
     def handle(self, event: TurnEvent, now: float) -> list[Action]:
         """Take in an event at ``now``; what to do about it. After an `End` nothing happens any more."""
+        if isinstance(event, Replaced):
+            self._replaced(now)
+            return []
         if self.ended:
             return []
         actions = self._take(event, now)
@@ -233,6 +241,11 @@ class Turn:
             case Tick():
                 return self._tick(now)
         return []
+
+    def _replaced(self, now: float) -> None:
+        """A voice broke; whatever it owed, the next one owes now."""
+        self.playing, self.dry, self.caller_speaks_since, self.quiet_since = None, False, None, None
+        self.failures, self.ended, self.owed_since = 0, False, now
 
     def _finish(self, end: End, now: float) -> list[Action]:
         """Leave now, or when what is being said was heard."""

@@ -84,6 +84,11 @@ class Live:
         self._send(realtimeInput={"text": told})
         self.expecting = True
 
+    def answer(self) -> None:
+        """Ask for an answer of the model's own; the protocol has no such word but a turn of ours."""
+        self._send(realtimeInput={"text": "(The connection was restored. Go on.)"})
+        self.expecting = True
+
     def interrupt(self) -> None:
         """Stop the model; what is still under way is not heard."""
         if self._active or self.expecting:

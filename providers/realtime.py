@@ -102,6 +102,11 @@ class Realtime:
             self._queue.append({**RESPOND, "response": {"instructions": instructions, "tool_choice": "none"}})
         self._ask()
 
+    def answer(self) -> None:
+        """Ask for an answer of the model's own."""
+        self._queue.append(RESPOND)
+        self._ask()
+
     def interrupt(self) -> None:
         """Cancel the response that is active or asked for, and what was to be said after it."""
         self._queue = deque(asked for asked in self._queue if asked is RESPOND)

@@ -75,6 +75,9 @@ class Wire(Protocol):
     def say(self, words: str) -> None:
         """Speak; this and the following as in `providers.voice.Voice`."""
 
+    def answer(self) -> None:
+        """Answer although the caller did not just speak."""
+
     def interrupt(self) -> None:
         """Stop the answer that is being given."""
 
@@ -352,6 +355,11 @@ class RealtimeVoice(RealtimeConnection):
         if text.strip():
             self._realtime.say(text)
             await self._flush()
+
+    async def answer(self) -> None:
+        """Ask for an answer to what was said before."""
+        self._realtime.answer()
+        await self._flush()
 
     async def interrupt(self) -> None:
         """Cancel the answer that is being given."""

@@ -121,6 +121,10 @@ class RehearsalVoice:
         if not self._closed and text.strip():
             self._queue(text)
 
+    async def answer(self) -> None:
+        """Go on with the script as if the caller had spoken."""
+        self._heard.set()
+
     async def interrupt(self) -> None:
         """Stop what is being said, and forget what was to be said next."""
         if not self._closed:

@@ -252,6 +252,9 @@ class Voice(Protocol):
     async def say(self, text: str) -> None:
         """Speak this text now (to the letter when ``Capabilities.verbatim``)."""
 
+    async def answer(self) -> None:
+        """Answer now, although the caller did not just speak: this voice took over a conversation in its middle."""
+
     async def interrupt(self) -> None:
         """Stop the answer that is being given, if any."""
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
+import structlog
 from pydantic import Field, model_validator
 
 from engine.before import Before, Context, before
@@ -14,6 +15,7 @@ from engine.call import Call
 from engine.conversation import Conversation
 from engine.outcome import Outcome
 from engine.playout import Playout
+from engine.succession import Seat, Succession
 from engine.toolbox import FINISH, LEAVES, Collect, Exit, Toolbox
 from engine.turn import TurnOptions
 from engine.verb import Verb, unknown
@@ -22,10 +24,13 @@ from engine.written import needs_text_model
 from flows.fields import Duration, JsonSchema, SchemaFile, Text, TextFile
 from flows.flow import Step
 from flows.json_schema import plain
-from flows.problems import Problem
+from flows.problems import Problem, Where
 from flows.scope import Scope
+from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
-from providers.voice import ALAW, ULAW, Provider, Session, Turns, Voice, VoiceError
+from providers.voice import ALAW, ULAW, Session, Turns, VoiceError
+
+log = structlog.get_logger()
 
 LIMITS = ("silence", "max_duration", "provider_error")
 TALKS = 5  # a model that hands over again and again shall not do so for ever
@@ -75,9 +80,17 @@ class SilenceFields(Fields):
 class ConverseFields(Fields):
     """Whom the caller talks to, about what, with which tools, and how it ends."""
 
-    provider: str | None = Field(None, description="The voice; the engine's default when absent.")
-    model: str | None = Field(None, description="The provider's model.")
-    voice: str | None = Field(None, description="The speaker, as the provider names it.")
+    provider: str | tuple[str, ...] | None = Field(
+        None,
+        description="The voice; or several, each taking over when the one before fails. Else the engine's default.",
+    )
+    model: str | dict[str, str] | None = Field(None, description="The provider's model; with several, by provider.")
+    voice: str | dict[str, str] | None = Field(
+        None, description="The speaker, as the provider names it; with several providers, by provider."
+    )
+    bridge: Text = Field(
+        Text("One moment, please."), description="What the caller hears while another voice takes over."
+    )
     language: str | None = Field(None, description="BCP 47, for example en-US.")
     greeting: Text | None = Field(None, description="The first words.")
     prompt: Text | None = Field(None, description="What the model is told.")
@@ -97,6 +110,19 @@ class ConverseFields(Fields):
         default_factory=dict, description="What only one provider understands, by its name; taken as it is written."
     )
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Who talks, in the order of taking over; nobody when it is left to the engine."""
+        if self.provider is None:
+            return ()
+        return (self.provider,) if isinstance(self.provider, str) else self.provider
+
+    def of(self, field: str | dict[str, str] | None, provider: str) -> str | None:
+        """What ``model`` or ``voice`` says for a provider. A plain text is meant for the first of them."""
+        if isinstance(field, dict):
+            return field.get(provider)
+        return field if not self.providers or provider == self.providers[0] else None
+
     @model_validator(mode="after")
     def whole(self) -> Self:
         """One prompt; exits do not carry the names of limits."""
@@ -108,6 +134,10 @@ class ConverseFields(Fields):
         for name in self.tools:
             if not TOOL_NAME.fullmatch(name):
                 raise ValueError(f"a tool's name has letters, digits, '_' and '-' only, and '{name}' has others")
+        if self.provider is not None and not self.providers:
+            raise ValueError("'provider' is an empty list: name a voice, or leave it out")
+        if len(set(self.providers)) < len(self.providers):
+            raise ValueError("a voice stands in 'provider' twice")
         if FINISH in self.tools:
             raise ValueError("a tool cannot be called 'finish': the model leaves the step by it")
         return self
@@ -137,26 +167,45 @@ class Converse(Verb):
                     yield unknown(scope, scope.at("exits", name, "requires", index), "variable", required, scope.vars)
         for name, tool in fields.tools.items():
             yield from tool.kind.check(scope, "tools", name, tool.kind_name)
+            if tool.while_running is not None and tool.while_running.play is not None:
+                yield from tool.while_running.play.check(scope, "tools", name, "while_running", "play")
         if fields.context == "summary":
             instead = "the voice is told everything"
             yield from needs_text_model(scope, scope.at("context"), "context: summary", instead)
-        if fields.provider is None or scope.voices is None:
+        for index, name in enumerate(fields.providers):
+            place = scope.at("provider") if isinstance(fields.provider, str) else scope.at("provider", index)
+            yield from self._check_voice(fields, scope, name, place)
+
+    @staticmethod
+    def _check_voice(fields: ConverseFields, scope: Scope, name: str, place: Where) -> Iterable[Problem]:
+        if scope.voices is None:
             return
-        if fields.provider not in scope.voices:
-            known = [name for name, facts in scope.voices.items() if facts.formats]
-            yield unknown(scope, scope.at("provider"), "voice", fields.provider, known)
-        elif not scope.voices[fields.provider].formats:
-            message = f"the provider '{fields.provider}' has no voice; it reads and writes"
-            yield scope.problem(scope.at("provider"), "E203", message)
-        elif (fields.exits or fields.tools) and not scope.voices[fields.provider].tools:
-            message = f"the voice '{fields.provider}' calls no tools, so it can take no exit and use none"
-            yield scope.problem(scope.at("provider"), "E203", message)
+        if name not in scope.voices:
+            known = [voice for voice, facts in scope.voices.items() if facts.formats]
+            yield unknown(scope, place, "voice", name, known)
+        elif not scope.voices[name].formats:
+            yield scope.problem(place, "E203", f"the provider '{name}' has no voice; it reads and writes")
+        elif (fields.exits or fields.tools) and not scope.voices[name].tools:
+            message = f"the voice '{name}' calls no tools, so it can take no exit and use none"
+            yield scope.problem(place, "E203", message)
+
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """What its tools set and give to other flows."""
+        for name, tool in fields.tools.items():
+            yield from tool.kind.assigns("" if tool.input is None else f"{step.path}.{name}")
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Talk; a tool may leave the talk, and come back when nobody could be reached."""
         fields = step.fields
         assert isinstance(fields, ConverseFields)
-        toolbox = self._toolbox(fields, call)
+        toolbox, trace = self._toolbox(step, fields, call), call.record.steps[-1]
+        try:
+            return await self._talks(fields, call, toolbox)
+        finally:
+            if toolbox.data is not None:
+                trace.data["data"] = toolbox.data
+
+    async def _talks(self, fields: ConverseFields, call: Call, toolbox: Toolbox) -> Outcome:
         greeting = None if fields.greeting is None else fields.greeting.render(call.walker.context())
         known = await before(call, fields.context)
         for _ in range(TALKS):
@@ -177,50 +226,67 @@ class Converse(Verb):
         """Open the audio and the voice side by side, then talk."""
         context = call.walker.context()
         reprompt = fields.silence.say.render(context)
-        name = fields.provider or call.services.default_voice
-        try:
-            provider = call.services.voices.get(name)
-            playout, voice = await self._connect(
-                call, provider, self._session(fields, name, context, toolbox, call, known), fields
-            )
-        except VoiceError as error:
-            call.services.metrics.provider_errors.labels(name, error.code or "connect").inc()
-            return Outcome("provider_error", detail=f"{name}: {error}")
-        conversation = Conversation(
-            call, playout, voice, name, provider.capabilities, toolbox, self._turns(fields),
-            greeting=greeting, reprompt=reprompt,
-        )  # fmt: skip
-        return await conversation.run()
+        names = fields.providers or (call.services.default_voice,)
+        told = fields.prompt or (fields.prompt_file.text if fields.prompt_file is not None else None)
+        instructions = "" if told is None else told.render(context)
 
-    async def _connect(
-        self, call: Call, provider: Provider, session: Session, fields: ConverseFields
-    ) -> tuple[Playout, Voice]:
-        """Both at once; whichever fails, the other is given back."""
-        voice = provider.voice(session)
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        opening = asyncio.ensure_future(call.playout())
+        def session(name: str, notes: str) -> Session:
+            own = known.instructions("\n\n".join(filter(None, (instructions, notes))))
+            return self._session(fields, name, own, toolbox, call, known)
+
+        succession = Succession(call, names, session, fields.connect_within)
+        bridging = asyncio.ensure_future(self._bridge(fields, call, context) if len(names) > 1 else _nothing())
         try:
-            async with asyncio.timeout(fields.connect_within):
-                await voice.connect()
-            call.services.metrics.voice(provider.name).connect.observe(clock() - started)
-            call.record.timings.setdefault("voice_ready_ms", round((clock() - started) * 1000, 2))
-            return await opening, voice
-        except BaseException as error:
+            playout, seat = await self._connect(call, succession)
+            conversation = Conversation(
+                call, playout, seat, succession, toolbox, self._turns(fields), greeting=greeting, reprompt=reprompt,
+                bridge=await bridging,
+            )  # fmt: skip
+        except VoiceError as error:
+            return Outcome("provider_error", detail=str(error))
+        finally:
+            bridging.cancel()
+        said = len(call.record.transcript)
+        written = {greeting, reprompt, *(tool.filler for tool in toolbox.tools.values())}
+        try:
+            return await conversation.run()
+        finally:
+            for spoken in call.record.transcript[said:]:
+                spoken.improvised = spoken.role == "voice" and spoken.text not in written
+
+    @staticmethod
+    async def _connect(call: Call, succession: Succession) -> tuple[Playout, Seat]:
+        """Both at once; whichever fails, the other is given back."""
+        opening = asyncio.ensure_future(call.playout())
+        seat: Seat | None = None
+        try:
+            seat = await succession.first()
+            return await opening, seat
+        except BaseException:
             opening.cancel()
-            await asyncio.shield(asyncio.gather(opening, voice.close(), return_exceptions=True))
-            if isinstance(error, TimeoutError):
-                raise VoiceError(f"no session within {fields.connect_within:g} s", code="timeout") from None
+            closing = () if seat is None else (seat.voice.close(),)
+            await asyncio.shield(asyncio.gather(opening, *closing, return_exceptions=True))
             raise
 
     @staticmethod
+    async def _bridge(fields: ConverseFields, call: Call, context: Mapping[str, Any]) -> bytes:
+        """The words for the moment between two voices, ready before they are needed."""
+        try:
+            return await call.services.speech.audio(
+                fields.bridge.render(context), call.services.law, language=fields.language
+            )
+        except VoiceError as error:
+            log.warning("the bridge between two voices cannot be spoken", error=str(error))
+            return b""
+
+    @staticmethod
     def _session(
-        fields: ConverseFields, name: str, context: Mapping[str, Any], toolbox: Toolbox, call: Call, known: Before
+        fields: ConverseFields, name: str, instructions: str, toolbox: Toolbox, call: Call, known: Before
     ) -> Session:
-        told = fields.prompt or (fields.prompt_file.text if fields.prompt_file is not None else None)
         return Session(
-            instructions=known.instructions("" if told is None else told.render(context)),
-            voice=fields.voice, language=fields.language, model=fields.model, tools=toolbox.offered(),
+            instructions=instructions,
+            voice=fields.of(fields.voice, name), language=fields.language, model=fields.of(fields.model, name),
+            tools=toolbox.offered(),
             format=ALAW if call.services.law == "alaw" else ULAW,
             turns=Turns(min_delay=fields.min_delay, interruptible=fields.interruptible),
             history=known.history(call),
@@ -228,9 +294,10 @@ class Converse(Verb):
         )  # fmt: skip
 
     @staticmethod
-    def _toolbox(fields: ConverseFields, call: Call) -> Toolbox:
+    def _toolbox(step: Step, fields: ConverseFields, call: Call) -> Toolbox:
         return Toolbox(
             call,
+            path=step.path,
             exits=[Exit(name, way.description, way.requires) for name, way in fields.exits.items()],
             tools={name: flow_tool(name, tool, call) for name, tool in fields.tools.items()},
             collect=None if fields.collect is None else Collect(fields.collect.into, fields.collect.shape),
@@ -242,3 +309,7 @@ class Converse(Verb):
             silence=fields.silence.after, reprompts=fields.silence.reprompts, answer_within=fields.answer_within,
             max_duration=fields.max_duration, max_turns=fields.max_turns, allow_interruptions=fields.interruptible,
         )  # fmt: skip
+
+
+async def _nothing() -> bytes:
+    return b""

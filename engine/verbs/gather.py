@@ -89,6 +89,10 @@ class Gather(Verb):
         """Whether the voice that is named writes speech down."""
         yield from cannot_recognise(scope, fields.listening)
 
+    def keys(self, fields: Any) -> str:
+        """Whatever is pressed belongs to the answer, or ends it."""
+        return "0123456789*#"
+
     async def run(self, step: Step, call: Call) -> Outcome:
         """Ask until there is an answer, or too often."""
         fields = step.fields

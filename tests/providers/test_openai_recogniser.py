@@ -10,7 +10,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from providers import realtime_socket, transcription
-from providers.openai import OpenAI
+from providers.openai import OpenAI, provider
 from providers.transcription import RealtimeRecogniser
 from providers.voice import ALAW, ULAW, AudioFormat, Failed, SpeechStarted, SpeechStopped, UserText, Voice, VoiceError
 from tests.emulators.openai_realtime import Faults, silence, tone
@@ -150,7 +150,7 @@ async def test_a_refused_session(emulate: Emulate, openai: Make, faults: Faults)
 
 def test_a_format_that_openai_does_not_take() -> None:
     with pytest.raises(VoiceError, match=r"OpenAI takes ulaw at 8 kHz, .*; not"):
-        OpenAI(key=KEY, base="", model="", transcription_model="").recogniser(format=AudioFormat("pcm16", 8000))
+        provider({"api_key": KEY}).recogniser(format=AudioFormat("pcm16", 8000))
 
 
 async def test_the_vendors_own_client_has_its_speech_written_down(emulate: Emulate) -> None:

@@ -61,7 +61,8 @@ class GeminiConversation(Conversation):
             case "realtimeInput" if "audio" in content:
                 self._hear(content["audio"])
             case "realtimeInput":
-                self.answer(Say(content["text"].partition("\n\n")[2] or content["text"]))
+                words = content["text"].partition("\n\n")[2]
+                self.answer(Say(words) if words else None)
             case "clientContent" if not content.get("turnComplete"):
                 self._stop()
             case "toolResponse":

@@ -1,0 +1,39 @@
+"""The minutes of a talk: what the voice said, for the record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.record import Spoken
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+
+class Minutes:
+    """Utterances of the voice by item."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._text: dict[str, str] = {}
+        self._spoken: dict[str, Spoken] = {}
+
+    def add(self, item: str, text: str, *, final: bool) -> None:
+        """More of an utterance, or with ``final`` its whole text."""
+        self._text[item] = text if final else self._text.get(item, "") + text
+        if item in self._spoken:
+            self._spoken[item].text = self._text[item]
+        elif final:
+            self.note(item)
+
+    def note(self, item: str, *, interrupted: bool = False) -> None:
+        """The utterance ended, or was begun and is heard."""
+        if item not in self._spoken and self._text.get(item):
+            self._spoken[item] = self._call.said("voice", self._text[item])
+        if interrupted:
+            self.interrupted(item)
+
+    def interrupted(self, item: str) -> None:
+        """The caller did not hear all of it."""
+        if item in self._spoken:
+            self._spoken[item].interrupted = True

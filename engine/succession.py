@@ -1,0 +1,139 @@
+"""Who speaks in a `converse` step, and who goes on when that voice fails: the next one, knowing what was said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from engine.voices import close
+from providers.voice import Capabilities, Session, Voice, VoiceError
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+log = structlog.get_logger()
+
+TAKE_OVER_WITHIN = 3.0  # seconds for one voice to connect in the middle of a talk
+TAKING_OVER = (
+    "You take over this conversation in its middle, because the connection of the voice before you broke. Do not greet "
+    "and do not introduce yourself: answer what the caller said last, or say again what was cut off."
+)
+RENEWED = "This conversation has been going on for a while; go on with it, and do not greet."
+LOST = "gone"  # the code of a session that ended without a reason that would hold for the next one
+RETRY_AFTER = 30.0  # seconds until a lost connection is tried again at the same provider
+REMEMBERED = 20  # results of tools that a new voice is told
+LENGTH = 600  # characters of each
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A voice that is connected. ``number`` counts the voices of this talk from 0."""
+
+    name: str
+    voice: Voice
+    capabilities: Capabilities
+    number: int
+
+
+class Succession:
+    """The voices of one talk. ``session(name, notes)`` is what the voice of that provider is told when it connects;
+    ``notes`` are lines for its instructions.
+    """
+
+    def __init__(
+        self, call: Call, names: Sequence[str], session: Callable[[str, str], Session], connect_within: float
+    ) -> None:
+        self._call = call
+        self._left = list(names)
+        self._session = session
+        self._connect_within = connect_within
+        self._seats = 0
+        self._clock = asyncio.get_running_loop().time
+        self._retried_at = -RETRY_AFTER
+        self._learnt: list[str] = []
+
+    def goes_on(self, after: Seat, code: str) -> bool:
+        """Whether there is somebody who could take over: the next in the list, or at its end a new session of the same
+        provider when only the connection was lost, unless that was tried just now.
+        """
+        if not self._left and code == LOST and self._clock() - self._retried_at > RETRY_AFTER:
+            self._retried_at = self._clock()
+            self._left = [after.name]
+        return bool(self._left)
+
+    def learn(self, tool: str, arguments: str, answer: str) -> None:
+        """A tool said something, which a voice that takes over must know."""
+        self._learnt = [*self._learnt, f"- {tool}({arguments[:LENGTH]}) said {answer[:LENGTH]}"][-REMEMBERED:]
+
+    def notes(self, head: str = TAKING_OVER) -> str:
+        """What a voice that takes over is told beside the conversation."""
+        return "\n".join((head, "What your tools have said so far:", *self._learnt)) if self._learnt else head
+
+    def instructions(self, name: str) -> str:
+        """What a voice that took over is told from now on: a tool of the one before has answered."""
+        return self._session(name, self.notes()).instructions
+
+    async def first(self) -> Seat:
+        """The voice that begins. Raises `VoiceError` with what each one said when none could be reached."""
+        return await self._connect("", self._connect_within)
+
+    async def next(self) -> Seat:
+        """The voice that takes over. Raises `VoiceError`."""
+        return await self._connect(self.notes(), min(TAKE_OVER_WITHIN, self._connect_within))
+
+    async def again(self, name: str) -> Seat:
+        """A new session of the same provider, before the old one must end. Raises `VoiceError`."""
+        return await self._seat(name, self.notes(RENEWED), self._connect_within)
+
+    def failed(self, name: str, code: str) -> None:
+        """A voice broke down in the middle of its talk."""
+        services = self._call.services
+        services.metrics.provider_errors.labels(name, code).inc()
+        if services.voices.breakers[name].failed(self._clock()):
+            log.warning("a provider failed again and again and is not asked for a while", provider=name)
+
+    async def _connect(self, notes: str, within: float) -> Seat:
+        refused: list[str] = []
+        for name in self._in_order():
+            self._left.remove(name)
+            self._call.services.voices.breakers[name].asked(self._clock())
+            try:
+                return await self._seat(name, notes, within)
+            except VoiceError as error:
+                self.failed(name, error.code or "connect")
+                refused.append(f"{name}: {error}")
+                log.warning(
+                    "a voice could not be connected", provider=name, error=str(error), call=self._call.record.id
+                )
+        raise VoiceError("; ".join(refused) or "nobody is left to take over", code="nobody")
+
+    def _in_order(self) -> list[str]:
+        """As the flow has it, but who failed in other calls just now comes last."""
+        now, breakers = self._clock(), self._call.services.voices.breakers
+        return sorted(self._left, key=lambda name: not breakers[name].allows(now))
+
+    async def _seat(self, name: str, notes: str, within: float) -> Seat:
+        provider = self._call.services.voices.get(name)
+        session = self._session(name, notes)
+        self._call.talk = name, session
+        voice = provider.voice(session)
+        started = self._clock()
+        try:
+            async with asyncio.timeout(within):
+                await voice.connect()
+        except BaseException as error:
+            self._call.errand(close(voice, name), f"close of {name}")
+            if isinstance(error, TimeoutError):
+                raise VoiceError(f"no session within {within:g} s", code="timeout") from None
+            raise
+        took = self._clock() - started
+        self._call.services.voices.breakers[name].succeeded()
+        self._call.services.metrics.voice(name).connect.observe(took)
+        self._call.record.timings.setdefault("voice_ready_ms", round(took * 1000, 2))
+        seat = Seat(name, voice, provider.capabilities, self._seats)
+        self._seats += 1
+        return seat
