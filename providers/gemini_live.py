@@ -65,7 +65,8 @@ class Live:
         self._said: list[str] = []  # by the caller
         self._caller = 0
         self._speaking = False  # the caller
-        self._spent = Usage()
+        self._model = str(setup.get("model") or "").removeprefix("models/")
+        self._spent = Usage(model=self._model)
         self._tools: dict[str, str] = {}  # call id -> name
         self._warnings = 0
         self._send(setup=setup)
@@ -263,7 +264,7 @@ class Live:
         item, muted, words = self._spoken, self._muted, "".join(self._words).strip()
         if words:
             events.append(VoiceText(words, f"turn_{self._turn}", final=True))
-        spent, self._spent = self._spent, Usage()
+        spent, self._spent = self._spent, Usage(model=self._model)
         self._active = self._muted = self.expecting = False
         self._spoken = None
         self._words.clear()
@@ -288,15 +289,23 @@ class Live:
         """Every snapshot counts: the whole context is charged anew each turn. What the details leave open is text."""
         heard = _by_modality(message.get("promptTokensDetails"), message.get("promptTokenCount"))
         spoken = _by_modality(message.get("responseTokensDetails"), message.get("responseTokenCount"))
+        kept = _by_modality(message.get("cacheTokensDetails"), message.get("cachedContentTokenCount"))
         before = self._spent
         self._spent = Usage(
-            input_text=before.input_text + heard[0],
+            input_text=before.input_text + heard[0] + int(message.get("toolUsePromptTokenCount") or 0),
             input_audio=before.input_audio + heard[1],
-            cached=before.cached + int(message.get("cachedContentTokenCount") or 0),
+            cached=before.cached + sum(kept),
             output_text=before.output_text + spoken[0] + int(message.get("thoughtsTokenCount") or 0),
             output_audio=before.output_audio + spoken[1],
+            cached_audio=before.cached_audio + kept[1],
+            model=self._model,
         )
         return ()
+
+    def settle(self) -> Sequence[Usage]:
+        """What a turn used that was not brought to its end."""
+        spent, self._spent = self._spent, Usage(model=self._model)
+        return (spent,) if spent != self._spent else ()
 
     def _resumption(self, message: Frame) -> Events:
         if message.get("resumable") and message.get("newHandle"):

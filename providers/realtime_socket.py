@@ -24,7 +24,7 @@ from aiohttp import (
     WSServerHandshakeError,
 )
 
-from providers.voice import Expiring, Failed, Resumed, Tool, VoiceError, VoiceEvent, Warned
+from providers.voice import Expiring, Failed, Metered, Resumed, Tool, Usage, VoiceError, VoiceEvent, Warned
 
 Events = Sequence[VoiceEvent]
 
@@ -231,6 +231,10 @@ class RealtimeVoice:
         socket, self._socket = self._socket, None
         if socket is not None:
             await socket.close()
+
+    def settle(self) -> Sequence[Usage]:
+        """What was used beside what the events told."""
+        return self._realtime.settle() if isinstance(self._realtime, Metered) else ()
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
