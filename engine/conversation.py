@@ -52,11 +52,13 @@ from providers.voice import (
     Expiring,
     Failed,
     Interrupted,
+    Metered,
     SpeechStarted,
     SpeechStopped,
     ToolCall,
     ToolCancelled,
     TurnDone,
+    Used,
     UserText,
     VoiceError,
     VoiceEvent,
@@ -167,6 +169,8 @@ class Conversation:
                 await seat.voice.close()
         except Exception as error:  # the talk is over: how it ended stands
             log.warning("a voice could not be closed", provider=seat.name, error=f"{type(error).__name__}: {error}")
+        for usage in seat.voice.settle() if isinstance(seat.voice, Metered) else ():
+            count(self._call, seat.name, usage, turn=False)
 
     # ── Another voice ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -288,6 +292,8 @@ class Conversation:
                         self._toolbox.turns += 1
             case TurnDone():
                 await self._turn_done(event)
+            case Used(usage):
+                count(self._call, self._name, usage, turn=False)
             case ToolCall():
                 await self._tool_call(event)
             case ToolCancelled(id):

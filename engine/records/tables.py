@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import BaseModel
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -28,6 +31,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from engine.prices import SMALLEST
 from engine.record import CallRecord
 
 metadata: Final = MetaData()
@@ -61,6 +65,21 @@ class Words(TypeDecorator[str]):
         if value is None or (value.isascii() and "\0" not in value):
             return value
         return clean(value)
+
+
+class Amount(TypeDecorator[Decimal]):
+    """Money as a whole number of its smallest part, which every database adds up exactly."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        """To the database."""
+        return None if value is None else int((value / SMALLEST).to_integral_value())
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+        """From the database."""
+        return None if value is None else value * SMALLEST
 
 
 def clean(value: str) -> str:
@@ -101,6 +120,8 @@ calls: Final = Table(
     Column("cause", Integer),
     _words("error"),
     _words("result"),
+    Column("cost", Amount, nullable=False),
+    _words("currency"),
     Column("timings", JSON, nullable=False),
     Index("calls_started", "started"),
     Index("calls_engine_outcome", "engine", "outcome"),
@@ -166,6 +187,15 @@ PARTS: Final[Mapping[str, Table]] = {
         Column("cached", Integer, nullable=False),
         Column("output_text", Integer, nullable=False),
         Column("output_audio", Integer, nullable=False),
+        Column("cached_audio", Integer, nullable=False),
+        Column("seconds_heard", Float, nullable=False),
+        Column("seconds_spoken", Float, nullable=False),
+        Column("seconds_session", Float, nullable=False),
+        Column("characters", Integer, nullable=False),
+        Column("items", Integer, nullable=False),
+        Column("cost", Amount, nullable=False),
+        Column("costs", JSON, nullable=False),
+        Column("unpriced", JSON, nullable=False),
     ),
 }
 """The lists of a `CallRecord` and where each is kept."""

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from engine.http import Http, HttpFailedError, Reply
 from engine.metrics import Metrics
+from engine.prices import Prices
 from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
 from engine.scenario.writing import Writer
@@ -132,5 +133,5 @@ def services(voice: VirtualProvider, http: Http, happened: Callable[[], None]) -
     return Services(
         voices=voices, speech=Speech(voices, voice.name), http=http, records=Watched(happened),
         metrics=Metrics(CollectorRegistry()), clock=virtual_clock(), engine="test", default_voice=voice.name,
-        texts=Texts(voices, voice.name),
+        texts=Texts(voices, voice.name), prices=Prices.free(),
     )  # fmt: skip

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from engine.record import Attempt, CallRecord, Leg, Spoken, StepTrace, Tokens, ToolUse
 
@@ -20,6 +21,8 @@ def full_record(call_id: str = "call-1", **fields: object) -> CallRecord:
                          data={"target": "pjsip:teams", "deep": [1, None, {"é": 1.5}]})],
         transcript=[Spoken(role="voice", text="Bonjour, ça va ?", at=START, step="greet", interrupted=True)],
         tools=[ToolUse(name="price", at=START, ms=40, outcome="ok")],
-        tokens=[Tokens(provider="openai", model="m", turns=2, input_audio=100, cached=3)],
+        tokens=[Tokens(provider="openai", model="m", turns=2, input_audio=100, cached=3, cost=Decimal("0.003200001"),
+                       costs={"input_audio": Decimal("0.003200001")}, unpriced=["items"], seconds_heard=1.5)],
+        cost=Decimal("0.003200001"), currency="USD",
     )  # fmt: skip
     return record.model_copy(update=fields)
