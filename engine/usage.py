@@ -9,10 +9,12 @@ import structlog
 
 from engine.prices import costs
 from engine.record import Tokens
+from engine.voices import close
+from providers.voice import Metered
 
 if TYPE_CHECKING:
     from engine.call import Call
-    from providers.voice import Usage
+    from providers.voice import Usage, Voice
 
 log = structlog.get_logger()
 
@@ -36,6 +38,13 @@ def count(call: Call, provider: str, usage: Usage, *, turn: bool = True) -> None
                 call.services.metrics.tokens.labels(entry.provider, kind).inc(number)
     if used:
         _price(call, entry)
+
+
+async def settle(call: Call, voice: Voice, provider: str) -> None:
+    """Close a voice and count what it tells only then."""
+    await close(voice, provider)
+    for usage in voice.settle() if isinstance(voice, Metered) else ():
+        count(call, provider, usage, turn=False)
 
 
 def _entry(call: Call, provider: str, model: str) -> Tokens:
