@@ -22,11 +22,12 @@ from engine.run import Walker
 from engine.safety import rescue
 from engine.services import Services
 from engine.spending import Spending, lowest
+from engine.usage import count
 from flows.flow import Flow
 from flows.library import Library
 
 if TYPE_CHECKING:
-    from providers.voice import Session
+    from providers.voice import Session, Usage
 
 log = structlog.get_logger()
 
@@ -96,6 +97,10 @@ class Call:
     def tenant(self) -> str:
         """Whose call it is; empty where there is only one."""
         return str(self.services.tenant.get("id", ""))
+
+    def spent(self, provider: str, usage: Usage) -> None:
+        """Something was used beside the answers of a voice: a text model, a prompt that was spoken."""
+        count(self, provider, usage)
 
     def charge(self, amount: Decimal) -> None:
         """Something cost this: it counts towards what the call may cost, and the day."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
-from engine.usage import count
 from engine.voices import Voices
 from providers.parts import Message, TextDone, TextEvent, TextPart
 from providers.voice import Usage, VoiceError
@@ -83,7 +82,7 @@ async def write(
     try:
         return await texts.complete(
             messages, schema=schema, most=most, within=within, provider=own,
-            spent=lambda name, usage: count(call, f"{name}/text", usage),
+            spent=lambda name, usage: call.spent(f"{name}/text", usage),
         )  # fmt: skip
     except VoiceError as error:
         name = f"{own or texts.provider or 'no'}/text"

@@ -290,14 +290,13 @@ class Live:
         heard = _by_modality(message.get("promptTokensDetails"), message.get("promptTokenCount"))
         spoken = _by_modality(message.get("responseTokensDetails"), message.get("responseTokenCount"))
         kept = _by_modality(message.get("cacheTokensDetails"), message.get("cachedContentTokenCount"))
-        before = self._spent
-        self._spent = Usage(
-            input_text=before.input_text + heard[0] + int(message.get("toolUsePromptTokenCount") or 0),
-            input_audio=before.input_audio + heard[1],
-            cached=before.cached + sum(kept),
-            output_text=before.output_text + spoken[0] + int(message.get("thoughtsTokenCount") or 0),
-            output_audio=before.output_audio + spoken[1],
-            cached_audio=before.cached_audio + kept[1],
+        self._spent += Usage(
+            input_text=heard[0] + int(message.get("toolUsePromptTokenCount") or 0),
+            input_audio=heard[1],
+            cached=sum(kept),
+            output_text=spoken[0] + int(message.get("thoughtsTokenCount") or 0),
+            output_audio=spoken[1],
+            cached_audio=kept[1],
             model=self._model,
         )
         return ()

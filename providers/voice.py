@@ -11,7 +11,7 @@ Audio is raw bytes in the session's `AudioFormat`; a millisecond of G.711 is 8 b
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -117,6 +117,15 @@ class Usage:
     items: int = 0  # that were added to a conversation, where a vendor charges for them
     model: str = ""
     provider: str = ""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together; ``model`` and ``provider`` are kept where they are the same."""
+        summed: dict[str, Any] = {}
+        for name in (field.name for field in fields(self)):
+            one, another = getattr(self, name), getattr(other, name)
+            whose = isinstance(one, str)
+            summed[name] = (one if one == another else "") if whose else one + another
+        return Usage(**summed)
 
 
 # ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -300,6 +309,14 @@ class Speaker(Protocol):
 
     async def speak(self, text: str, *, voice: str | None, language: str | None, format: AudioFormat) -> bytes:
         """The whole prompt as audio. Raises `VoiceError`."""
+
+
+@runtime_checkable
+class ChargedSpeaker(Protocol):
+    """A speaker whose vendor charges for what it speaks."""
+
+    def usage(self, text: str, *, voice: str | None) -> Usage:
+        """What speaking this text uses: characters, with the ``model`` whose price counts."""
 
 
 class Provider(Protocol):

@@ -17,11 +17,11 @@ from engine.spending import MAX_TENANTS, Days, Spending
 from engine.usage import count
 from engine.virtual import Says, VirtualLine, VirtualProvider, virtual_services
 from engine.virtual.clock import virtual_clock, virtual_time
-from engine.virtual.voice import VirtualVoice
+from engine.virtual.voice import VirtualSpeaker, VirtualVoice
 from providers.voice import Session, Usage, Used
 from tests.engine.support import flow as made
 from tests.engine.support import make_call
-from tests.engine.verbs.phone import Over, counted, dial, library, problems
+from tests.engine.verbs.phone import Over, counted, dial, flow, library, problems
 from tests.engine.verbs.talking import Directed, converse, finish, talk
 from tests.engine.writer import Writer
 
@@ -105,6 +105,23 @@ async def test_what_no_answer_tells_is_counted_as_it_is_told_and_at_the_end(tmp_
     assert found["other", "part"].cost == D("0.04")
     assert over.record.cost == D("0.44")
     assert all(entry.turns == 0 for entry in over.record.tokens)
+
+
+@virtual_time
+async def test_a_speaker_whose_vendor_charges_is_counted_by_characters(tmp_path: Path) -> None:
+    class Dear(VirtualSpeaker):
+        def usage(self, text: str, *, voice: str | None) -> Usage:
+            return Usage(characters=len(text), model=voice or "plain")
+
+    class Provider(VirtualProvider):
+        def speaker(self) -> VirtualSpeaker:
+            return Dear()
+
+    table = Prices([Price("virtual", "*-hd", {"characters": D("0.01")}), Price("virtual", "*", {"characters": D(0)})])
+    steps = "- say: Hello.\n- say: {text: Good day., voice: nova-hd}\n- hangup: {}"
+    over = await dial(library(tmp_path, flow(steps)), provider=Provider(), prices=table)
+    found = {(entry.provider, entry.model): (entry.characters, entry.cost) for entry in over.record.tokens}
+    assert found == {("virtual/speech", "plain"): (6, 0), ("virtual/speech", "nova-hd"): (9, D("0.09"))}
 
 
 @virtual_time
