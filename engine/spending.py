@@ -35,7 +35,7 @@ class Spending:
             return False
         if self.spent >= self.most:
             self.over.set()
-        return before < self.most * WARN_AT <= self.spent
+        return before < self.most * WARN_AT <= self.spent < self.most
 
 
 class Days:
@@ -54,7 +54,7 @@ class Days:
         self._spent[tenant] = spent = before + amount
         if len(self._spent) > MAX_TENANTS:
             del self._spent[min(self._spent, key=self._spent.__getitem__)]
-        if before < self.most * WARN_AT <= spent:
+        if before < self.most * WARN_AT <= spent < self.most:
             log.warning(
                 f"{WARN_AT:.0%} of what calls may cost today is spent", tenant=tenant, spent=str(spent),
                 most=str(self.most),

@@ -27,15 +27,13 @@ def count(call: Call, provider: str, usage: Usage, *, turn: bool = True) -> None
 
     What a provider's text model used stands apart from its voice, as ``<provider>/text``.
     """
-    entry = _entry(call, usage.provider or provider, usage.model)
+    used = {kind: number for kind in (*TOKENS, *OTHERS) if (number := getattr(usage, kind))}
+    entry = _entry(call, usage.provider or provider, usage.model if used else None)
     entry.turns += turn
-    used = False
-    for kind in (*TOKENS, *OTHERS):
-        if number := getattr(usage, kind):
-            used = True
-            setattr(entry, kind, getattr(entry, kind) + number)
-            if kind in TOKENS:
-                call.services.metrics.tokens.labels(entry.provider, kind).inc(number)
+    for kind, number in used.items():
+        setattr(entry, kind, getattr(entry, kind) + number)
+        if kind in TOKENS:
+            call.services.metrics.tokens.labels(entry.provider, kind).inc(number)
     if used:
         _price(call, entry)
 
@@ -47,12 +45,12 @@ async def settle(call: Call, voice: Voice, provider: str) -> None:
         count(call, provider, usage, turn=False)
 
 
-def _entry(call: Call, provider: str, model: str) -> Tokens:
-    """The place of a model in the record."""
+def _entry(call: Call, provider: str, model: str | None) -> Tokens:
+    """The place of a model in the record; of an answer that used nothing (None), that of any model of the provider."""
     for entry in call.record.tokens:
-        if (entry.provider, entry.model) == (provider, model):
+        if entry.provider == provider and model in (None, entry.model):
             return entry
-    call.record.tokens.append(Tokens(provider=provider, model=model))
+    call.record.tokens.append(Tokens(provider=provider, model=model or ""))
     return call.record.tokens[-1]
 
 
