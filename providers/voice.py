@@ -121,7 +121,7 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         """Both together; ``model`` and ``provider`` are kept where they are the same."""
         summed: dict[str, Any] = {}
-        for name in (field.name for field in fields(self)):
+        for name in (own.name for own in fields(self)):
             one, another = getattr(self, name), getattr(other, name)
             whose = isinstance(one, str)
             summed[name] = (one if one == another else "") if whose else one + another
