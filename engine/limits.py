@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.outcome import Stop
 from engine.record import written
 from engine.safety import TIME_IS_UP, rescue, tell
 
@@ -36,6 +37,7 @@ class Limit:
         if self.hands_off:
             raise await rescue(call)
         await tell(call, TIME_IS_UP)
+        raise Stop(failed=True)
 
 
 def limits_of(call: Call, flow: Flow) -> list[Limit]:

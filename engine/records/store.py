@@ -19,7 +19,7 @@ from engine.metrics import metrics
 from engine.record import CallRecord
 from engine.records.costs import Costs, query, summed
 from engine.records.database import DATABASE_ERRORS, RecordsError, connect, identity, migrate
-from engine.records.tables import PARTS, calls, record_from, rows
+from engine.records.tables import PARTS, calls, record_from, rows, without_words
 
 BATCH: Final = 8  # calls in one transaction: their rows are built in the event loop, which must stay free for audio
 SPACING: Final = 0.2  # seconds between writes: a transaction costs 4 ms of CPU whatever is in it (measured)
@@ -50,7 +50,8 @@ class Records:
         """The records at this URL, migrated to the newest tables.
 
         ``engine`` names the engine that starts: records it left live when it died become ``lost``. Without
-        ``transcripts`` nothing that was said is stored. Raises `RecordsError` when the database cannot be opened.
+        ``transcripts`` nothing that was said or typed is stored. Raises `RecordsError` when the database cannot be
+        opened.
         """
         database = connect(url)
         records = cls(database, transcripts=transcripts)
@@ -150,10 +151,9 @@ class Records:
     async def _write(self, batch: builtins.list[CallRecord]) -> None:
         merged: dict[Any, builtins.list[dict[str, Any]]] = {}
         for record in batch:
-            for table, found in rows(record).items():
+            kept = rows(record) if self._transcripts else without_words(rows(record))
+            for table, found in kept.items():
                 merged.setdefault(table, []).extend(found)
-        if not self._transcripts:
-            merged.pop(PARTS["transcript"])
         async with self._engine.begin() as connection:
             # The rows of the lists go with their call.
             await connection.execute(delete(calls).where(calls.c.id.in_([record.id for record in batch])))
@@ -236,9 +236,11 @@ class Records:
         outcome: str | None = None,
         caller: str | None = None,
         since: datetime | None = None,
+        errors: bool = False,
     ) -> builtins.list[CallRecord]:
-        """The newest records first. ``caller`` matches any part of the number. Raises `RecordsError`."""
-        return await self._select(*_filters(flow, outcome, caller, since), limit=limit)
+        """The newest records first. ``caller`` matches any part of the number; ``errors``: only calls in which
+        something went wrong, however they ended. Raises `RecordsError`."""
+        return await self._select(*_filters(flow, outcome, caller, since, errors), limit=limit)
 
     async def costs(
         self,
@@ -247,6 +249,7 @@ class Records:
         outcome: str | None = None,
         caller: str | None = None,
         since: datetime | None = None,
+        errors: bool = False,
         zone: tzinfo | None = None,
     ) -> builtins.list[Costs]:
         """What these calls cost, in each currency; days are those of ``zone`` (None: of this machine).
@@ -254,7 +257,7 @@ class Records:
         Raises `RecordsError`.
         """
         async with self._reading() as connection:
-            found = await connection.stream(query(_filters(flow, outcome, caller, since)))
+            found = await connection.stream(query(_filters(flow, outcome, caller, since, errors)))
             return await summed(found.mappings(), zone)
 
     async def _select(self, *filters: ColumnElement[bool], limit: int) -> builtins.list[CallRecord]:
@@ -280,7 +283,7 @@ class Records:
 
 
 def _filters(
-    flow: str | None, outcome: str | None, caller: str | None, since: datetime | None
+    flow: str | None, outcome: str | None, caller: str | None, since: datetime | None, errors: bool
 ) -> list[ColumnElement[bool]]:
     filters: list[ColumnElement[bool]] = []
     if flow is not None:
@@ -289,6 +292,8 @@ def _filters(
         filters.append(calls.c.outcome == outcome)
     if caller is not None:
         filters.append(calls.c.caller.contains(caller, autoescape=True))
+    if errors:
+        filters.append(calls.c.error != "")
     if since is not None:
         filters.append(calls.c.started >= since)
     return filters

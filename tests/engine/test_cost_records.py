@@ -1,21 +1,16 @@
-"""What calls on record cost: `hookflash calls --cost`, and records of before there were costs."""
+"""What calls on record cost: `hookflash calls --cost`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from click.testing import CliRunner
-from sqlalchemy import create_engine
 
 from engine.cli import main
 from engine.record import CallRecord, Tokens, written
@@ -125,38 +120,6 @@ def test_the_list_and_one_call_tell_the_cost() -> None:
     assert "openai gpt-realtime-2.1:  = 0.2 USD" in told
     assert "chat llama: 9 text tokens in (no price for input_text)" in told
     assert "cost: 0.2 USD" in told
-
-
-def test_records_of_before_there_were_costs_are_kept() -> None:
-    Path("var").mkdir()
-
-    config = Config()
-    config.set_main_option("script_location", "engine.records:migrations")
-    database = create_engine("sqlite:///var/hookflash.db")
-    with database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-    database.dispose()
-    with closing(sqlite3.connect("var/hookflash.db")) as old:
-        texts = ("engine", "flow", "revision", "direction", "did", "caller", "trunk", "outcome", "hangup_by", "error")
-        names = ", ".join((*texts, "result", "id", "started", "timings"))
-        values = ", ".join([*(["''"] * 3), "'inbound'", *(["''"] * 3), "'completed'", "'caller'", "''", "''"])
-        old.execute(f"INSERT INTO calls ({names}) VALUES ({values}, 'old', '2026-01-01 00:00:00', '{{}}')")
-        columns = (
-            "call_id, position, provider, model, turns, input_text, input_audio, cached, output_text, output_audio"
-        )
-        old.execute(f"INSERT INTO tokens ({columns}) VALUES ('old', 0, 'openai', '', 1, 2, 3, 0, 4, 5)")
-        old.commit()
-
-    async def read() -> CallRecord:
-        async with Records.open(URL) as records:
-            return await records.get("old")
-
-    found = asyncio.run(read())
-    assert (found.cost, found.currency) == (0, "")
-    assert found.tokens == [
-        Tokens(provider="openai", turns=1, input_text=2, input_audio=3, output_text=4, output_audio=5)
-    ]
 
 
 @pytest.mark.parametrize(
