@@ -321,18 +321,15 @@ async def test_records_of_the_first_version_can_still_be_read(url: str) -> None:
     sqlite_file(url).parent.mkdir(parents=True)  # type: ignore[union-attr]
     engine = connect(url)
     old = {table.name: {column.name for column in table.columns} for table in metadata.sorted_tables}
-    costs = {
-        "cached_audio",
-        "seconds_heard",
-        "seconds_spoken",
-        "seconds_session",
-        "characters",
-        "items",
-        "cost",
-        "costs",
+    seconds = {"seconds_heard", "seconds_spoken", "seconds_session"}
+    added_since = {
+        "calls": {"caller_name", "headers", "input", "cost", "currency"},
+        "attempts": {"reason", "key", "key_ms"},
+        "transcript": {"improvised"},
+        "tools": {"arguments"},
+        "tokens": {"cached_audio", *seconds, "characters", "items", "cost", "costs", "unpriced"},
     }
-    for table, added in (("calls", {"caller_name", "headers", "input", "cost", "currency"}),
-                         ("tokens", {*costs, "unpriced"}), ("attempts", {"reason", "key", "key_ms"}), ("transcript", {"improvised"}), ("tools", {"arguments"})):  # fmt: skip
+    for table, added in added_since.items():
         old[table] -= added
     async with engine.begin() as connection:
         await connection.run_sync(upgrade_to, "0001")
