@@ -59,6 +59,7 @@ class Live:
         self._up, self._down = Doubler(), Divider()
         self._turn = 0
         self._active = False  # the model's turn is under way
+        self._called = False  # it has asked for tools
         self._muted = False
         self._spoken: str | None = None
         self._words: list[str] = []
@@ -96,6 +97,11 @@ class Live:
             self._muted = True
             self._send(clientContent={"turnComplete": False})
 
+    @property
+    def owes(self) -> bool:
+        """Whether a turn of the model is under way: what it used is told with its end."""
+        return self._active or self._called
+
     def truncate(self, item: str, played_ms: int) -> None:
         """The protocol has no word for it."""
 
@@ -127,14 +133,15 @@ class Live:
 
     def give_up_waiting(self) -> None:
         """The expected answer did not come."""
-        self.expecting = self._muted = self._active = False
+        self.expecting = self._muted = self._active = self._called = False
 
     def resume(self) -> bool:
         """Whether the session can be continued on another connection; the first frame for it is then in ``out``."""
         if self._handle is None:
             return False
         self.out.clear()
-        self.ready = self.over = self.leaving = self._active = self._muted = self._speaking = False
+        self.ready = self.over = self.leaving = self._speaking = False
+        self._active = self._called = self._muted = False
         self._send(setup={**self._setup, "sessionResumption": {"handle": self._handle}})
         return True
 
@@ -265,14 +272,14 @@ class Live:
         if words:
             events.append(VoiceText(words, f"turn_{self._turn}", final=True))
         spent, self._spent = self._spent, Usage(model=self._model)
-        self._active = self._muted = self.expecting = False
+        self._active = self._called = self._muted = self.expecting = False
         self._spoken = None
         self._words.clear()
         return [*events, TurnDone("interrupted" if muted else "completed", spent, item)]
 
     def _tool_call(self, message: Frame) -> Events:
         events: list[VoiceEvent] = [*self._heard_all()]
-        self.expecting = False
+        self.expecting, self._called = False, True
         for call in message.get("functionCalls") or ():
             id, name, given = text(call, "id"), text(call, "name"), call.get("args") or {}
             if not isinstance(given, Mapping):

@@ -121,6 +121,11 @@ class Realtime:
             self._muted = self.expecting = True
             self._send("response.cancel")
 
+    @property
+    def owes(self) -> bool:
+        """Whether a response is under way: what it used is told with its end."""
+        return self._active is not None
+
     def truncate(self, item: str, played_ms: int) -> None:
         """Correct the model's memory: never beyond what was received (the provider refuses that), never to nothing."""
         received = self._received.get(item)
@@ -257,10 +262,8 @@ class Realtime:
 
     def _user_failed(self, event: Frame) -> Events:
         self._partial.pop(event["item_id"], None)
-        error = event.get("error") or {}
-        return (
-            Warned(f"no transcript of what the caller said: {self._clean(str(error.get('message')))}", "transcription"),
-        )
+        why = self._clean(str((event.get("error") or {}).get("message")))
+        return (Warned(f"no transcript of what the caller said: {why}", "transcription"),)
 
     def _response_created(self, event: Frame) -> Events:
         response = text(event["response"], "id")
@@ -317,15 +320,11 @@ class Realtime:
         self.expecting = False
         return (VoiceText(text(event, "delta"), text(event, "item_id")),)
 
-    def _audio_transcript_done(self, event: Frame) -> Events:
+    def _words_done(self, event: Frame) -> Events:
         if self._is_stale(event["response_id"]) or self._is_second_wording(event):
             return ()
-        return (VoiceText(text(event, "transcript"), text(event, "item_id"), final=True),)
-
-    def _text_done(self, event: Frame) -> Events:
-        if self._is_stale(event["response_id"]) or self._is_second_wording(event):
-            return ()
-        return (VoiceText(text(event, "text"), text(event, "item_id"), final=True),)
+        words = text(event, "transcript" if "transcript" in event else "text")
+        return (VoiceText(words, text(event, "item_id"), final=True),)
 
     def _response_done(self, event: Frame) -> Events:
         response = event["response"]
@@ -430,9 +429,9 @@ class Realtime:
     _handlers: ClassVar[Mapping[str, Callable[[Realtime, Frame], Events]]] = {
         "response.output_audio.delta": _audio,
         "response.output_audio_transcript.delta": _voice_delta,
-        "response.output_audio_transcript.done": _audio_transcript_done,
+        "response.output_audio_transcript.done": _words_done,
         "response.output_text.delta": _voice_delta,
-        "response.output_text.done": _text_done,
+        "response.output_text.done": _words_done,
         "response.created": _response_created,
         "response.output_item.done": _item_done,
         "response.done": _response_done,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -10,14 +11,19 @@ from typing import Any
 
 import pytest
 
+from providers import gemini
 from providers.gemini_live import Live
 from providers.realtime_dialects import GROK
+from providers.realtime_socket import RealtimeVoice
 from providers.voice import ULAW, Audio, Metered, Session, SpeechStarted, ToolCall, TurnDone, Usage, Used, VoiceEvent
+from tests.emulators.gemini_live import GeminiConversation, GeminiSurface
 from tests.emulators.openai_realtime import Call, Emulator, Faults, Say, silence, tone
-from tests.providers.conftest import Owner
+from tests.emulators.openai_realtime.conversation import Conversation
+from tests.providers.conftest import KEY, Owner, session
 from tests.providers.dialect import Provider
 from tests.providers.test_realtime_vendors import LOOKUP, VENDORS, at
 
+CLOSE_WITHIN = 2.0  # seconds that the engine has for it
 A_TURN = tone(300) + silence(700)
 TOKENS = {"text_tokens": "text", "audio_tokens": "audio"}
 
@@ -124,7 +130,65 @@ async def test_grok_charges_for_audio_both_ways_and_for_items() -> None:
         assert found[model, "seconds_spoken"] == pytest.approx(spoken)
         assert [item["type"] for item in items] == ["force_message", "function_call_output"]
         assert found[model, "items"] == 1, "the result of a tool is free"
-        assert owner.voice.settle() == (), "nothing is told twice"
+        assert list(owner.voice.settle()) == [], "nothing is told twice"
+
+
+async def left_in_the_middle(voice: RealtimeVoice) -> list[VoiceEvent]:
+    """An owner who stops reading while an answer is given, and closes: the events that were read."""
+    await voice.connect()
+    events: list[VoiceEvent] = []
+
+    async def read() -> None:
+        async for event in voice.events():
+            events.append(event)
+            if isinstance(event, Audio):
+                begun.set()
+
+    begun = asyncio.Event()
+    reading = asyncio.create_task(read())
+    await voice.say(LONG)
+    async with asyncio.timeout(5):
+        await begun.wait()
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    async with asyncio.timeout(CLOSE_WITHIN):
+        await voice.close()
+    return events
+
+
+@pytest.mark.parametrize("name", MODELS)
+async def test_an_answer_that_the_end_of_the_talk_cuts_off_is_counted(name: str) -> None:
+    vendor = VENDORS[name]
+    async with Emulator(surface=vendor.surface, pace=1.0) as emulator:
+        bill = Bill(emulator)
+        provider = vendor.make({"api_key": KEY, **vendor.settings(emulator)})
+        voice = provider.voice(session())
+        events = await left_in_the_middle(voice)
+        found = counted(events, voice.settle())
+        await provider.close()
+    assert found == bill.tokens(MODELS[name][0])
+    assert found[MODELS[name][0], "output_audio"] > 0
+
+
+async def test_gemini_is_asked_for_the_end_of_a_turn_too() -> None:
+    async with Emulator(surface=GeminiSurface, talk=GeminiConversation, pace=1.0) as emulator:
+        provider = gemini.provider({"api_key": KEY, "base_url": f"ws://127.0.0.1:{emulator.port}"})
+        voice = provider.voice(session())
+        events = await left_in_the_middle(voice)
+        found = counted(events, voice.settle())
+        await provider.close()
+    model = "gemini-3.8-live"
+    assert found == Counter({(model, "input_text"): 10, (model, "input_audio"): 30, (model, "output_audio"): 20})
+
+
+async def test_a_vendor_that_tells_nothing_more_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Emulator(pace=1.0) as emulator:
+        provider = VENDORS["openai"].make({"api_key": KEY, "base_url": emulator.url})
+        voice = provider.voice(session())
+        monkeypatch.setattr(Conversation, "_cancel", lambda self, event: None)
+        events = await left_in_the_middle(voice)
+        assert counted(events, voice.settle()) == Counter()
+        await provider.close()
 
 
 def test_an_answer_that_was_given_up_is_charged_for_when_it_ends_after_all() -> None:
@@ -174,7 +238,7 @@ def test_audio_that_came_too_late_to_be_heard_was_sent_all_the_same() -> None:
     assert provider.realtime.settle() == (Usage(seconds_spoken=0.3, model="m"),)
 
 
-def gemini(*messages: dict[str, Any]) -> tuple[list[VoiceEvent], Live]:
+def told_by_gemini(*messages: dict[str, Any]) -> tuple[list[VoiceEvent], Live]:
     live = Live(Session(format=ULAW), {"model": "models/gemini-3.8-live"})
     events: list[VoiceEvent] = []
     for message in messages:
@@ -193,14 +257,16 @@ def test_gemini_counts_every_snapshot_and_what_the_details_leave_open_as_text() 
     turn = {"serverContent": {"turnComplete": True}}
     once = {"input_text": 522 - 165 + 7, "input_audio": 165, "cached": 100, "cached_audio": 60}
     once |= {"output_text": 136, "output_audio": 42}
-    events, live = gemini({"setupComplete": {}}, {"usageMetadata": snapshot}, {**turn, "usageMetadata": snapshot}, turn)
+    events, live = told_by_gemini(
+        {"setupComplete": {}}, {"usageMetadata": snapshot}, {**turn, "usageMetadata": snapshot}, turn
+    )
     assert counted(events) == Counter({("gemini-3.8-live", kind): 2 * number for kind, number in once.items()})
     assert live.settle() == ()
 
 
 def test_gemini_tells_at_the_end_what_a_turn_used_that_was_cut_off() -> None:
     call = {"toolCall": {"functionCalls": [{"id": "1", "name": "finish", "args": {}}]}}
-    events, live = gemini({"setupComplete": {}}, {**call, "usageMetadata": {"promptTokenCount": 9}})
+    events, live = told_by_gemini({"setupComplete": {}}, {**call, "usageMetadata": {"promptTokenCount": 9}})
     assert counted(events) == Counter()
     assert live.settle() == (Usage(input_text=9, model="gemini-3.8-live"),)
     assert live.settle() == ()
