@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from providers.voice import Failed, SpeechStarted, SpeechStopped, Tool, ToolCall, Usage, UserText
+from providers.voice import Failed, SpeechStarted, SpeechStopped, Tool, ToolCall, Usage, Used, UserText
 
-Heard = SpeechStarted | SpeechStopped | UserText | Failed
+Heard = SpeechStarted | SpeechStopped | UserText | Used | Failed
 
 
 class Recogniser(Protocol):
@@ -27,6 +27,9 @@ class Recogniser(Protocol):
 
     async def send_audio(self, audio: bytes) -> None:
         """Caller audio in the agreed format. Never raises when the session is gone."""
+
+    async def finish(self) -> None:
+        """No more audio comes: ``events`` ends when the texts of all that was sent have come. Bounded by the caller."""
 
     async def close(self) -> None:
         """End it and release everything. Idempotent."""

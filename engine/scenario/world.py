@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from engine.http import Http, HttpFailedError, Reply
+from engine.listening import Recognisers
 from engine.metrics import Metrics
 from engine.prices import Prices
 from engine.record import CallRecord
@@ -136,5 +137,6 @@ def services(
     return Services(
         voices=voices, speech=Speech(voices, voice.name), http=http, records=Watched(happened),
         metrics=Metrics(CollectorRegistry()), clock=clock or virtual_clock(), engine="test", default_voice=voice.name,
+        listening=Recognisers(voices, voice.name),
         texts=Texts(voices, voice.name), prices=Prices.free(),
     )  # fmt: skip

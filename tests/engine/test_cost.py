@@ -17,6 +17,7 @@ from engine.spending import MAX_TENANTS, Days, Spending
 from engine.usage import count
 from engine.virtual import Says, VirtualLine, VirtualProvider, virtual_services
 from engine.virtual.clock import virtual_clock, virtual_time
+from engine.virtual.recogniser import VirtualRecogniser
 from engine.virtual.voice import VirtualSpeaker, VirtualVoice
 from providers.voice import Session, Usage, Used
 from tests.engine.support import flow as made
@@ -122,6 +123,47 @@ async def test_a_speaker_whose_vendor_charges_is_counted_by_characters(tmp_path:
     over = await dial(library(tmp_path, flow(steps)), provider=Provider(), prices=table)
     found = {(entry.provider, entry.model): (entry.characters, entry.cost) for entry in over.record.tokens}
     assert found == {("virtual/speech", "plain"): (6, 0), ("virtual/speech", "nova-hd"): (9, D("0.09"))}
+
+
+class Charging(VirtualRecogniser):
+    """Tells what a text cost with the text, and what it heard since when it is closed."""
+
+    def _understood(self, text: str) -> None:
+        self._events.put_nowait(Used(Usage(seconds_heard=1.5, model="ears")))
+        super()._understood(text)
+
+    def settle(self) -> Sequence[Usage]:
+        assert self.closed
+        return [Usage(seconds_heard=0.5, model="ears")]
+
+
+class Listener(VirtualProvider):
+    def recogniser(self, **given: Any) -> VirtualRecogniser:
+        return Charging(0.1, self.pause, None, (), deaf=False)
+
+
+@virtual_time
+async def test_who_listens_for_a_step_is_counted_too(tmp_path: Path) -> None:
+    steps = """
+- gather: {say: Who?, input: speech}
+  outcomes: {no_input: [], no_match: [], provider_error: []}
+- voicemail: {box: sales, silence: 3s, transcribe: true}
+  outcomes: {empty: []}
+- hangup: {}
+"""
+
+    async def script(line: VirtualLine) -> None:
+        await line.log.until("heard", who="caller")
+        await line.caller.says("Ada.", 1.0)
+        await line.caller.waits(3.0)
+        await line.caller.says("Please call me back.", 2.0)
+
+    table = Prices([Price("virtual", "ears", {"seconds_heard": D("0.01")})])
+    over = await dial(
+        library(tmp_path, flow(steps)), script, provider=Listener(), prices=table, storage=tmp_path / "var"
+    )
+    [entry] = over.record.tokens
+    assert (entry.provider, entry.seconds_heard, entry.cost) == ("virtual/listening", 4.0, D("0.04"))
 
 
 @virtual_time
