@@ -203,6 +203,12 @@ async def test_a_vendor_that_tells_nothing_more_is_not_waited_for_long(monkeypat
         await provider.close()
 
 
+def test_usage_adds_up() -> None:
+    one, another = Usage(1, 2, 3, 4, 5, model="m"), Usage(10, seconds_heard=0.5, provider="p")
+    assert one + another == Usage(11, 2, 3, 4, 5, seconds_heard=0.5, model="m", provider="p")
+    assert (one + Usage(model="n")).model == ""
+
+
 JUNK = ["x", [1], 7, {"input_token_details": 3}, {"input_token_details": {"text_tokens": "many", "audio_tokens": -4}},
         {"output_token_details": {"text_tokens": 1e300, "audio_tokens": True}}, {"seconds": "long"}]  # fmt: skip
 
