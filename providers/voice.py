@@ -97,13 +97,16 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a turn cost, in the provider's units. Cached tokens are contained in the input tokens."""
+    """What a turn cost, in the provider's units: tokens; seconds of audio that was listened to and characters that were
+    spoken, where those are what is paid for. Cached tokens are contained in the input tokens."""
 
     input_text: int = 0
     input_audio: int = 0
     cached: int = 0
     output_text: int = 0
     output_audio: int = 0
+    seconds_heard: float = 0.0
+    characters: int = 0
 
 
 # ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
