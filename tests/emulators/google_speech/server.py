@@ -38,7 +38,6 @@ class Emulator:
         self.pieces: list[int] = []  # bytes of each request's audio
         self.said: list[list[str]] = []  # texts of each stream of speech
         self.speech: list[Any] = []  # configurations of them
-        self.cut = 0  # streams of speech that did not come to their end
         self.open = 0
         self.changed = asyncio.Condition()
         self.port = 0
@@ -65,6 +64,9 @@ class Emulator:
 
     async def __aexit__(self, *_: object) -> None:
         await self._server.stop(None)
+        handlers = [task for task in asyncio.all_tasks() if task.get_name().startswith("HandleExceptions")]
+        if handlers:
+            await asyncio.wait(handlers, timeout=5)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Until something is so here."""
@@ -158,7 +160,7 @@ class Emulator:
             await self._refuse(context, problem)
         self.speech.append(first.streaming_config)
         aborts_after = faults.speech_aborts[number] if number < len(faults.speech_aborts) else None
-        sent, whole = 0, False
+        sent = 0
         self.open += 1
         try:
             while (text := await self._next_text(context)) is not None:
@@ -174,10 +176,8 @@ class Emulator:
                     sent += 1
             if faults.speech_silent:
                 await asyncio.Event().wait()
-            whole = True
         finally:
             self.open -= 1
-            self.cut += not whole
             await asyncio.shield(self._note())
 
     async def _next_text(self, context: Any) -> str | None:
