@@ -1,4 +1,4 @@
-"""A cascade on a real line: Google's ears and mouth and a text model, with a question, barge-in, a tool and a goodbye."""
+"""A cascade on a real line: Google hears and speaks, a text model thinks; question, barge-in, tool and goodbye."""
 
 from __future__ import annotations
 

@@ -109,6 +109,8 @@ async def test_it_writes_down_what_is_said() -> None:
         kinds = [type(event) for event in caller.heard if not isinstance(event, UserText)]
         assert kinds == [SpeechStarted, SpeechStopped] * 2
         texts = [(event.item, event.final) for event in caller.heard if isinstance(event, UserText)]
+        sure = [event.confidence for event in caller.heard if isinstance(event, UserText) and event.final]
+        assert sure == [pytest.approx(0.9)] * 2
         names = ("speech_1", False), ("speech_1", True), ("speech_2", False), ("speech_2", True)
         assert tuple(dict.fromkeys(texts)) == names, "preliminary texts bear the name of the final one"
         assert b"".join(map(bytes, emulator.audio)) == silence(300) + tone(700) + QUIET + tone(300) + QUIET
