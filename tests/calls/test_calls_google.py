@@ -137,3 +137,29 @@ async def test_what_fails_leads_to_the_flows_way_out(open_company: Open, faults:
             _, heard = await caller.recording()
     assert record.result == "sorry"
     assert longest_silence(heard) < 3.0
+
+
+async def test_google_asks_and_understands_in_single_steps(open_company: Open) -> None:
+    question = "Which department, please?"
+    flow = f"""
+    steps:
+      - id: who
+        gather: {{say: "{question}", input: speech, hints: [sales], language: en}}
+        outcomes: {{no_input: [], no_match: [], provider_error: []}}
+      - hangup: {{result: "${{steps.who.text}}, ${{steps.who.confidence}}"}}
+    """
+    async with Emulator(["The sales."], voice=sing) as google:
+        voices = {"google": google.settings}
+        async with open_company(flow, voices=voices, listening="google", speech="google") as house:
+            caller = await house.call()
+            await caller.hears_something()
+            await caller.hears_nothing()
+            await caller.says("The sales department.")
+            record = await house.ended(caller)
+            _, heard = await caller.recording()
+        assert record.result.startswith("The sales., 0.9")
+        assert google.said == [[question]]
+        assert seconds_of_tone(heard, 300.0) == pytest.approx(seconds_of(question), abs=0.35)
+        phrases = google.openings[0].streaming_config.config.adaptation.phrase_sets[0].inline_phrase_set.phrases
+        assert [phrase.value for phrase in phrases] == ["sales"]
+        assert google.problems == []
