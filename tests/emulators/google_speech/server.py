@@ -110,6 +110,7 @@ class Emulator:
             await self._refuse(context, problem)
         self.openings.append(first)
         self.audio.append(bytearray())
+        await self._note()
         ends_after = faults.aborts_after[number] if number < len(faults.aborts_after) else None
         stream = Stream(first.streaming_config, self._texts, results=not faults.no_results, events=not faults.no_events)
         self.open += 1
