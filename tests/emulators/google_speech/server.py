@@ -32,11 +32,13 @@ class Emulator:
         *,
         voice: Voice = tone_voice,
         faults: Faults | None = None,
+        pace: float | None = None,
         tls: tuple[bytes, bytes] | None = None,
     ) -> None:
         self._texts = heard if callable(heard) else in_turn(heard)
         self._voice = voice
         self.faults = faults or Faults()
+        self._pace = pace  # times as fast as one listens; None: at once
         self._tls = tls  # key and certificate
         self.problems: list[str] = []  # what Google would refuse
         self.openings: list[Any] = []  # first requests
@@ -76,6 +78,10 @@ class Emulator:
         handlers = [task for task in asyncio.all_tasks() if task.get_name().startswith("HandleExceptions")]
         if handlers:
             await asyncio.wait(handlers, timeout=5)
+
+    async def drop(self) -> None:
+        """Cut every connection, and take no other."""
+        await self._server.stop(None)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Until something is so here."""
@@ -185,6 +191,8 @@ class Emulator:
                     response = tts.StreamingSynthesizeResponse(audio_content=piece)
                     await context.write(tts.StreamingSynthesizeResponse.pb(response))
                     sent += 1
+                    if self._pace is not None:
+                        await asyncio.sleep(len(piece) / 8000 / self._pace)
             if faults.speech_silent:
                 await asyncio.Event().wait()
         finally:
