@@ -20,7 +20,7 @@ from providers.energy import EnergyDetector
 from providers.hearing import Hearing, Sign, TurnOver
 from providers.memory import Memory, Utterance
 from providers.parts import Recogniser, Said, StreamingSpeaker, TextDone, TextModel, TextPart
-from providers.sentences import Sentences
+from providers.sentences import Sentences, pieces
 from providers.voice import (
     Audio,
     Failed,
@@ -41,6 +41,7 @@ from providers.voice import (
 MIN_DELAY = 0.6  # seconds of silence that end a turn
 WORD_WITHIN = 20.0  # seconds between two words of the model; its own bounds are shorter
 SOUND_WITHIN = 25.0  # seconds between two pieces of audio: the wait for a word, and for its sound
+DEAF = 2  # turns in a row of which the recogniser told nothing: it hears nothing
 FAILURES = 2  # answers in a row that fail: the voice is of no use
 OF_ONE_ANSWER = ("refusal", "content_filter", "format")  # errors that say nothing about the next answer
 
@@ -72,14 +73,9 @@ class Cascade:
     """
 
     def __init__(
-        self,
-        session: Session,
-        *,
-        recogniser: Recogniser,
-        texts: TextModel,
-        speaker: StreamingSpeaker,
+        self, session: Session, *, recogniser: Recogniser, texts: TextModel, speaker: StreamingSpeaker,
         most: int | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._session = session
         self._recogniser = recogniser
         self._texts = texts
@@ -103,7 +99,7 @@ class Cascade:
         self._giving: asyncio.Task[None] | None = None
         self._number = count(1)
         self._unsettled = False  # in the caller's turn: something was cut off, or a tool wants an answer
-        self._failures = 0
+        self._failures = self._deaf = 0
         self._unpaid = 0  # bytes of caller audio that no turn has counted
         self._life: asyncio.Task[None] | None = None
         self._closed = False
@@ -192,6 +188,8 @@ class Cascade:
                     await self._changed.wait()
             except TimeoutError:
                 self._take(self._hearing.tick(self._now()))
+            if self._deaf >= DEAF:
+                raise _EndError(Failed("the recogniser tells nothing of what the caller says", code="deaf"))
 
     def _take(self, signs: Sequence[Sign]) -> None:
         self._changed.set()
@@ -203,18 +201,20 @@ class Cascade:
                         self._unsettled = self._cut() or self._unsettled
                 case UserText():
                     self._emit(sign)
-                case TurnOver(text):
-                    self._turn_over(text)
+                case TurnOver(text, ignored):
+                    self._turn_over(text, ignored=ignored)
 
-    def _turn_over(self, text: str) -> None:
+    def _turn_over(self, text: str, *, ignored: bool) -> None:
         self._emit(SpeechStopped())
         unsettled, self._unsettled = self._unsettled, False
+        self._deaf = self._deaf + 1 if ignored else 0
         if text:
             self._memory.caller(text)
         if text or unsettled:  # it was only noise that cut the voice off: it goes on
             self._want(None)
         else:
-            self._emit(TurnDone("completed", self._spent(Usage())))
+            why = "what the caller said was not written" if ignored else ""
+            self._emit(TurnDone("failed" if ignored else "completed", self._spent(Usage()), detail=why))
 
     @staticmethod
     def _now() -> float:
@@ -392,8 +392,7 @@ class Cascade:
 
 def _whole(text: str) -> _Written:
     """A text that is known to its end."""
-    sentences = Sentences()
     written: _Written = asyncio.Queue()
-    for piece in (*sentences.feed(text), sentences.rest(), None):
+    for piece in (*pieces(text), None):
         written.put_nowait(piece)
     return written

@@ -39,7 +39,7 @@ ROTATE_AT_LAST = 285_000  # ms; Google ends it at 300 s
 KEPT = 60_000  # ms of audio that is not written yet
 SILENT_AFTER = 1.0  # seconds without audio; then silence is sent, for Google ends streams without any
 TRIES = 3  # streams in a row that end without having told anything
-AGAIN_AFTER = 0.2  # seconds, twice as many each time
+AGAIN_AFTER = 0.25  # seconds; the second time twice as many
 DEADLINE = 310.0  # seconds of one stream
 OPEN_WITHIN = 5.0  # seconds
 TAKE_WITHIN = 5.0  # seconds to take one request
@@ -178,7 +178,7 @@ class GoogleRecogniser:
                     self._events.put_nowait(Failed(str(error), error.code))
                     return
                 if error is not None:
-                    await asyncio.sleep(AGAIN_AFTER * 2**barren)
+                    await asyncio.sleep(AGAIN_AFTER * max(1, barren))
         finally:
             self._events.put_nowait(None)
 

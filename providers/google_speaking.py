@@ -26,7 +26,7 @@ from grpc import aio
 
 from providers.google_client import Connections, Lease, told, with_country
 from providers.parts import Speech
-from providers.sentences import Sentences
+from providers.sentences import pieces
 from providers.voice import AudioFormat, VoiceError
 
 NAME = "Google Text-to-Speech"
@@ -208,7 +208,6 @@ def _input(text: str) -> StreamingSynthesizeRequest:
 
 
 async def _pieces(text: str) -> AsyncIterator[str]:
-    sentences = Sentences()
-    for piece in (*sentences.feed(text), sentences.rest()):
+    for piece in pieces(text):
         if piece.strip():
             yield piece

@@ -15,14 +15,19 @@ from providers.voice import SpeechStarted, SpeechStopped, UserText
 FINAL_WITHIN = 1.0  # seconds from the end of sound to the final text; then the preliminary one counts
 WORDS_WITHIN = 2.5  # seconds from the last sign of the caller to a text; then it was no speech
 NOISE_AFTER = 1.5  # seconds without another word, everything written: what still sounds is not the caller
+LIKE_SPEECH = 1.5  # seconds of sound, with the pause that ends it
 REMEMBERED = 20  # items that were taken, and whose texts may come once more
 
 
 @dataclass(frozen=True, slots=True)
 class TurnOver:
-    """The caller has said ``text``; nothing when it was no speech (a cough, a door)."""
+    """The caller has said ``text``; nothing when it was no speech (a cough, a door).
+
+    ``ignored``: it sounded long enough for speech, and the recogniser told nothing at all.
+    """
 
     text: str
+    ignored: bool = False
 
 
 Sign = SpeechStarted | UserText | TurnOver
@@ -37,6 +42,8 @@ class Hearing:
         self._taken: dict[str, int] = {}  # item -> words of it that earlier turns had
         self._closed: deque[str] = deque(maxlen=REMEMBERED)  # items whose final text was taken
         self._loud = False
+        self._loud_at = 0.0
+        self._long = self._noticed = False  # since the last turn: a long sound; a sign of the recogniser
         self._sign_at = 0.0  # of the caller, whatever it was
         self._word_at = 0.0
 
@@ -45,10 +52,15 @@ class Hearing:
         if self._loud == speaking:
             return []
         self._loud = speaking
+        if speaking:
+            self._loud_at = now
+        else:
+            self._long = self._long or now - self._loud_at >= LIKE_SPEECH
         return [*(self._begin(now) if speaking else self._seen(now)), *self.tick(now)]
 
     def recognised(self, event: SpeechStarted | SpeechStopped | UserText, now: float) -> list[Sign]:
         """The recogniser tells something."""
+        self._noticed = True
         match event:
             case SpeechStarted():
                 return self._begin(now)
@@ -83,8 +95,9 @@ class Hearing:
                 if len(self._taken) > REMEMBERED:
                     del self._taken[next(iter(self._taken))]
         self._texts.clear()
-        self.in_turn = False
-        return [*late, TurnOver(said)]
+        ignored = self._long and not self._noticed
+        self.in_turn = self._long = self._noticed = False
+        return [*late, TurnOver(said, ignored)]
 
     def _text(self, event: UserText, now: float) -> list[Sign]:
         item = event.item

@@ -70,3 +70,9 @@ class Sentences:
         if following.isdigit() and _BEFORE_NUMBER.fullmatch(last):
             return False
         return not (_ABBREVIATION.fullmatch(last) or _ENUMERATION.fullmatch(last))
+
+
+def pieces(text: str) -> list[str]:
+    """The sentences of a whole text; joined they are the text."""
+    sentences = Sentences()
+    return [piece for piece in (*sentences.feed(text), sentences.rest()) if piece]

@@ -9,6 +9,7 @@ import pytest
 
 from providers.by_sentence import streaming
 from providers.cascade import Cascade
+from providers.hearing import TurnOver
 from providers.memory import GO_ON
 from providers.parts import Message, TextDone, TextPart
 from providers.voice import (
@@ -312,6 +313,16 @@ async def test_the_recognisers_failures() -> None:
         assert (await talk.owner.next(Failed)).recoverable
         talk.ears.hears(Failed("the quota is used up", "quota"))
         assert await talk.owner.next(Failed, 1) == Failed("the quota is used up", "quota")
+        await asyncio.wait_for(talk.owner.over.wait(), 5)
+
+
+async def test_a_recogniser_that_hears_nothing_is_given_up() -> None:
+    async with talking() as talk:
+        for number in range(2):
+            talk.owner.voice._take([SpeechStarted(), TurnOver("", ignored=True)])  # type: ignore[attr-defined]
+            done = await talk.owner.next(TurnDone, number)
+            assert (done.status, done.item) == ("failed", None)
+        assert (await talk.owner.next(Failed)).code == "deaf"
         await asyncio.wait_for(talk.owner.over.wait(), 5)
 
 

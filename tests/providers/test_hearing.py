@@ -129,3 +129,15 @@ def test_the_recognisers_own_beginning_and_end_without_words_time_out() -> None:
     hearing.recognised(SpeechStopped(), 2.0)
     signs: list[Sign] = hearing.tick(2.0 + WORDS_WITHIN)
     assert signs == [TurnOver("")]
+
+
+def test_a_long_sound_of_which_the_recogniser_tells_nothing_was_ignored() -> None:
+    hearing = Hearing()
+    for start, length, ignored in ((1.0, 2.0, True), (10.0, 1.0, False), (20.0, 2.0, True)):
+        hearing.loudness(True, start)
+        hearing.loudness(False, start + length)
+        assert hearing.tick(start + 6) == [TurnOver("", ignored)]
+    hearing.loudness(True, 30.0)
+    hearing.recognised(SpeechStarted(), 30.5)
+    hearing.loudness(False, 33.0)
+    assert hearing.tick(36.0) == [TurnOver("")], "it does hear; it takes this for no words"
