@@ -163,3 +163,30 @@ async def test_google_asks_and_understands_in_single_steps(open_company: Open) -
         phrases = google.openings[0].streaming_config.config.adaptation.phrase_sets[0].inline_phrase_set.phrases
         assert [phrase.value for phrase in phrases] == ["sales"]
         assert google.problems == []
+
+
+async def test_when_google_is_gone_in_mid_sentence_the_next_voice_goes_on(open_company: Open) -> None:
+    flow = """
+    steps:
+      - converse:
+          provider: [google, rehearsal]
+          exits: {person: {description: The caller wants a person.}}
+          options:
+            rehearsal: {script: [{hear: any}, {say: I am another voice.}, {finish: {exit: person}}]}
+        outcomes: {silence: [], max_duration: [], provider_error: []}
+      - hangup: {result: person}
+    """
+    async with Model([Answer(" ".join(MENU))]) as model, Emulator(["What is there?"], voice=sing, pace=1.2) as google:
+        voices = {"google": {**google.settings, "text_url": model.url, "text_model": "m"}}
+        async with open_company(flow, voices=voices) as house:
+            caller = await house.call()
+            await caller.says("What is there?")
+            await caller.hears_something()
+            await google.drop()
+            record = await house.ended(caller)
+            _, heard = await caller.recording()
+    assert record.result == "person"
+    [took_over] = [entry.text for entry in record.transcript if entry.role == "system"]
+    assert took_over.startswith("rehearsal took over from google")
+    assert record.transcript[-1].text == "I am another voice."
+    assert longest_silence(heard, since=heard.bursts()[0][0]) < 2.0
