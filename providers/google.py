@@ -121,6 +121,8 @@ def provider(settings: Mapping[str, str]) -> Google:
         VoiceError: Google's packages are not installed, or a setting is missing or wrong.
     """
     try:
+        import providers.google_listening
+        import providers.google_speaking  # noqa: F401 - all that is needed, now and not in a call
         from providers.google_client import account
     except ImportError as error:
         text = f"the google voice needs Google's packages: pip install 'hookflash[google]' ({error})"
