@@ -93,8 +93,10 @@ class TextModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Where the words are in the sound: ``characters`` of the text are said when ``at_ms`` of the audio were heard, both
-    counted from the beginning of the utterance. For synthesisers that know it (word boundaries)."""
+    """Where the words are in the sound: ``characters`` of the text are said when ``at_ms`` of the audio were heard.
+
+    Both are counted from the beginning of the utterance. For synthesisers that know it (word boundaries).
+    """
 
     at_ms: int
     characters: int
@@ -114,6 +116,7 @@ class StreamingSpeaker(Speaker, Protocol):
         writes; it ends when the text is whole, and there may be seconds between two pieces.
 
         The audio comes in pieces of any length, as fast as it is made, and ends after the last text. Closing the
-        iterator (or cancelling its task) stops the synthesis at once and leaves nothing; ``texts`` is not closed by it.
+        iterator (or cancelling its task) stops the synthesis at once and leaves nothing: nobody reads ``texts`` any
+        more, which is not closed by it.
         Raises `VoiceError` while iterating, also when the service is silent for too long.
         """
