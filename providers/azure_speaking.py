@@ -226,6 +226,12 @@ class AzureSpeaker:
         finally:
             self._later(self._put_back(format, mouth, broken))
 
+    def warm(self, format: AudioFormat) -> None:
+        """Open a connection for an utterance in this format, unless one rests. What goes wrong is told to that one."""
+        if not any(resting == format for resting, _ in self._resting):
+            with suppress(VoiceError):
+                self._resting.append((format, self._mouth(format, early=True)))
+
     def _mouth(self, format: AudioFormat, *, early: bool = False) -> Mouth:
         """One that rests, or another one; ``early``: before there is something to say."""
         for each in self._resting:

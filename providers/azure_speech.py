@@ -1,4 +1,5 @@
-"""Azure Speech: a recogniser and text to speech, through Microsoft's SDK (``pip install 'hookflash[azure]'``).
+"""Azure Speech: a recogniser and text to speech, through Microsoft's SDK (``pip install 'hookflash[azure]'``); with a
+text model of anybody's between them, a voice.
 
 Source: learn.microsoft.com/azure/ai-services/speech-service. Settings are described in docs/voices.md.
 """
@@ -8,16 +9,47 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from providers import chat
 from providers.azure_listening import AzureRecogniser
 from providers.azure_sdk import Azure, load
 from providers.azure_speaking import AzureSpeaker
-from providers.parts import TextModel
-from providers.realtime_provider import needed
-from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session, Voice, VoiceError
+from providers.cascade import Cascade
+from providers.chat import Chat
+from providers.realtime_provider import checked_options, needed
+from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session, VoiceError
 
 PAUSE_MS = 500  # the service's own default
-HEARD = (ULAW, ALAW, AudioFormat("pcm16", 8000), AudioFormat("pcm16", 16000))
-CAPABILITIES = Capabilities(formats=(), verbatim=True, recognises=True)
+PAUSES = range(100, 5001)
+SPOKEN = (ULAW, ALAW, AudioFormat("pcm16", 8000), AudioFormat("pcm16", 16000))
+CAPABILITIES = Capabilities(
+    formats=SPOKEN, verbatim=True, truncation=True, tools=True, understands=True, turn_detection=True, recognises=True
+)
+OPTIONS: Mapping[str, tuple[type, ...]] = {"keywords": (list,), "pause_ms": (int,), "max_output_tokens": (int,)}
+_TEXT_SETTINGS = ("text_api_key", "text_base_url", "text_model")
+NO_TEXTS = (
+    "to converse, azure-speech needs a text model: set HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_API_KEY (OpenAI), or "
+    "HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_BASE_URL and HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_MODEL (any other server)"
+)
+
+
+class AzureVoice(Cascade):
+    """One conversation, with a connection for the first words before they are known."""
+
+    def __init__(self, session: Session, *, recogniser: AzureRecogniser, speaker: AzureSpeaker, texts: Chat) -> None:
+        super().__init__(
+            session,
+            recogniser=recogniser,
+            texts=texts.text_model(),
+            speaker=speaker,
+            most=session.options.get("max_output_tokens"),
+        )
+        self._warming = speaker
+        self._format = session.format
+
+    async def connect(self) -> None:
+        """Open the recogniser, and the speaker beside it. Raises `VoiceError`."""
+        self._warming.warm(self._format)
+        await super().connect()
 
 
 class AzureSpeech:
@@ -26,14 +58,27 @@ class AzureSpeech:
     name = "azure-speech"
     capabilities = CAPABILITIES
 
-    def __init__(self, azure: Azure, *, voice: str | None, pause_ms: int) -> None:
+    def __init__(self, azure: Azure, *, voice: str | None, pause_ms: int, texts: Chat | None = None) -> None:
         self.azure = azure
         self._pause_ms = pause_ms
+        self._texts = texts
         self._speaker = AzureSpeaker(azure, voice=voice)
 
-    def voice(self, session: Session) -> Voice:
-        """It has none."""
-        raise VoiceError("the provider 'azure-speech' hears and speaks but does not converse", code="voice")
+    def voice(self, session: Session) -> AzureVoice:
+        """A voice for one conversation.
+
+        Raises `VoiceError` when there is no text model, an option is wrong or the audio format is not offered.
+        """
+        if self._texts is None:
+            raise VoiceError(NO_TEXTS, code="setting")
+        options = checked_options(self.name, OPTIONS, session.options)
+        delay = session.turns.min_delay
+        usual = self._pause_ms if delay is None else min(max(round(delay * 1000), PAUSES[0]), PAUSES[-1])
+        pause = options.get("pause_ms", usual)
+        if pause not in PAUSES:
+            raise VoiceError(f"pause_ms of azure-speech must be 100 to 5000 milliseconds, not {pause}", code="option")
+        recogniser = self._recogniser(session.format, session.language, options.get("keywords", ()), pause)
+        return AzureVoice(session, recogniser=recogniser, speaker=self._speaker, texts=self._texts)
 
     def speaker(self) -> AzureSpeaker:
         """Text to speech."""
@@ -43,16 +88,22 @@ class AzureSpeech:
         self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()
     ) -> AzureRecogniser:
         """Speech to text for one stretch of listening. Raises `VoiceError` when the format is not offered."""
-        if format not in HEARD:
-            raise VoiceError(f"Azure Speech takes G.711, or linear audio at 8 or 16 kHz; not {format}", code="format")
-        return AzureRecogniser(self.azure, format=format, language=language, hints=hints, pause_ms=self._pause_ms)
+        return self._recogniser(format, language, hints, self._pause_ms)
 
-    def text_model(self) -> TextModel | None:
-        """It has none."""
-        return None
+    def _recogniser(
+        self, format: AudioFormat, language: str | None, hints: Sequence[str], pause_ms: int
+    ) -> AzureRecogniser:
+        if format not in SPOKEN:
+            raise VoiceError(f"Azure Speech takes G.711, or linear audio at 8 or 16 kHz; not {format}", code="format")
+        return AzureRecogniser(self.azure, format=format, language=language, hints=hints, pause_ms=pause_ms)
+
+    def text_model(self) -> None:
+        """It has none of its own; the one that its voice thinks with is `chat`, which can be named itself."""
 
     async def close(self) -> None:
         """Release what is at rest, and wait a while for what is being released."""
+        if self._texts is not None:
+            await self._texts.close()
         await self._speaker.close()
         await self.azure.close()
 
@@ -60,7 +111,8 @@ class AzureSpeech:
 def provider(settings: Mapping[str, str]) -> AzureSpeech:
     """Entry point.
 
-    Settings: ``api_key`` and ``region`` or ``endpoint`` (needed), ``voice``, ``pause_ms``.
+    Settings: ``api_key`` and ``region`` or ``endpoint`` (needed), ``voice``, ``pause_ms``; for the voice
+    ``text_api_key``, ``text_base_url``, ``text_model``.
 
     Raises:
         VoiceError: one of them is missing or makes no sense, or the SDK is not installed.
@@ -76,8 +128,20 @@ def provider(settings: Mapping[str, str]) -> AzureSpeech:
     if not re.fullmatch(r"[a-z0-9]*", region):
         raise VoiceError(f"AZURE_SPEECH_REGION must be like westeurope, not '{region}'", code="setting")
     pause = settings.get("pause_ms", str(PAUSE_MS)).strip()
-    if not pause.isdecimal() or not 100 <= int(pause) <= 5000:
+    if not pause.isdecimal() or int(pause) not in PAUSES:
         text = f"HOOKFLASH_VOICES_AZURE_SPEECH_PAUSE_MS must be 100 to 5000 milliseconds, not '{pause}'"
         raise VoiceError(text, code="setting")
     azure = Azure(load(), key=key, region=region, endpoint=endpoint)
-    return AzureSpeech(azure, voice=settings.get("voice"), pause_ms=int(pause))
+    return AzureSpeech(azure, voice=settings.get("voice"), pause_ms=int(pause), texts=_texts(settings))
+
+
+def _texts(settings: Mapping[str, str]) -> Chat | None:
+    """The text model of the voice, None when nothing is said about it."""
+    given = {name[5:]: value for name, value in settings.items() if name in _TEXT_SETTINGS and value.strip()}
+    if not given:
+        return None
+    try:
+        return chat.provider(given)
+    except VoiceError as error:
+        told = str(error).replace("HOOKFLASH_VOICES_CHAT_", "HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_")
+        raise VoiceError(f"the text model of azure-speech: {told}", code=error.code) from None

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import audioop
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
+from providers.sound import encode
+from providers.voice import ULAW, AudioFormat
 from tests.emulators.azure_speech import usp
 from tests.emulators.azure_speech.connection import Connection
-from tests.emulators.openai_realtime.sound import from_ulaw
 
 FORMATS = {
-    "raw-8khz-8bit-mono-mulaw": ("audio/pcmu", 8),
-    "raw-8khz-8bit-mono-alaw": ("audio/pcma", 8),
-    "raw-24khz-16bit-mono-pcm": ("audio/pcm", 48),
+    "raw-8khz-8bit-mono-mulaw": AudioFormat("ulaw"),
+    "raw-8khz-8bit-mono-alaw": AudioFormat("alaw"),
+    "raw-8khz-16bit-mono-pcm": AudioFormat("pcm16", 8000),
+    "raw-16khz-16bit-mono-pcm": AudioFormat("pcm16", 16000),
+    "raw-24khz-16bit-mono-pcm": AudioFormat("pcm16", 24000),
 }
 SSML = "{http://www.w3.org/2001/10/synthesis}"
 
@@ -76,8 +80,9 @@ class Synthesis(Connection):
         await self.tell("turn.start", request, context={"serviceTag": usp.new_id()})
         inline = {"type": "inline", "streamId": stream}
         await self.tell("response", request, context={"serviceTag": usp.new_id()}, audio=inline)
-        kind, per_ms = FORMATS[asked.format]
-        sound = b"" if self.faults.empty else from_ulaw(await self.service.voice(asked.text), kind)
+        format = FORMATS[asked.format]
+        per_ms = format.bytes_per_ms
+        sound = b"" if self.faults.empty else _written(await self.service.voice(asked.text), format)
         if self.faults.stop_after_ms is not None:
             sound = sound[: self.faults.stop_after_ms * per_ms]
         step = self.service.chunk_ms * per_ms
@@ -103,3 +108,12 @@ class Synthesis(Connection):
             data = {**length, "text": bounds}
             await self.tell("audio.metadata", request, Metadata=[{"Type": "WordBoundary", "Data": data}])
             at += each * len(word)
+
+
+def _written(ulaw: bytes, format: AudioFormat) -> bytes:
+    if format == ULAW:
+        return ulaw
+    linear = audioop.ulaw2lin(ulaw, 2)
+    if format.rate != ULAW.rate:
+        linear = audioop.ratecv(linear, 2, 1, ULAW.rate, format.rate, None)[0]
+    return encode(linear, format)
