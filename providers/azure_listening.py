@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from providers.azure_results import Results, wording
 from providers.azure_sdk import Azure, locale, on_loop, wave_format
 from providers.parts import Heard
 from providers.voice import AudioFormat, Failed, SpeechStarted, SpeechStopped, UserText, VoiceError
@@ -117,8 +118,8 @@ class AzureRecogniser:
         for signal, handler in (
             (connection.connected, self._on_connected),
             (recogniser.speech_start_detected, self._on_start),
-            (recogniser.recognizing, self._on_words),
-            (recogniser.recognized, self._on_phrase),
+            (Results(sdk, recogniser, "recognizing"), self._on_words),
+            (Results(sdk, recogniser, "recognized"), self._on_phrase),
             (recogniser.canceled, self._on_canceled),
             (recogniser.session_stopped, self._on_stopped),
         ):
@@ -170,11 +171,11 @@ class AzureRecogniser:
     def _on_start(self, _: Any) -> None:
         self._emit(self._phrases.begins())
 
-    def _on_words(self, event: Any) -> None:
-        self._emit(self._phrases.words(event.result.text))
+    def _on_words(self, result: dict[str, Any]) -> None:
+        self._emit(self._phrases.words(wording(result)))
 
-    def _on_phrase(self, event: Any) -> None:
-        self._emit(self._phrases.phrase(event.result.text))
+    def _on_phrase(self, result: dict[str, Any]) -> None:
+        self._emit(self._phrases.phrase(wording(result)))
 
     def _on_canceled(self, event: Any) -> None:
         """The end, told with a reason: after `finish` that of the audio, else a failure."""

@@ -1,4 +1,4 @@
-"""Azure Speech on a real line: greeted, interrupted, asked, served by a tool and handed to a person; and its parts alone."""
+"""Azure Speech on a real line: greeted, interrupted, served by a tool and handed to a person; and a prompt alone."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Connection:
                 task.cancel()
 
     def _tasks(self) -> list[asyncio.Task[Any]]:
-        return list(self._group._tasks)  # type: ignore[attr-defined]
+        return list(self._group._tasks)
 
     async def until(self, met: Callable[[], bool]) -> None:
         """Wait until the client has sent what makes this true."""
@@ -82,7 +82,7 @@ class Connection:
         self._group.create_task(self._go_wrong())
         if self.faults.stop_reading:
             assert self.request.transport is not None
-            self.request.transport.pause_reading()  # type: ignore[attr-defined]
+            self.request.transport.pause_reading()
             await asyncio.Event().wait()
 
     async def _go_wrong(self) -> None:
@@ -92,4 +92,4 @@ class Connection:
         if self.faults.drop_after_ms is not None:
             await asyncio.sleep(self.faults.drop_after_ms / 1000)
             assert self.request.transport is not None
-            self.request.transport.abort()  # type: ignore[attr-defined]
+            self.request.transport.abort()
