@@ -130,7 +130,7 @@ class DatabaseSettings(Section):
 class RecordSettings(Section):
     """What a call record holds."""
 
-    transcripts: bool = Field(True, description="false: nothing that was said is stored")
+    transcripts: bool = Field(True, description="false: nothing that was said or typed is stored")
 
 
 class Settings(BaseSettings):
