@@ -76,7 +76,7 @@ class Mouth:
         self._told: asyncio.Queue[bytes | Word | VoiceError | None] = asyncio.Queue()
         self._operations: list[Any] = []
         self._speaking = False
-        self._open = asyncio.Event()
+        self._connected = asyncio.Event()
         self._open_by: float | None = None  # while a connection is being opened that nothing was asked of yet
         config = azure.config()
         kind = FORMATS[format.encoding, format.rate]
@@ -87,6 +87,7 @@ class Mouth:
         self._signals: list[Any] = []
         for signal, handler in (
             (connection.connected, self._on_connected),
+            (connection.disconnected, self._on_disconnected),
             (synthesiser.synthesizing, self._on_audio),
             (synthesiser.synthesis_word_boundary, self._on_word),
             (synthesiser.synthesis_completed, self._on_end),
@@ -98,7 +99,8 @@ class Mouth:
 
     def open(self) -> None:
         """Connect before there is something to say. That this fails is told by `next`, later."""
-        self._open.clear()
+        if self._connected.is_set():
+            return
         self._open_by = asyncio.get_running_loop().time() + OPENED_WITHIN
         self._native[0].open(True)
 
@@ -107,7 +109,7 @@ class Mouth:
         if self._open_by is not None:  # the library would open another connection beside the one that is coming
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._open_by):
-                    await self._open.wait()
+                    await self._connected.wait()
             self._open_by = None
         self._speaking = True
         self._operations.append(self._native[1].start_speaking_ssml_async(text))
@@ -127,13 +129,19 @@ class Mouth:
             self._speaking = False
         return told
 
-    async def rest(self) -> None:
-        """Be ready for another utterance. One that is stopped costs the connection; another is opened at once."""
+    async def rest(self) -> bool:
+        """Whether it is ready for another utterance. One that is stopped costs the connection; another is opened."""
         stopped, operations = self._stop(), self._operations
         await asyncio.shield(self._azure.run(lambda: resolve(operations)))
         if stopped:
-            self._told = asyncio.Queue()
+            try:
+                async with asyncio.timeout(SILENT_WITHIN):
+                    while isinstance(await self._told.get(), bytes | Word):
+                        pass  # its end is told some time after it was stopped
+            except TimeoutError:
+                return False
             self.open()
+        return True
 
     async def close(self) -> None:
         """Release it."""
@@ -150,7 +158,10 @@ class Mouth:
     # ── what the library says, already on the event loop ──────────────────────────────────────────────────────────────
 
     def _on_connected(self, _: Any) -> None:
-        self._open.set()
+        self._connected.set()
+
+    def _on_disconnected(self, _: Any) -> None:
+        self._connected.clear()
 
     def _on_audio(self, event: Any) -> None:
         self._told.put_nowait(event.result.audio_data)
@@ -250,12 +261,10 @@ class AzureSpeaker:
 
     async def _put_back(self, format: AudioFormat, mouth: Mouth, broken: bool) -> None:
         """Stopping takes some 20 ms, or ten seconds when the service is silent."""
-        if not broken:
-            await mouth.rest()
-        if broken or self._closed or len(self._resting) >= RESTING:
-            await mouth.close()
-        else:
+        if not broken and await mouth.rest() and not self._closed and len(self._resting) < RESTING:
             self._resting.append((format, mouth))
+        else:
+            await mouth.close()
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it while nobody waits."""

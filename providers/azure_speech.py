@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from providers import chat
-from providers.azure_listening import AzureRecogniser
+from providers.azure_listening import HINTS, AzureRecogniser
 from providers.azure_sdk import Azure, load
 from providers.azure_speaking import AzureSpeaker
 from providers.cascade import Cascade
-from providers.chat import Chat
+from providers.chat import ChatModel
 from providers.realtime_provider import checked_options, needed
 from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session, VoiceError
 
@@ -22,24 +22,27 @@ PAUSE_MS = 500  # the service's own default
 PAUSES = range(100, 5001)
 SPOKEN = (ULAW, ALAW, AudioFormat("pcm16", 8000), AudioFormat("pcm16", 16000))
 CAPABILITIES = Capabilities(
-    formats=SPOKEN, verbatim=True, truncation=True, tools=True, understands=True, turn_detection=True, recognises=True
-)
-OPTIONS: Mapping[str, tuple[type, ...]] = {"keywords": (list,), "pause_ms": (int,), "max_output_tokens": (int,)}
-_TEXT_SETTINGS = ("text_api_key", "text_base_url", "text_model")
+    formats=SPOKEN, verbatim=True, truncation=True, tools=True, understands=True, turn_detection=True,
+    recognises=True, writes=True,
+)  # fmt: skip
+OPTIONS: Mapping[str, tuple[type, ...]] = {"hints": (list,), "pause_ms": (int,), "max_output_tokens": (int,)}
+_TEXT = "HOOKFLASH_VOICES_AZURE_SPEECH_TEXT"
 NO_TEXTS = (
-    "to converse, azure-speech needs a text model: set HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_API_KEY (OpenAI), or "
-    "HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_BASE_URL and HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_MODEL (any other server)"
+    f"to converse, azure-speech needs a text model: set {_TEXT}_API_KEY (OpenAI), or {_TEXT}_URL and {_TEXT}_MODEL "
+    "(any other server)"
 )
 
 
 class AzureVoice(Cascade):
     """One conversation, with a connection for the first words before they are known."""
 
-    def __init__(self, session: Session, *, recogniser: AzureRecogniser, speaker: AzureSpeaker, texts: Chat) -> None:
+    def __init__(
+        self, session: Session, *, recogniser: AzureRecogniser, speaker: AzureSpeaker, texts: ChatModel
+    ) -> None:
         super().__init__(
             session,
             recogniser=recogniser,
-            texts=texts.text_model(),
+            texts=texts,
             speaker=speaker,
             most=session.options.get("max_output_tokens"),
         )
@@ -58,7 +61,7 @@ class AzureSpeech:
     name = "azure-speech"
     capabilities = CAPABILITIES
 
-    def __init__(self, azure: Azure, *, voice: str | None, pause_ms: int, texts: Chat | None = None) -> None:
+    def __init__(self, azure: Azure, *, voice: str | None, pause_ms: int, texts: ChatModel | None) -> None:
         self.azure = azure
         self._pause_ms = pause_ms
         self._texts = texts
@@ -77,7 +80,10 @@ class AzureSpeech:
         pause = options.get("pause_ms", usual)
         if pause not in PAUSES:
             raise VoiceError(f"pause_ms of azure-speech must be 100 to 5000 milliseconds, not {pause}", code="option")
-        recogniser = self._recogniser(session.format, session.language, options.get("keywords", ()), pause)
+        hints = options.get("hints", [])
+        if not all(isinstance(hint, str) and hint.strip() for hint in hints) or len(hints) > HINTS:
+            raise VoiceError(f"hints of azure-speech must be at most {HINTS} texts", code="option")
+        recogniser = self._recogniser(session.format, session.language, hints, pause)
         return AzureVoice(session, recogniser=recogniser, speaker=self._speaker, texts=self._texts)
 
     def speaker(self) -> AzureSpeaker:
@@ -97,8 +103,9 @@ class AzureSpeech:
             raise VoiceError(f"Azure Speech takes G.711, or linear audio at 8 or 16 kHz; not {format}", code="format")
         return AzureRecogniser(self.azure, format=format, language=language, hints=hints, pause_ms=pause_ms)
 
-    def text_model(self) -> None:
-        """It has none of its own; the one that its voice thinks with is `chat`, which can be named itself."""
+    def text_model(self) -> ChatModel | None:
+        """The one that its voice thinks with, if it was given one."""
+        return self._texts
 
     async def close(self) -> None:
         """Release what is at rest, and wait a while for what is being released."""
@@ -112,7 +119,7 @@ def provider(settings: Mapping[str, str]) -> AzureSpeech:
     """Entry point.
 
     Settings: ``api_key`` and ``region`` or ``endpoint`` (needed), ``voice``, ``pause_ms``; for the voice
-    ``text_api_key``, ``text_base_url``, ``text_model``.
+    ``text_api_key``, ``text_url``, ``text_model``.
 
     Raises:
         VoiceError: one of them is missing or makes no sense, or the SDK is not installed.
@@ -135,13 +142,14 @@ def provider(settings: Mapping[str, str]) -> AzureSpeech:
     return AzureSpeech(azure, voice=settings.get("voice"), pause_ms=int(pause), texts=_texts(settings))
 
 
-def _texts(settings: Mapping[str, str]) -> Chat | None:
+def _texts(settings: Mapping[str, str]) -> ChatModel | None:
     """The text model of the voice, None when nothing is said about it."""
-    given = {name[5:]: value for name, value in settings.items() if name in _TEXT_SETTINGS and value.strip()}
-    if not given:
+    key, url = settings.get("text_api_key", "").strip(), settings.get("text_url", "").strip()
+    model = settings.get("text_model", "" if url else chat.MODEL).strip()
+    if not key and not url:
         return None
-    try:
-        return chat.provider(given)
-    except VoiceError as error:
-        told = str(error).replace("HOOKFLASH_VOICES_CHAT_", "HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_")
-        raise VoiceError(f"the text model of azure-speech: {told}", code=error.code) from None
+    if url and not re.fullmatch(r"https?://[^\s?#@]+", url):
+        raise VoiceError(f"{_TEXT}_URL must be an address such as http://127.0.0.1:11434/v1", code="setting")
+    if not model:
+        raise VoiceError(f"azure-speech needs the name of a model of text_url: set {_TEXT}_MODEL", code="setting")
+    return ChatModel("azure-speech", base_url=url or chat.BASE_URL, model=model, api_key=key)

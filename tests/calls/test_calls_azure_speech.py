@@ -49,7 +49,7 @@ async def test_greeted_interrupted_served_and_handed_over(open_company: Open) ->
     async with AzureSpeech(heard=heard_as, voice=singing(PITCHES)) as service, Emulator(answers) as texts:
         voices = {
             "azure-speech": {
-                "api_key": "test-key", "endpoint": service.url, "text_base_url": texts.url, "text_model": "house",
+                "api_key": "test-key", "endpoint": service.url, "text_url": texts.url, "text_model": "house",
             }
         }  # fmt: skip
         async with open_company(FLOW, voices=voices) as house:

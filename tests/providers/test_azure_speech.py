@@ -446,3 +446,17 @@ async def test_a_crowd_speaks_and_few_connections_rest() -> None:
         assert all(task.result() == tone(540) for task in spoken)
         await until(lambda: len(speaker._resting) == provider.azure.live == azure_speaking.RESTING)
         assert len(service.upgrades) == 10
+
+
+async def test_stopped_when_the_last_was_made_and_nobody_took_it() -> None:
+    """Then the connection is still there, and the next utterance does not wait for another one."""
+    async with at(faults=Faults(burst=True)) as (service, provider):
+        speaker = provider.speaker()
+        async with aclosing(speaker.utter(written("A sentence."), voice=None, language=None, format=ULAW)) as speech:
+            await anext(speech)
+            connection = await service.synthesis()
+            await connection.until(lambda: bool(connection.of("telemetry")))  # the library has its end
+        await until(lambda: bool(speaker._resting))
+        began = time.monotonic()
+        assert await speaker.speak("Hello.", voice=None, language=None, format=ULAW) == tone(360)
+        assert time.monotonic() - began < 0.8

@@ -52,7 +52,7 @@ async def talking(
 ) -> AsyncIterator[Talk]:
     async with AzureSpeech(heard=heard, **options) as service, Emulator(answers) as texts:
         provider = azure_speech.provider(
-            {"api_key": KEY, "endpoint": service.url, "text_base_url": texts.url, "text_model": "house"}
+            {"api_key": KEY, "endpoint": service.url, "text_url": texts.url, "text_model": "house"}
         )
         try:
             async with owned(provider.voice(session(**(wanted or {})))) as owner:
@@ -139,7 +139,7 @@ async def test_every_format_that_it_declares(format: AudioFormat) -> None:
 
 
 async def test_the_pause_and_the_words_that_are_likely() -> None:
-    wanted = {"turns": Turns(min_delay=0.9), "options": {"keywords": ["Röschti"]}, "language": "de-CH"}
+    wanted = {"turns": Turns(min_delay=0.9), "options": {"hints": ["Röschti"]}, "language": "de-CH"}
     async with talking(wanted=wanted) as talk:
         connection = await talk.service.recognition()
         await talk.owner.hear(tone(100))
@@ -156,6 +156,7 @@ async def test_the_pause_and_the_words_that_are_likely() -> None:
         ({}, {}, "set HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_API_KEY"),
         ({"text_api_key": "sk-x"}, {"pause": 3}, "no option 'pause' .did you mean 'pause_ms'"),
         ({"text_api_key": "sk-x"}, {"pause_ms": 20}, "must be 100 to 5000"),
+        ({"text_api_key": "sk-x"}, {"hints": ["ok", 3]}, "hints of azure-speech must be at most 500 texts"),
     ],
 )
 async def test_what_is_missing_or_wrong(settings: dict[str, str], options: dict[str, Any], told: str) -> None:
@@ -166,7 +167,7 @@ async def test_what_is_missing_or_wrong(settings: dict[str, str], options: dict[
 
 
 def test_a_text_model_that_makes_no_sense() -> None:
-    given = {"api_key": KEY, "region": "westeurope", "text_base_url": "http://127.0.0.1:1/v1"}
+    given = {"api_key": KEY, "region": "westeurope", "text_url": "http://127.0.0.1:1/v1"}
     with pytest.raises(VoiceError, match="set HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_MODEL"):
         azure_speech.provider(given)
 
