@@ -25,7 +25,8 @@ from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
 from engine.intake import Intake
-from engine.loading import closed_to_webhooks, load_library, settle, voices_of
+from engine.listening import Recognisers
+from engine.loading import closed_to_webhooks, listens, load_library, settle, voices_of
 from engine.media_watch import MediaWatch
 from engine.metrics import metrics
 from engine.records.store import Records
@@ -72,8 +73,8 @@ def open_voices(settings: Settings, library: Library) -> Voices:
     if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
         given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
     voices = Voices(given)
-    wanted = {*voices_of(library), settings.voice}
-    for name in sorted(wanted if settings.text is None else {*wanted, settings.text}):
+    also = {name for name in (settings.text, settings.listening) if name is not None}
+    for name in sorted({*voices_of(library), settings.voice, *also}):
         try:
             made = voices.get(name)
             if name == settings.text and made.text_model() is None:
@@ -86,6 +87,9 @@ def open_voices(settings: Settings, library: Library) -> Voices:
         voices.get(settings.speech)
     except VoiceError as error:
         log.warning("prompts cannot be spoken", voice=settings.speech, error=str(error))
+    listener = settings.listening or settings.voice
+    if listens(library) and not voices.get(listener).capabilities.recognises:
+        log.warning("speech is not recognised: set listening to a voice that does", voice=listener)
     return voices
 
 
@@ -122,6 +126,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             )
         services = Services(
             voices=voices, speech=Speech(voices, settings.speech),
+            listening=Recognisers(voices, settings.listening or settings.voice),
             texts=Texts(voices, writes, settings.text_model), http=http, records=records, metrics=metrics,
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
