@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from providers.azure_results import Results, wording
+from providers.azure_results import Results, confidence, wording
 from providers.azure_sdk import Azure, locale, on_loop, wave_format
 from providers.parts import Heard
 from providers.voice import AudioFormat, Failed, SpeechStarted, SpeechStopped, UserText, VoiceError
@@ -47,11 +47,11 @@ class Phrases:
             return []
         return [*self.begins(), UserText(text, final=False, item=self._item)]
 
-    def phrase(self, text: str) -> list[Heard]:
+    def phrase(self, text: str, confidence: float | None = None) -> list[Heard]:
         """A phrase is over; ``text`` is empty when nothing was understood."""
         if not text and not self._speaking:
             return []
-        events = [*self.begins(), SpeechStopped(), UserText(text, item=self._item)]
+        events = [*self.begins(), SpeechStopped(), UserText(text, item=self._item, confidence=confidence)]
         self._speaking = False
         return events
 
@@ -175,7 +175,7 @@ class AzureRecogniser:
         self._emit(self._phrases.words(wording(result)))
 
     def _on_phrase(self, result: dict[str, Any]) -> None:
-        self._emit(self._phrases.phrase(wording(result)))
+        self._emit(self._phrases.phrase(wording(result), confidence(result)))
 
     def _on_canceled(self, event: Any) -> None:
         """The end, told with a reason: after `finish` that of the audio, else a failure."""

@@ -66,5 +66,17 @@ class Results:
 
 def wording(result: dict[str, Any]) -> str:
     """What was said: of a phrase as it is written, of one that is not over as far as it is understood."""
-    best = (result.get("NBest") or [{}])[0]
-    return str(result.get("DisplayText") or best.get("Display") or result.get("Text") or "")
+    return str(result.get("DisplayText") or _best(result).get("Display") or result.get("Text") or "")
+
+
+def confidence(result: dict[str, Any]) -> float | None:
+    """How sure the service is of a phrase, 0..1; None when it does not say."""
+    found = _best(result).get("Confidence")
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _best(result: dict[str, Any]) -> dict[str, Any]:
+    """The likeliest of the service's readings."""
+    readings = result.get("NBest") or [{}]
+    best: dict[str, Any] = readings[0]
+    return best

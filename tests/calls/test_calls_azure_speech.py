@@ -8,7 +8,7 @@ import pytest
 from company import TEAMS, Open
 from hearing import interruption, seconds_of, seconds_of_tone, singing
 
-from tests.emulators.azure_speech import AzureSpeech
+from tests.emulators.azure_speech import AzureSpeech, Faults
 from tests.emulators.chat_completions import Answer, Emulator
 
 pytestmark = pytest.mark.asterisk
@@ -107,3 +107,42 @@ async def test_a_prompt_in_its_voice(open_company: Open) -> None:
     assert record.error == ""
     assert (asked.text, asked.voice) == (text, "en-GB-RyanNeural")
     assert seconds_of_tone(heard, 500.0) == pytest.approx(seconds_of(text), abs=0.25)
+
+
+ASKS = """
+    steps:
+      - id: who
+        gather: {say: Which department?, input: speech, language: en-GB, hints: [sales, support], retries: 0}
+        outcomes:
+          no_input: [{hangup: {result: silent}}]
+          no_match: [{hangup: {result: unclear}}]
+          provider_error: [{hangup: {result: deaf}}]
+      - hangup: {result: "${steps.who.text} ${steps.who.confidence}"}
+"""
+
+
+async def test_an_answer_by_speech(open_company: Open) -> None:
+    async with AzureSpeech(heard=["The support, please."]) as service:
+        voices = {"azure-speech": {"api_key": "test-key", "endpoint": service.url}}
+        async with open_company(ASKS, voices=voices, listening="azure-speech", speech="azure-speech") as house:
+            caller = await house.call()
+            await caller.hears_something()
+            await caller.hears_nothing()
+            await caller.says("The support, please.")
+            record = await house.ended(caller)
+        [context] = (await service.recognition()).contexts
+    assert record.result == "The support, please. 0.9"
+    assert context["phraseDetection"]["language"] == "en-GB"
+    assert "support" in str(context["dgi"])
+    assert service.problems == []
+
+
+async def test_a_recogniser_that_is_refused_is_an_outcome(open_company: Open) -> None:
+    async with AzureSpeech(faults=Faults(http_status=401)) as service:
+        voices = {"azure-speech": {"api_key": "test-key", "endpoint": service.url}}
+        async with open_company(ASKS, voices=voices, listening="azure-speech") as house:
+            caller = await house.call()
+            record = await house.ended(caller)
+    assert record.result == "deaf"
+    assert "check AZURE_SPEECH_KEY" in record.steps[0].detail
+    assert "test-key" not in str(record)

@@ -121,6 +121,7 @@ async def test_what_the_caller_says_is_written_down(format: AudioFormat) -> None
     texts = [(event.text, event.item) for event in events if isinstance(event, UserText)]
     assert texts[:3] == [("two", "caller_1"), ("two pizzas", "caller_1"), ("Two pizzas please", "caller_1")]
     assert texts[-1] == ("And a beer.", "caller_2")
+    assert [event.confidence for event in events if isinstance(event, UserText) and event.final] == [0.9, 0.9]
     [context] = connection.contexts
     assert context["phraseDetection"]["language"] == "de-DE"
     assert "Röschti" in str(context["dgi"])

@@ -105,7 +105,8 @@ class Recognition(Connection):
             return
         words = " ".join(self._phrase)
         best = [{"Confidence": 0.9, "Lexical": words.lower(), "ITN": words, "MaskedITN": words, "Display": words}]
-        detail = {"NBest": best} if self.request.query.get("format") == "detailed" else {}
+        asked = self.contexts[-1].get("phraseOutput", {}).get("format") or self.request.query.get("format", "simple")
+        detail = {"NBest": best} if asked.lower() == "detailed" else {}
         await self._result("speech.phrase", **self._where(), RecognitionStatus="Success", DisplayText=words, **detail)
 
     def _where(self) -> dict[str, Any]:
