@@ -130,9 +130,10 @@ class Azure:
 
     async def close(self) -> None:
         """Wait, not for ever, until everything is released."""
-        if self._releases:
-            await asyncio.wait(self._releases, timeout=RELEASED_WITHIN)
-        self._threads.shutdown(wait=False)
+        pending = self._releases
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=RELEASED_WITHIN)
+        self._threads.shutdown(wait=not pending)  # idle threads end at once
 
 
 def resolve(operations: list[Any]) -> None:
