@@ -32,6 +32,7 @@ class Phrases:
     def __init__(self) -> None:
         self._number = 0
         self._speaking = False
+        self._last = ""  # the service's name of the last phrase
 
     def begins(self) -> list[Heard]:
         """Speech, or a word of it, was heard."""
@@ -47,10 +48,11 @@ class Phrases:
             return []
         return [*self.begins(), UserText(text, final=False, item=self._item)]
 
-    def phrase(self, text: str, confidence: float | None = None) -> list[Heard]:
-        """A phrase is over; ``text`` is empty when nothing was understood."""
-        if not text and not self._speaking:
+    def phrase(self, text: str, confidence: float | None = None, id: str = "") -> list[Heard]:
+        """A phrase is over; ``text`` is empty when nothing was understood. One of the same ``id`` came already."""
+        if (id and id == self._last) or not (text or self._speaking):
             return []
+        self._last = id
         events = [*self.begins(), SpeechStopped(), UserText(text, item=self._item, confidence=confidence)]
         self._speaking = False
         return events
@@ -175,7 +177,7 @@ class AzureRecogniser:
         self._emit(self._phrases.words(wording(result)))
 
     def _on_phrase(self, result: dict[str, Any]) -> None:
-        self._emit(self._phrases.phrase(wording(result), confidence(result)))
+        self._emit(self._phrases.phrase(wording(result), confidence(result), str(result.get("Id") or "")))
 
     def _on_canceled(self, event: Any) -> None:
         """The end, told with a reason: after `finish` that of the audio, else a failure."""

@@ -1,7 +1,7 @@
 """Microsoft's Speech SDK, held at arm's length: its account, its threads and its errors.
 
 It is a native library with threads of its own. Starting an operation returns at once; waiting for one and releasing its
-objects blocks, up to ten seconds when the service does not answer (measured with 1.53). So nothing waits for it on the
+objects blocks, two to ten seconds when the service does not answer (measured with 1.53). So nothing waits for it on the
 event loop: callbacks are handed over by ``call_soon_threadsafe``, and a few threads are kept for releasing objects.
 An operation whose handle is not resolved keeps its threads for ever, hence `release`.
 """
@@ -95,11 +95,17 @@ class Azure:
         return config
 
     def admit(self) -> None:
-        """Count one more native object; `release` counts it off. Raises `VoiceError` when there are too many."""
+        """Count one more native object; `dismiss` or `release` count it off. Raises `VoiceError` when there are too
+        many.
+        """
         if self._live >= LIVE:
             text = f"Azure Speech is used {LIVE} times at once by this engine; no more are opened"
             raise VoiceError(text, code="limit", recoverable=True)
         self._live += 1
+
+    def dismiss(self) -> None:
+        """One that was counted was never made, or is gone."""
+        self._live -= 1
 
     def release(self, operations: list[Any], signals: list[Any], objects: list[Any]) -> asyncio.Future[None]:
         """Resolve what was started, then let go of the objects; done when their threads are gone.
@@ -107,11 +113,7 @@ class Azure:
         The lists must hold the last references, ``objects`` in the order in which they are to go.
         """
         done = self.run(lambda: _let_go(operations, signals, objects))
-
-        def counted_off(_: asyncio.Future[None]) -> None:
-            self._live -= 1
-
-        done.add_done_callback(counted_off)
+        done.add_done_callback(lambda _: self.dismiss())
         return done
 
     def run(self, work: Callable[[], None]) -> asyncio.Future[None]:

@@ -95,7 +95,6 @@ class Mouth:
         ):
             self._signals.append(signal)
             signal.connect(on_loop(handler))
-        azure.admit()
 
     def open(self) -> None:
         """Connect before there is something to say. That this fails is told by `next`, later."""
@@ -111,8 +110,11 @@ class Mouth:
                 async with asyncio.timeout_at(self._open_by):
                     await self._connected.wait()
             self._open_by = None
+        try:
+            self._operations.append(self._native[1].start_speaking_ssml_async(text))
+        except RuntimeError as error:
+            raise self._azure.failure("RuntimeError", str(error)) from None
         self._speaking = True
-        self._operations.append(self._native[1].start_speaking_ssml_async(text))
 
     async def next(self) -> bytes | Word | None:
         """A piece of the audio, a word that is in it, None at the end. Raises `VoiceError`."""
@@ -251,16 +253,18 @@ class AzureSpeaker:
                 return each[1]
         if (format.encoding, format.rate) not in FORMATS:
             raise VoiceError(f"Azure Speech does not speak {format}", code="format")
+        self._azure.admit()
         try:
             mouth = Mouth(self._azure, format)
             if early:
                 mouth.open()
-            return mouth
         except (RuntimeError, ValueError) as error:  # the library's ways to say that a setting makes no sense
+            self._azure.dismiss()
             raise self._azure.failure("setting", str(error)) from None
+        return mouth
 
     async def _put_back(self, format: AudioFormat, mouth: Mouth, broken: bool) -> None:
-        """Stopping takes some 20 ms, or ten seconds when the service is silent."""
+        """Stopping takes some 20 ms, or seconds when the service is silent."""
         if not broken and await mouth.rest() and not self._closed and len(self._resting) < RESTING:
             self._resting.append((format, mouth))
         else:

@@ -24,6 +24,7 @@ class Faults:
     # In recognition
     no_results: bool = False  # hears everything and says nothing
     delay_ms: int = 0  # every result is so late
+    duplicate: bool = False  # every result comes twice
     nothing_understood: bool = False  # phrases are NoMatch
     end_turn_after_ms: int | None = None  # of audio: the service ends the turn, as it does at its limits
     silent_end: bool = False  # never answers the end of the audio

@@ -134,10 +134,11 @@ class Recognition(Connection):
     async def _result(self, path: str, /, **body: Any) -> None:
         if self.faults.no_results:
             return
-        if self.faults.delay_ms:
-            self._group.create_task(self._later(path, self._request, body))
-        else:
-            await self.tell(path, self._request, **body)
+        for _ in range(2 if self.faults.duplicate and path != "turn.end" else 1):
+            if self.faults.delay_ms:
+                self._group.create_task(self._later(path, self._request, body))
+            else:
+                await self.tell(path, self._request, **body)
 
     async def _later(self, path: str, request: str, body: dict[str, Any]) -> None:
         await asyncio.sleep(self.faults.delay_ms / 1000)
