@@ -171,7 +171,7 @@ class GoogleRecogniser:
                     return
                 barren = barren + 1 if error is not None and self._told == told_before else 0
                 if error is not None and (not error.recoverable or barren >= TRIES):
-                    self._events.put_nowait(Failed(str(error), error.code, recoverable=error.recoverable))
+                    self._events.put_nowait(Failed(str(error), error.code))
                     return
                 if error is not None:
                     await asyncio.sleep(AGAIN_AFTER * 2**barren)

@@ -55,7 +55,8 @@ class Results:
                 continue  # late, or once more
             best = result.alternatives[0]
             if result.is_final:
-                events.append(UserText(best.transcript.strip(), item=self._item()))
+                sure = round(best.confidence, 3) or None  # 0: not told
+                events.append(UserText(best.transcript.strip(), item=self._item(), confidence=sure))
                 self._final(end)
             else:
                 partial += best.transcript

@@ -8,14 +8,14 @@ they said is written, or when what is not will not come any more.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from providers.voice import SpeechStarted, SpeechStopped, UserText
 
 FINAL_WITHIN = 1.0  # seconds from the end of sound to the final text; then the preliminary one counts
 WORDS_WITHIN = 2.5  # seconds from the last sign of the caller to a text; then it was no speech
 NOISE_AFTER = 1.5  # seconds without another word, everything written: what still sounds is not the caller
-REMEMBERED = 20  # items that were used, and whose texts may come once more
+REMEMBERED = 20  # items that were taken, and whose texts may come once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class Hearing:
     def __init__(self) -> None:
         self.in_turn = False
         self._texts: dict[str, tuple[str, bool]] = {}  # item -> what it says, whether that is final; in order
-        self._used: deque[str] = deque(maxlen=REMEMBERED)
+        self._taken: dict[str, int] = {}  # item -> words of it that earlier turns had
+        self._closed: deque[str] = deque(maxlen=REMEMBERED)  # items whose final text was taken
         self._loud = False
         self._sign_at = 0.0  # of the caller, whatever it was
         self._word_at = 0.0
@@ -72,17 +73,24 @@ class Hearing:
         deadline = self.deadline()
         if deadline is None or now < deadline:
             return []
-        late = [UserText(text, item=item) for item, (text, final) in self._texts.items() if not final]
+        late = [UserText(text, item=self._name(item)) for item, (text, final) in self._texts.items() if not final]
         said = " ".join(text for text, _ in self._texts.values())
-        self._used.extend(item for item in self._texts if item)
+        for item, (text, final) in self._texts.items():
+            if final and item:
+                self._closed.append(item)
+            elif item:
+                self._taken[item] = self._taken.get(item, 0) + len(text.split())
+                if len(self._taken) > REMEMBERED:
+                    del self._taken[next(iter(self._taken))]
         self._texts.clear()
         self.in_turn = False
         return [*late, TurnOver(said)]
 
     def _text(self, event: UserText, now: float) -> list[Sign]:
-        text, item = event.text.strip(), event.item
-        was_final = self._texts.get(item, ("", False))[1]
-        if item and (was_final or item in self._used):
+        item = event.item
+        words = event.text.split()[self._taken.get(item, 0) :]  # what a turn had already is not said once more
+        text, was_final = " ".join(words), self._texts.get(item, ("", False))[1]
+        if item and (was_final or item in self._closed):
             return []  # once more, or too late
         if not text:
             if event.final:
@@ -90,10 +98,15 @@ class Hearing:
             return []
         signs = self._begin(now)
         self._word_at = now
+        heard = replace(event, text=text, item=self._name(item))
         if not item and was_final:  # a recogniser that names nothing: one text after the other
             text = f"{self._texts[item][0]} {text}"
         self._texts[item] = (text, event.final)
-        return [*signs, event]
+        return [*signs, heard]
+
+    def _name(self, item: str) -> str:
+        """What the text is called. The rest of an item of which a turn had the beginning is another text."""
+        return f"{item}.{self._taken[item]}" if item in self._taken else item
 
     def _begin(self, now: float) -> list[Sign]:
         self._sign_at = now

@@ -8,13 +8,14 @@ alone; `providers.cascade` makes a voice of all three.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from providers.voice import (
     AudioFormat,
     Failed,
+    Provider,
     Speaker,
     SpeechStarted,
     SpeechStopped,
@@ -123,3 +124,11 @@ class StreamingSpeaker(Speaker, Protocol):
         more, which is not closed by it.
         Raises `VoiceError` while iterating, also when the service is silent for too long.
         """
+
+
+@runtime_checkable
+class MadeOfOthers(Protocol):
+    """A provider whose parts come from other providers."""
+
+    def assemble(self, provider: Callable[[str], Provider]) -> None:
+        """Called once, before anything else, with what gives a provider by its name. Raises `VoiceError`."""

@@ -32,6 +32,9 @@ class ScriptedRecogniser:
     async def send_audio(self, audio: bytes) -> None:
         self.audio += audio
 
+    async def finish(self) -> None:
+        self._events.put_nowait(None)
+
     async def close(self) -> None:
         self.closed += 1
         self._events.put_nowait(None)

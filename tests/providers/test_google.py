@@ -4,11 +4,18 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from providers.google import Google, provider
 from providers.google_client import told, with_country
@@ -31,7 +38,7 @@ from providers.voice import (
 )
 from tests.emulators.chat_completions import Answer
 from tests.emulators.chat_completions import Emulator as Model
-from tests.emulators.google_speech import KEY, Emulator, Faults
+from tests.emulators.google_speech import KEY, TOKEN, Emulator, Faults
 from tests.emulators.google_speech.listening import by_pitch
 from tests.emulators.openai_realtime import silence, tone
 from tests.providers.conftest import owned
@@ -109,6 +116,8 @@ async def test_it_writes_down_what_is_said() -> None:
         kinds = [type(event) for event in caller.heard if not isinstance(event, UserText)]
         assert kinds == [SpeechStarted, SpeechStopped] * 2
         texts = [(event.item, event.final) for event in caller.heard if isinstance(event, UserText)]
+        sure = [event.confidence for event in caller.heard if isinstance(event, UserText) and event.final]
+        assert sure == [pytest.approx(0.9)] * 2
         names = ("speech_1", False), ("speech_1", True), ("speech_2", False), ("speech_2", True)
         assert tuple(dict.fromkeys(texts)) == names, "preliminary texts bear the name of the final one"
         assert b"".join(map(bytes, emulator.audio)) == silence(300) + tone(700) + QUIET + tone(300) + QUIET
@@ -464,19 +473,64 @@ async def test_without_a_key_for_a_text_model_there_is_no_conversation(service_a
     await made.close()
 
 
+def private_key() -> tuple[Any, bytes]:
+    key = rsa.generate_private_key(65537, 2048)
+    return key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def certificate(key: Any) -> bytes:
+    """For localhost, signed by itself."""
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(hours=1), now + timedelta(hours=1))
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    return made.add_extension(names, critical=False).sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
 @pytest.fixture
 def service_account(tmp_path: Path) -> Path:
-    from cryptography.hazmat.primitives.asymmetric import rsa
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    key = rsa.generate_private_key(65537, 2048)
-    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     path = tmp_path / "account.json"
     path.write_text(json.dumps({
-        "type": "service_account", "project_id": "bellas", "private_key": text, "client_email": "a@b.c",
-        "token_uri": "http://127.0.0.1:1/token",
+        "type": "service_account", "project_id": "bellas", "private_key": private_key()[1].decode(),
+        "client_email": "a@b.c", "token_uri": "http://127.0.0.1:1/token",
     }))  # fmt: skip
     return path
+
+
+def tokens_from(account: Path, url: str) -> None:
+    account.write_text(json.dumps({**json.loads(account.read_text()), "token_uri": url}))
+
+
+async def test_a_service_account_is_let_in_over_tls(service_account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, pem = private_key()
+    trusted = grpc.ssl_channel_credentials(root_certificates=certificate(key))
+    monkeypatch.setattr("providers.google_client.grpc.ssl_channel_credentials", lambda: trusted)
+    asked: list[str] = []
+
+    async def token(request: web.Request) -> web.Response:
+        asked.append(str((await request.post())["grant_type"]))
+        return web.json_response({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
+
+    app = web.Application()
+    app.router.add_post("/token", token)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    tokens_from(service_account, f"http://127.0.0.1:{runner.addresses[0][1]}/token")
+    async with Emulator(["Hello."], tls=(pem, certificate(key))) as emulator:
+        made = provider({
+            "credentials": str(service_account), "listening_url": emulator.url, "speech_url": emulator.url,
+        })  # fmt: skip
+        recogniser = made.recogniser(format=ULAW)
+        await recogniser.connect()
+        await recogniser.send_audio(tone(500))
+        await recogniser.finish()
+        texts = [event.text async for event in recogniser.events() if isinstance(event, UserText) and event.final]
+        assert texts == ["Hello."]
+        assert await made.speaker().speak("Yes.", voice=None, language=None, format=ULAW)
+        assert asked[0] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+        await recogniser.close()
+        await made.close()
+    await runner.cleanup()
 
 
 async def test_nobody_there_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:

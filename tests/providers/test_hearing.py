@@ -48,6 +48,22 @@ def test_a_final_text_that_does_not_come_is_not_waited_for_and_comes_too_late() 
     assert hearing.recognised(final("Hello."), 3.5) == []
 
 
+def test_what_is_said_after_a_text_was_taken_that_was_not_final_is_another_turn() -> None:
+    hearing = Hearing()
+    hearing.loudness(True, 1.0)
+    hearing.recognised(partial("good day"), 1.5)
+    hearing.loudness(False, 2.0)
+    assert hearing.tick(3.0)[-1] == TurnOver("good day")
+    assert hearing.recognised(partial("Good day"), 3.1) == [], "late"
+    assert hearing.loudness(True, 4.0) == [STARTED]
+    assert hearing.recognised(partial("Good day a pizza"), 4.5) == [partial("a pizza", "a.2")]
+    hearing.loudness(False, 5.0)
+    assert hearing.tick(6.0)[-1] == TurnOver("a pizza")
+    signs = hearing.recognised(final("Good day, a pizza, please."), 6.5)
+    assert signs == [STARTED, final("please.", "a.4"), TurnOver("please.")]
+    assert hearing.recognised(final("Good day, a pizza, please."), 6.6) == []
+
+
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_text_that_comes_twice_counts_once(times: int) -> None:
     hearing = Hearing()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import audioop
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ PAUSE = 500  # ms of silence that end a phrase
 Texts = Callable[[float], str]  # what somebody says who speaks at so many Hz
 
 
-def in_turn(texts: list[str]) -> Texts:
+def in_turn(texts: Sequence[str]) -> Texts:
     """One after the other, whatever it sounds like; the last one again and again."""
     left = list(texts)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -15,7 +15,7 @@ from tests.emulators.google_speech.faults import Faults
 from tests.emulators.google_speech.listening import Stream, Texts, in_turn
 from tests.emulators.openai_realtime.sound import tone_voice
 
-KEY, PROJECT = "AIza-test-1234567890", "bellas"
+KEY, PROJECT, TOKEN = "AIza-test-1234567890", "bellas", "ya29-test-1234567890"
 MOST = 15_360  # bytes of audio in a request
 ROUND_TRIP = 0.03  # seconds
 PIECE = 800  # bytes of audio in a response of the synthesiser
@@ -27,11 +27,17 @@ class Emulator:
     """``async with Emulator(heard=["Hello."]) as emulator:`` then ask `emulator.url`. ``heard``: what callers say."""
 
     def __init__(
-        self, heard: list[str] | Texts = ["Hello."], *, voice: Voice = tone_voice, faults: Faults | None = None,  # noqa: B006
-    ) -> None:  # fmt: skip
-        self._texts = in_turn(heard) if isinstance(heard, list) else heard
+        self,
+        heard: Sequence[str] | Texts = ("Hello.",),
+        *,
+        voice: Voice = tone_voice,
+        faults: Faults | None = None,
+        tls: tuple[bytes, bytes] | None = None,
+    ) -> None:
+        self._texts = heard if callable(heard) else in_turn(heard)
         self._voice = voice
         self.faults = faults or Faults()
+        self._tls = tls  # key and certificate
         self.problems: list[str] = []  # what Google would refuse
         self.openings: list[Any] = []  # first requests
         self.audio: list[bytearray] = []  # of each stream
@@ -44,7 +50,7 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}" if self._tls is None else f"https://localhost:{self.port}"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -58,7 +64,10 @@ class Emulator:
             _service("google.cloud.texttospeech.v1.TextToSpeech", "StreamingSynthesize", self._synthesize,
                      tts.StreamingSynthesizeRequest, tts.StreamingSynthesizeResponse),
         ))  # fmt: skip
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        if self._tls is None:
+            self.port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            self.port = self._server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([self._tls]))
         await self._server.start()
         return self
 
@@ -78,7 +87,8 @@ class Emulator:
             self.changed.notify_all()
 
     async def _admit(self, context: Any, refuses: grpc.StatusCode | None) -> None:
-        if dict(context.invocation_metadata()).get("x-goog-api-key") != KEY:
+        told = dict(context.invocation_metadata())
+        if told.get("x-goog-api-key") != KEY and told.get("authorization") != f"Bearer {TOKEN}":
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "API key not valid.")
         if refuses is not None:
             # As far as Google is away: a status that overtakes a request is told as INTERNAL by grpc.aio.
