@@ -21,6 +21,7 @@ from providers.voice import AudioFormat, VoiceError
 VOICE = "en-US-AvaMultilingualNeural"  # speaks what it is given, in some ninety languages
 SILENT_WITHIN = 5.0  # seconds without audio; the SDK itself gives up after three, but not while it connects
 OPENED_WITHIN = 1.0  # seconds; the library tells that a connection is there, never that there will be none
+RESTED_WITHIN = 2.0  # seconds for the first sound on a connection that rested; then another one tries
 RESTING = 4  # synthesisers that keep a connection for the next utterance
 LONGEST = 3000  # characters in one request; the service takes 64 kB of SSML and ten minutes of audio
 FORMATS = {
@@ -75,6 +76,7 @@ class Mouth:
         self._azure = azure
         self._told: asyncio.Queue[bytes | Word | VoiceError | None] = asyncio.Queue()
         self._operations: list[Any] = []
+        self.rested = False  # its connection has been idle, and may be dead without anybody knowing
         self._speaking = False
         self._connected = asyncio.Event()
         self._open_by: float | None = None  # while a connection is being opened that nothing was asked of yet
@@ -118,15 +120,17 @@ class Mouth:
 
     async def next(self) -> bytes | Word | None:
         """A piece of the audio, a word that is in it, None at the end. Raises `VoiceError`."""
+        within = RESTED_WITHIN if self.rested else SILENT_WITHIN
         try:
-            async with asyncio.timeout(SILENT_WITHIN):
+            async with asyncio.timeout(within):
                 told = await self._told.get()
         except TimeoutError:
-            text = f"Azure Speech did not say a word within {SILENT_WITHIN:.0f} s"
+            text = f"Azure Speech did not say a word within {within:g} s"
             raise VoiceError(text, code="timeout", recoverable=True) from None
         if isinstance(told, VoiceError):
             self._speaking = False
             raise told
+        self.rested = False
         if told is None:
             self._speaking = False
         return told
@@ -143,6 +147,7 @@ class Mouth:
             except TimeoutError:
                 return False
             self.open()
+        self.rested = not stopped
         return True
 
     async def close(self) -> None:
@@ -180,6 +185,14 @@ class Mouth:
         self._told.put_nowait(self._azure.failure(details.error_code, details.error_details))
 
 
+@dataclass(slots=True)
+class _Held:
+    """A synthesiser, and what it speaks: of one utterance, or at rest."""
+
+    mouth: Mouth
+    format: AudioFormat
+
+
 class AzureSpeaker:
     """Text to speech for whole prompts and for answers that are still being written.
 
@@ -189,7 +202,7 @@ class AzureSpeaker:
     def __init__(self, azure: Azure, *, voice: str | None = None) -> None:
         self._azure = azure
         self._voice = voice
-        self._resting: list[tuple[AudioFormat, Mouth]] = []
+        self._resting: list[_Held] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -214,21 +227,22 @@ class AzureSpeaker:
     async def _utter(
         self, mouth: Mouth, texts: AsyncIterator[str], voice: str | None, language: str | None, format: AudioFormat
     ) -> AsyncGenerator[Speech, None]:
-        broken = False
+        held, broken = _Held(mouth, format), False
         heard = said = 0  # bytes of audio, characters of text
         try:
             async for text in texts:
                 for piece in pieces(text):
                     began, word_from = heard, 0
                     if piece.strip():
-                        await mouth.begin(ssml(piece, voice or self._voice, language))
-                        while (told := await mouth.next()) is not None:
+                        told = await self._begin(held, ssml(piece, voice or self._voice, language))
+                        while told is not None:
                             if isinstance(told, bytes):
                                 heard += len(told)
                                 yield told
                             elif (found := piece.find(told.text, word_from)) >= 0:
                                 word_from = found + len(told.text)
                                 yield Said(began // format.bytes_per_ms + told.at_ms, said + word_from)
+                            told = await held.mouth.next()
                         if heard == began and any(letter.isalnum() for letter in piece):
                             raise VoiceError(SILENT, code="empty", recoverable=True)
                     said += len(piece)
@@ -237,20 +251,36 @@ class AzureSpeaker:
             broken = True
             raise
         finally:
-            self._later(self._put_back(format, mouth, broken))
+            self._later(self._put_back(held, broken))
+
+    async def _begin(self, held: _Held, words: str) -> bytes | Word | None:
+        """What is told first of this SSML. A connection that rested may be dead: then another one tries."""
+        try:
+            await held.mouth.begin(words)
+            return await held.mouth.next()
+        except VoiceError as error:
+            if not (held.mouth.rested and error.recoverable):
+                raise
+        dead, held.mouth = held.mouth, self._another(held.format)
+        self._later(dead.close())
+        await held.mouth.begin(words)
+        return await held.mouth.next()
 
     def warm(self, format: AudioFormat) -> None:
         """Open a connection for an utterance in this format, unless one rests. What goes wrong is told to that one."""
-        if not any(resting == format for resting, _ in self._resting):
+        if not any(each.format == format for each in self._resting):
             with suppress(VoiceError):
-                self._resting.append((format, self._mouth(format, early=True)))
+                self._resting.append(_Held(self._another(format, early=True), format))
 
     def _mouth(self, format: AudioFormat, *, early: bool = False) -> Mouth:
         """One that rests, or another one; ``early``: before there is something to say."""
         for each in self._resting:
-            if each[0] == format:
+            if each.format == format:
                 self._resting.remove(each)
-                return each[1]
+                return each.mouth
+        return self._another(format, early=early)
+
+    def _another(self, format: AudioFormat, *, early: bool = False) -> Mouth:
         if (format.encoding, format.rate) not in FORMATS:
             raise VoiceError(f"Azure Speech does not speak {format}", code="format")
         self._azure.admit()
@@ -263,12 +293,12 @@ class AzureSpeaker:
             raise self._azure.failure("setting", str(error)) from None
         return mouth
 
-    async def _put_back(self, format: AudioFormat, mouth: Mouth, broken: bool) -> None:
+    async def _put_back(self, held: _Held, broken: bool) -> None:
         """Stopping takes some 20 ms, or seconds when the service is silent."""
-        if not broken and await mouth.rest() and not self._closed and len(self._resting) < RESTING:
-            self._resting.append((format, mouth))
+        if not broken and await held.mouth.rest() and not self._closed and len(self._resting) < RESTING:
+            self._resting.append(held)
         else:
-            await mouth.close()
+            await held.mouth.close()
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it while nobody waits."""
@@ -280,6 +310,6 @@ class AzureSpeaker:
         """Release everything; wait a while for it."""
         self._closed = True
         while self._resting:
-            self._later(self._resting.pop()[1].close())
+            self._later(self._resting.pop().mouth.close())
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=RELEASED_WITHIN)

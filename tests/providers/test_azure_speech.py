@@ -409,6 +409,17 @@ async def test_a_connection_that_was_lost_while_it_rested() -> None:
         assert len(service.upgrades) == 2
 
 
+async def test_a_connection_that_died_while_it_rested_and_nobody_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(azure_speaking, "RESTED_WITHIN", 0.3)
+    async with at(pace=50) as (service, provider):
+        speaker = provider.speaker()
+        await speaker.speak("One.", voice=None, language=None, format=ULAW)
+        await until(lambda: bool(speaker._resting))
+        (await service.synthesis()).request.transport.pause_reading()  # type: ignore[union-attr]
+        assert await speaker.speak("Hello.", voice=None, language=None, format=ULAW) == tone(360)
+        assert len(service.upgrades) == 2
+
+
 @pytest.mark.parametrize(
     ("fault", "told", "recoverable"),
     [
