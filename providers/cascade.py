@@ -176,12 +176,12 @@ class Cascade:
 
     async def _listen(self) -> None:
         async for event in self._recogniser.events():
-            if not isinstance(event, Failed):
+            if isinstance(event, SpeechStarted | SpeechStopped | UserText):
                 self._take(self._hearing.recognised(event, self._now()))
-            elif event.recoverable:
-                self._emit(event)
-            else:
+            elif isinstance(event, Failed) and not event.recoverable:
                 raise _EndError(event)
+            else:
+                self._emit(event)
         raise _EndError(Failed("the recogniser ended the session", code="recogniser", recoverable=True))
 
     async def _watch(self) -> None:

@@ -64,6 +64,7 @@ class Google:
         if self._texts is None:
             text = "the google voice thinks with a text model, and that needs a key: set "
             raise VoiceError(f"{text}HOOKFLASH_VOICES_GOOGLE_TEXT_API_KEY", code="setting")
+        self._speech.warm()
         return Cascade(
             session,
             recogniser=self._recogniser(session.format, session.language, options),

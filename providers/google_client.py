@@ -122,13 +122,21 @@ class Connections(Generic[Client]):
         self._make = make
         self._open: list[_Connection[Client]] = []
 
-    async def take(self, name: str) -> Lease[Client]:
-        """A client with room for one more stream, connected; give it back. Raises `VoiceError`."""
+    def warm(self) -> None:
+        """Begin to connect, so that the first stream need not wait for it. Waits for nothing."""
+        self._with_room().channel.get_state(try_to_connect=True)
+
+    def _with_room(self) -> _Connection[Client]:
         found = next((each for each in self._open if each.streams < STREAMS), None)
         if found is None:
             channel = open_channel(self._url, self._account)
             found = _Connection(channel, self._make(channel))
             self._open.append(found)
+        return found
+
+    async def take(self, name: str) -> Lease[Client]:
+        """A client with room for one more stream, connected; give it back. Raises `VoiceError`."""
+        found = self._with_room()
         lease = Lease(found, self._account.metadata)
         try:
             async with asyncio.timeout(CONNECT_WITHIN):

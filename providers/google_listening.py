@@ -118,6 +118,10 @@ class GoogleRecogniser:
         """What is heard, until `close`, a failure, or all was written after `finish`."""
         while (event := await self._events.get()) is not None:
             yield event
+        if self._life is not None:
+            await asyncio.wait([self._life])
+            if not self._life.cancelled():
+                self._life.result()
 
     async def send_audio(self, audio: bytes) -> None:
         """Keep it for the task that sends: nothing is waited for here."""

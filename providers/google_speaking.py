@@ -180,6 +180,8 @@ async def _stream(
     except GoogleAPICallError as error:
         raise told(NAME, error) from None
     except TimeoutError:
+        if writing.done():
+            writing.result()  # raises when there was no text because of a mistake
         text = f"{NAME} said nothing for {SOUND_WITHIN:g} s"
         raise VoiceError(text, code="timeout", recoverable=True) from None
     finally:

@@ -136,6 +136,22 @@ async def test_audio_goes_out_in_pieces_of_100_ms() -> None:
         assert len(emulator.pieces) <= 10
 
 
+async def test_more_streams_than_a_connection_takes_get_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("providers.google_client.STREAMS", 2)
+    async with Emulator() as emulator, google(emulator) as made:
+        open_now = [made.recogniser(format=ULAW) for _ in range(3)]
+        for recogniser in open_now:
+            await recogniser.connect()
+        await emulator.until(lambda: len(emulator.openings) == 3)
+        assert len(made._listening._open) == 2
+        for recogniser in open_now:
+            await recogniser.close()
+        again = made.recogniser(format=ULAW)
+        await again.connect()
+        assert len(made._listening._open) == 2
+        await again.close()
+
+
 async def test_finish_writes_what_is_left_and_ends() -> None:
     async with Emulator(["Goodbye."]) as emulator, google(emulator) as made:
         recogniser = made.recogniser(format=ULAW)

@@ -32,11 +32,13 @@ class Emulator:
         *,
         voice: Voice = tone_voice,
         faults: Faults | None = None,
+        pace: float | None = None,
         tls: tuple[bytes, bytes] | None = None,
     ) -> None:
         self._texts = heard if callable(heard) else in_turn(heard)
         self._voice = voice
         self.faults = faults or Faults()
+        self._pace = pace  # times as fast as one listens; None: at once
         self._tls = tls  # key and certificate
         self.problems: list[str] = []  # what Google would refuse
         self.openings: list[Any] = []  # first requests
@@ -77,6 +79,10 @@ class Emulator:
         if handlers:
             await asyncio.wait(handlers, timeout=5)
 
+    async def drop(self) -> None:
+        """Cut every connection, and take no other."""
+        await self._server.stop(None)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Until something is so here."""
         async with asyncio.timeout(10), self.changed:
@@ -110,6 +116,7 @@ class Emulator:
             await self._refuse(context, problem)
         self.openings.append(first)
         self.audio.append(bytearray())
+        await self._note()
         ends_after = faults.aborts_after[number] if number < len(faults.aborts_after) else None
         stream = Stream(first.streaming_config, self._texts, results=not faults.no_results, events=not faults.no_events)
         self.open += 1
@@ -184,6 +191,8 @@ class Emulator:
                     response = tts.StreamingSynthesizeResponse(audio_content=piece)
                     await context.write(tts.StreamingSynthesizeResponse.pb(response))
                     sent += 1
+                    if self._pace is not None:
+                        await asyncio.sleep(len(piece) / 8000 / self._pace)
             if faults.speech_silent:
                 await asyncio.Event().wait()
         finally:
