@@ -27,7 +27,7 @@ from grpc import aio
 from providers.google_client import Connections, Lease, told, with_country
 from providers.parts import Speech
 from providers.sentences import pieces
-from providers.voice import AudioFormat, VoiceError
+from providers.voice import AudioFormat, Usage, VoiceError
 
 NAME = "Google Text-to-Speech"
 LANGUAGE = "en-US"
@@ -88,6 +88,10 @@ class GoogleSpeaker:
             if lease is not None:
                 lease.give_back()
             await reader.close()
+
+    def usage(self, text: str, *, voice: str | None) -> Usage:
+        """Characters, of the family of voices whose price counts. See `providers.voice.ChargedSpeaker`."""
+        return Usage(characters=len(text), model=FAMILY)
 
     def _config(self, voice: str | None, language: str | None, format: AudioFormat) -> StreamingSynthesizeRequest:
         """The first request of a stream. A voice is called by its whole name or by its character (``Kore``)."""
