@@ -34,7 +34,7 @@ LANGUAGE = "en-US"
 FAMILY = "Chirp3-HD"  # the voices that speak while text comes; every character exists in every language
 VOICE = "Kore"
 TEXT_WITHIN = 4.0  # seconds until the next text; Google waits for five
-SOUND_WITHIN = 8.0  # seconds until the next audio
+SOUND_WITHIN = 6.0  # seconds until the next audio
 OPEN_WITHIN = 5.0  # seconds
 DEADLINE = 120.0  # seconds of one stream
 TRIES = 2  # of a stream that gave no audio
@@ -158,7 +158,8 @@ async def _spoken(
                     yield sound
             return
         except VoiceError as error:
-            if not (silent and error.recoverable and attempt + 1 < TRIES):
+            may_help = error.recoverable and error.code != "timeout"  # somebody waits on the telephone
+            if not (silent and may_help and attempt + 1 < TRIES):
                 raise
 
 

@@ -384,6 +384,7 @@ async def test_speech_that_fails_says_why(
             await made.speaker().speak("Hello there.", voice=None, language=None, format=ULAW)
         assert (error.value.code, error.value.recoverable) == (code, passing)
         assert KEY not in str(error.value)
+        assert len(emulator.said) == (2 if faults.speech_aborts == (0, 0) else 1)
 
 
 # ── The voice ─────────────────────────────────────────────────────────────────────────────────────────────────────────
