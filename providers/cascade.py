@@ -194,13 +194,12 @@ class Cascade:
                     self._outbox.put(sign)
                     if self._session.turns.interruptible:
                         self._unsettled = self._cut() or self._unsettled
-                case UserText():
+                case SpeechStopped() | UserText():
                     self._outbox.put(sign)
                 case TurnOver(text, ignored):
                     self._turn_over(text, ignored=ignored)
 
     def _turn_over(self, text: str, *, ignored: bool) -> None:
-        self._outbox.put(SpeechStopped())
         unsettled, self._unsettled = self._unsettled, False
         self._deaf = self._deaf + 1 if ignored else 0
         if text:
@@ -224,8 +223,12 @@ class Cascade:
             self._want(text)
 
     async def answer(self) -> None:
-        """Have the model answer now."""
-        self._want(None)
+        """Have the model answer now, to what is written of what the caller said; not while they speak."""
+        self._take(self._hearing.hurry(self._now()))
+        if self._hearing.in_turn:
+            self._unsettled = True
+        else:
+            self._want(None)
 
     async def interrupt(self) -> None:
         """Stop what is being said, and forget what was to be said next."""

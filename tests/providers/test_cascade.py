@@ -191,6 +191,21 @@ async def test_noise_while_nobody_spoke_is_an_empty_turn() -> None:
         assert talk.model.asked == []
 
 
+async def test_whoever_asks_for_an_answer_gets_one_to_what_is_written() -> None:
+    async with talking(says("Yes."), says("Still here.")) as talk:
+        talk.ears.hears(UserText("Are you there", final=False, item="a"))
+        await talk.owner.next(UserText)
+        await talk.owner.voice.answer()
+        await talk.owner.next(TurnDone)
+        assert talk.model.talk() == [("user", "Are you there")]
+        await talk.owner.hear(tone(200))
+        await talk.owner.voice.answer()
+        await talk.owner.hear(silence(700))
+        talk.ears.hears("Hello?")
+        await talk.owner.next(TurnDone, 1)
+        assert len(talk.model.asked) == 2, "nobody is answered while they speak"
+
+
 async def test_who_may_not_be_interrupted_is_not_and_answers_afterwards() -> None:
     rest = asyncio.Event()
     session = Session(turns=Turns(interruptible=False))
