@@ -217,3 +217,6 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "XAI_API_KEY": ("voices", "grok", "api_key"),
 }
 """Variables of other makers that are understood; our own win."""
+
+FOREIGN_TOO: Mapping[str, tuple[str, ...]] = {"OPENAI_API_KEY": ("voices", "gpt-live", "api_key")}
+"""What a variable sets besides: one key opens several voices of a maker."""

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import PydanticBaseSettingsSource
 
 from engine.errors import UserError
-from engine.settings import FOREIGN, Settings, described, is_secret, variable
+from engine.settings import FOREIGN, FOREIGN_TOO, Settings, described, is_secret, variable
 
 DEFAULT_FILE: Final = Path("hookflash.yaml")
 PREFIX: Final = "HOOKFLASH_"
@@ -101,7 +101,7 @@ def _variables(environ: Mapping[str, str]) -> dict[Place, str]:
         name = variable(path)
         if environ.get(name) or environ.get(f"{name}_FILE"):
             found[path] = name if environ.get(name) else f"{name}_FILE"
-    for name, path in FOREIGN.items():
+    for name, path in (*FOREIGN.items(), *FOREIGN_TOO.items()):
         if environ.get(name):
             found[path] = name
     voices = sorted((point.name for point in entry_points(group="hookflash.voices")), key=len, reverse=True)

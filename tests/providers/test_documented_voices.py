@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from providers import azure_voice_live, gemini, grok, openai, rehearsal
+from providers import azure_voice_live, gemini, gpt_live, grok, openai, rehearsal
 from providers.script import FINISH, Call, parse
 from providers.voice import Audio, Provider, Session, TurnDone
 from tests.emulators.openai_realtime import silence, tone
@@ -38,7 +38,15 @@ def test_the_options_are_taken() -> None:
 
 def test_every_option_is_documented() -> None:
     text = (DOCS / "voices.md").read_text()
-    for name in (*openai.OPTIONS, *azure_voice_live.OPTIONS, *gemini.OPTIONS, *grok.OPTIONS, *rehearsal.OPTIONS):
+    listed = (
+        *openai.OPTIONS,
+        *gpt_live.OPTIONS,
+        *azure_voice_live.OPTIONS,
+        *gemini.OPTIONS,
+        *grok.OPTIONS,
+        *rehearsal.OPTIONS,
+    )
+    for name in listed:
         assert f"`{name}`" in text, name
 
 
