@@ -80,7 +80,7 @@ async def test_greeting_question_and_answer() -> None:
         assert (done.status, done.item) == ("completed", "utterance_1")
         await owner.hear(A_TURN)
         await owner.next(TurnDone, 1)
-        assert [text.text for text in owner.of(UserText) if text.final] == ["… When do you open?"]
+        assert [text.text for text in owner.of(UserText) if text.final] == ["When do you open?"]
         assert said(owner) == ["Good day.", "Seven to nine."]
         kinds = [type(event) for event in owner.events if isinstance(event, SpeechStarted | SpeechStopped | TurnDone)]
         assert kinds == [TurnDone, SpeechStarted, SpeechStopped, TurnDone]
@@ -139,7 +139,7 @@ async def test_a_word_of_the_caller_does_not_stop_it() -> None:
     async with at(pace=4.0) as (emulator, owner):
         await owner.voice.say(LONG)
         await owner.next(Audio)
-        (await emulator.live())._told("Mm-hm. ")
+        (await emulator.live()).told("Mm-hm.")
         await owner.next(SpeechStopped)
         assert (await owner.next(TurnDone)).status == "completed"
         assert said(owner) == [LONG]
@@ -178,7 +178,7 @@ async def test_work_that_is_handed_on_uses_tools_and_is_spoken() -> None:
         asked, again = emulator.worker.requests
         assert "You answer the telephone." in asked["messages"][0]["content"]
         talked = json.loads(asked["messages"][1]["content"])
-        assert talked[0] == {"caller": "… What is the soup?"}
+        assert talked[0] == {"caller": "What is the soup?"}
         assert [tool["function"]["name"] for tool in asked["tools"]] == ["lookup", "finish"]
         results = [message["content"] for message in again["messages"] if message["role"] == "tool"]
         assert results == ['{"price": 6}', '{"price": 2}'], "in the order of the calls"

@@ -44,6 +44,7 @@ class LiveConversation(Conversation):
         self.delegations = 0
         self.stopped = 0  # how often it gave way to the caller
         self._saying: deque[Speech] = deque()
+        self._rest: list[str] = []
         self._muted = False
         self._ms = 0  # of the session
         self._calls: dict[str, list[dict[str, Any]]] = {}  # delegation -> calls without a result
@@ -189,17 +190,17 @@ class LiveConversation(Conversation):
         for edge in self._ears.feed(audio):
             if edge.speaking:
                 self.give_way()
-                self._told("")
-            else:
                 said = self.emulator.heard.pop(0) if self.emulator.heard else "[sound]"
-                for word in said.split(" "):
-                    self._told(f"{word} ")
+                self._rest = said.split(" ")
+                self.told(self._rest.pop(0))  # while the caller still speaks
+            else:
+                for word in self._rest:
+                    self.told(word)
                 self._group.create_task(self._give(None))
 
-    def _told(self, words: str) -> None:
-        """A piece of what the caller said; the first comes while they still speak."""
-        delta = words or "… "
-        self.send("session.input_transcript.delta", delta=delta, start_ms=self._ms, end_ms=self._ms + 100)
+    def told(self, word: str) -> None:
+        """The transcript of what the caller said grows by a word."""
+        self.send("session.input_transcript.delta", delta=f"{word} ", start_ms=self._ms, end_ms=self._ms + 100)
 
     def give_way(self) -> None:
         """The caller speaks: it stops in the middle of a word. A backchannel it would hear and go on."""
@@ -259,4 +260,4 @@ class LiveConversation(Conversation):
             calls[:] = [call for call in calls if call["call_id"] != item["call_id"]]
 
     async def _phantom(self) -> None:
-        self._told("")
+        self.told("What?")
