@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from asterisk.debian import cache_folder
 from asterisk.exchange import Exchange, ExchangeError, ExchangeSettings
 from asterisk.installation import locate
 from asterisk.targets import Targets
+from engine.accounts import using
 from engine.beside import beside, first_of
 from engine.comfort import prepare
 from engine.errors import UserError
@@ -69,8 +70,16 @@ def open_voices(settings: Settings, library: Library) -> Voices:
     given["rehearsal"].setdefault("cache", str(Path("var/prompts").absolute()))
     if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
         given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
-    voices = Voices(given)
-    wanted = {*voices_of(library), settings.voice}
+    voices = Voices(given, settings.account_settings())
+    for account, named in voices_of(library).items():
+        with using(account):
+            _open(voices, settings, named)
+    return voices
+
+
+def _open(voices: Voices, settings: Settings, named: Iterable[str]) -> None:
+    """The voices that flows name under one account, and those of the settings. Raises `StartError`."""
+    wanted = {*named, settings.voice}
     for name in sorted(wanted if settings.text is None else {*wanted, settings.text}):
         try:
             made = voices.get(name)
@@ -84,7 +93,6 @@ def open_voices(settings: Settings, library: Library) -> Voices:
         voices.get(settings.speech)
     except VoiceError as error:
         log.warning("prompts cannot be spoken", voice=settings.speech, error=str(error))
-    return voices
 
 
 def writer(settings: Settings) -> str | None:
@@ -102,7 +110,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
     Raises `UserError` (settings, flows, Asterisk, port, database) with what to change.
     """
     writes = writer(settings)
-    load = partial(load_library, text_model=writes or "")
+    load = partial(load_library, text_model=writes or "", accounts=frozenset(settings.accounts))
     library = load(settings.flows)
     prepare(settings.asterisk.law)
     readiness = Readiness(capacity=settings.max_calls, flows_loaded=True)
