@@ -22,7 +22,7 @@ from flows.language import Language
 from flows.routes import Route
 from providers.voice import Session, VoiceError
 from tests.engine.verbs.phone import dial, flow, library
-from tests.engine.verbs.talking import asks, converse, finish, outcome
+from tests.engine.verbs.talking import asks, converse, finish, outcome, quiet
 
 HOUSE = {"openai": {"api_key": "sk-house", "base_url": "ws://127.0.0.1:1/v1", "model": "m"}, "rehearsal": {}}
 ACCOUNTS = {"acme": {"openai": {"api_key": "sk-acme"}}, "bella": {"openai": {"api_key": "sk-bella", "model": "own"}}}
@@ -159,7 +159,7 @@ async def test_one_tenants_exhausted_quota_is_nobody_elses(tmp_path: Path) -> No
     fields = "provider: openai\ngreeting: Hello."
     for _ in range(FAILURES):
         loaded = library(tmp_path, converse(fields, head="defaults: {account: acme}"))
-        over = await dial(loaded, asks, provider=acme, services=services)
+        over = await dial(loaded, quiet, provider=acme, services=services)
         assert outcome(over) == "provider_error"
     assert services.voices.breakers.resting(asyncio.get_running_loop().time()) == ("acme/openai",)
     loaded = library(tmp_path, converse(fields, head="defaults: {account: bella}"))
