@@ -63,14 +63,19 @@ class Engine:
     lost: asyncio.Event  # no more calls come: another client took the Stasis application
 
 
-def open_voices(settings: Settings, library: Library) -> Voices:
-    """Every voice that the flows name, imported and made now, so that no call waits for it. Raises `StartError`."""
+def settings_of_voices(settings: Settings) -> dict[str, dict[str, str]]:
+    """The engine's own settings of each voice; the offline one finds what it needs."""
     given = settings.voice_settings()
     given.setdefault("rehearsal", {})
     given["rehearsal"].setdefault("cache", str(Path("var/prompts").absolute()))
     if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
         given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
-    voices = Voices(given, settings.account_settings())
+    return given
+
+
+def open_voices(settings: Settings, library: Library) -> Voices:
+    """Every voice that the flows name, imported and made now, so that no call waits for it. Raises `StartError`."""
+    voices = Voices(settings_of_voices(settings), settings.account_settings())
     for account, named in voices_of(library).items():
         with using(account):
             _open(voices, settings, named)
