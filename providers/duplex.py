@@ -41,6 +41,7 @@ from providers.voice import (
 MAX_WARNINGS = 20
 LONGEST = 1200  # characters of one appended text; the vendor takes 500 tokens
 CALLER_PAUSES = 0.8  # seconds without a word of the caller that end their turn; the vendor tells no end
+MOST_LATE_MS = 500.0  # so late words of the caller are believed to be
 GO_ON = "Go on with the conversation now: answer what the caller said last."
 _APPEND = b'{"type":"session.input_audio.append","audio":"'
 _END = b'"}'
@@ -293,7 +294,9 @@ class Duplex:
             self._turns += 1
             events.append(SpeechStarted())
         self._heard.append(words)
-        self._heard_at, self._heard_ms = self._clock(), self._stream.ms
+        # Words come late; how late, their place on the time line tells where that is the time line of the sound.
+        self._heard_at = self._clock()
+        self._heard_ms = min(max(float(event["end_ms"]), self._stream.ms - MOST_LATE_MS), self._stream.ms)
         return [*events, UserText("".join(self._heard).strip(), final=False, item=f"caller_{self._turns}")]
 
     def _caller_pauses(self) -> Events:
