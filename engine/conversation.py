@@ -307,6 +307,8 @@ class Conversation:
             self._post(VoiceEnded(spoke=False, failed=failed))
             return
         self._open.discard(item)
+        if not failed:
+            self._succession.spoke(self._name)
         self._minutes.note(item, interrupted=event.status == "interrupted")
         if self._item == item:
             self._item = None

@@ -90,6 +90,10 @@ class Succession:
         """A new session of the same provider, before the old one must end. Raises `VoiceError`."""
         return await self._seat(name, self.notes(RENEWED), self._connect_within)
 
+    def spoke(self, name: str) -> None:
+        """A voice gave an answer: it works. That it could be connected says little: so it can be without any credit."""
+        self._call.services.voices.breaker(name).succeeded()
+
     def failed(self, name: str, code: str) -> None:
         """A voice broke down in the middle of its talk."""
         services = self._call.services
@@ -132,7 +136,6 @@ class Succession:
                 raise VoiceError(f"no session within {within:g} s", code="timeout") from None
             raise
         took = self._clock() - started
-        self._call.services.voices.breaker(name).succeeded()
         self._call.services.metrics.voice(name).connect.observe(took)
         if self._call.account is not None:
             self._call.record.steps[-1].data["account"] = self._call.account
