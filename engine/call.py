@@ -12,11 +12,12 @@ import structlog
 
 from engine.accounts import using
 from engine.beside import beside, first_of
+from engine.discretion import HIDDEN, is_secret, outline, told_in
 from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Goto, Leave, Return, Stop
 from engine.playout import Playout
-from engine.record import CallRecord, Leg, Spoken
+from engine.record import CallRecord, KeyPress, Leg, Spoken
 from engine.recording import Recording
 from engine.run import Walker
 from engine.safety import rescue
@@ -52,11 +53,13 @@ class Call:
         facts = line.facts
         self.record = CallRecord(
             id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
-            did=facts.did, caller=facts.caller, trunk=facts.trunk, started=services.clock.now(),
+            did=facts.did, caller=facts.caller, caller_name=facts.caller_name, trunk=facts.trunk,
+            started=services.clock.now(),
         )  # fmt: skip
         caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
         self.record.legs.append(caller)
         self._walker = Walker(self, flow, {})
+        self.record.headers = told_in(facts.headers, secret="call.headers" in self._walker.secret)
         self.inbox = Inbox()
         self.recording: Recording | None = None  # the latest, which may be over
         self.talk: tuple[str, Session] | None = None  # the latest: with which voice, and how it was opened
@@ -156,6 +159,15 @@ class Call:
         self.record.transcript.append(spoken)
         return spoken
 
+    def pressed(self, key: str, *, secret: bool | None = None) -> None:
+        """Write down a key that a step has read, as hidden when it is part of a secret."""
+        step = self.walker.step
+        if secret is None:
+            secret = step is not None and is_secret(self.walker, step)
+        now = self.services.clock.now()
+        entry = KeyPress(key=HIDDEN if secret else key, at=now, step="" if step is None else step.path)
+        self.record.presses.append(entry)
+
     async def save(self) -> None:
         """Keep the record as it is now."""
         await self.services.records.save(self.record)
@@ -216,7 +228,7 @@ class Call:
         if self.line.ended.done():
             raise LineGone("the caller hung up while the flow was ending")
         self.record.result = stop.result or self.record.result
-        self._ended("handed_off" if self.with_person else "failed" if self.record.error else "completed", by=stop.by)
+        self._ended("handed_off" if self.with_person else "failed" if stop.failed else "completed", by=stop.by)
         with contextlib.suppress(LineError):
             await self.line.hangup(stop.cause)
 
@@ -262,6 +274,10 @@ class Call:
             log.error("the line could not be released", error=f"{type(error).__name__}: {error}")
         await self._end_errands()
         self._ended("completed", by="flow")
+        self.record.input = {
+            name: outline(value, secret=True) if f"input.{name}" in self._walker.secret else value
+            for name, value in self._walker.input.items()
+        }
         if self.line.ended.done():
             ending, caller = self.line.ended.result(), self.record.legs[0]
             caller.ended, caller.cause, caller.sip_code = self.record.ended, ending.cause, ending.sip_code

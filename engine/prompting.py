@@ -90,6 +90,7 @@ async def collect(
         except TimeoutError:
             break
         call.walker.heard_caller()
+        call.pressed(digit, secret=False if digit == finish else None)
         if digit == finish:
             break
         digits += digit

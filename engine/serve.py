@@ -42,7 +42,9 @@ from providers.voice import VoiceError
 
 log = structlog.get_logger()
 
-CONNECT_FOR = 30.0  # seconds in which a starting engine waits for its Asterisk
+CONNECT_WITHIN = 5.0  # seconds for one attempt to reach Asterisk
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts: twice as long each time
+REMIND_EVERY = 30.0  # seconds between two lines in the log that say what is waited for
 WATCH_EVERY = 0.5  # seconds
 
 
@@ -146,13 +148,9 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             log.warning(closed)
         intake = Intake(switchboard, token)
         url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, intake.routes()))
-        exchange = await stack.enter_async_context(_exchange(settings))
-        await stack.enter_async_context(
-            beside(
-                _take_calls(switchboard, exchange, lost), _watch(exchange, readiness), metrics.watch_loop(),
-                reload.run(),
-            )
-        )  # fmt: skip
+        await stack.enter_async_context(beside(metrics.watch_loop(), reload.run()))
+        exchange = await _connected(stack, settings, readiness, url)
+        await stack.enter_async_context(beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness)))
         log.info(
             "ready", asterisk=settings.asterisk.url, app=exchange.app, media=exchange.media, flows=len(library.flows),
             http=url,
@@ -160,25 +158,30 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         yield Engine(switchboard, exchange, readiness, services, url, reload, lost)
 
 
-@asynccontextmanager
-async def _exchange(settings: Settings) -> AsyncIterator[Exchange]:
-    told = settings.asterisk
-    try:
-        async with Exchange.open(
-            ExchangeSettings(
-                url=told.url,
-                user=told.user,
-                password=told.password.get_secret_value(),
-                app=told.app,
-                media=told.media,
-                format=told.law,
-                targets=Targets(trunk=told.trunk, teams=told.teams),
-                start_timeout=CONNECT_FOR,
-            )
-        ) as exchange:
-            yield exchange
-    except ExchangeError as error:
-        raise StartError(str(error)) from error
+async def _connected(stack: AsyncExitStack, settings: Settings, readiness: Readiness, url: str) -> Exchange:
+    """The connection to Asterisk, which may come up after the engine. Raises `StartError` for what waiting cannot mend:
+    a wrong password, an Asterisk that is too old."""
+    told, clock = settings.asterisk, asyncio.get_running_loop().time
+    wanted = ExchangeSettings(
+        url=told.url, user=told.user, password=told.password.get_secret_value(), app=told.app, media=told.media,
+        format=told.law, targets=Targets(trunk=told.trunk, teams=told.teams), start_timeout=CONNECT_WITHIN,
+    )  # fmt: skip
+    began, reminded, pause = clock(), float("-inf"), FIRST_PAUSE
+    while True:
+        try:
+            exchange = await stack.enter_async_context(Exchange.open(wanted))
+        except ExchangeError as error:
+            if not error.may_pass:
+                raise StartError(str(error)) from error
+            readiness.ari_problem = str(error)
+        else:
+            readiness.ari_problem = ""
+            return exchange
+        if clock() - reminded >= REMIND_EVERY:
+            reminded = clock()
+            log.warning("waiting for Asterisk", reason=readiness.ari_problem, seconds=round(reminded - began), http=url)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def _take_calls(switchboard: Switchboard, exchange: Exchange, lost: asyncio.Event) -> None:

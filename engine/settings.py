@@ -137,7 +137,7 @@ class DatabaseSettings(Section):
 class RecordSettings(Section):
     """What a call record holds."""
 
-    transcripts: bool = Field(True, description="false: nothing that was said is stored")
+    transcripts: bool = Field(True, description="false: nothing that was said or typed is stored")
 
 
 class Settings(BaseSettings):
@@ -213,9 +213,7 @@ class Settings(BaseSettings):
 
 
 def _in_clear(voices: Mapping[str, Mapping[str, SecretStr]]) -> dict[str, dict[str, str]]:
-    return {
-        voice: {name: value.get_secret_value() for name, value in found.items()} for voice, found in voices.items()
-    }
+    return {voice: {name: value.get_secret_value() for name, value in found.items()} for voice, found in voices.items()}
 
 
 def is_secret(name: str) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engine.outcome import Outcome
     from flows.flow import Step
     from flows.scope import Scope
+    from flows.secrets import Assignment
 
 GROUP = "hookflash.verbs"
 
@@ -47,9 +48,18 @@ class Verb:
         """Sections that the step may go to or call."""
         return ()
 
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """What the step gives values to, and from what, so that sensitive values can be followed."""
+        return ()
+
     def reads_keys(self, fields: Any) -> bool:
         """Whether a step with these fields reads keys itself; `takes_digits` says it for all steps of the verb."""
         return self.takes_digits
+
+    def keys(self, fields: Any) -> str:
+        """The keys that such a step takes for itself, beside those that are outcomes: a `dtmf` handler cannot have
+        them meanwhile."""
+        return ""
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """What only this verb knows to be wrong."""

@@ -67,6 +67,7 @@ class Result:
     ran: frozenset[tuple[str, str, str]] = frozenset()
     runs: Runs | None = None
     needs: str = ""
+    record: CallRecord | None = None
 
     @property
     def passed(self) -> bool:
@@ -92,7 +93,7 @@ def run_scenario(scenario: Scenario, model: TextModel | None = None) -> Result:
         result = Result(scenario, (Failure(test.where, "the call comes to an end", str(error)),))
     return Result(
         scenario, result.failures, result.rows, result.met, result.seconds,
-        (time.perf_counter() - started) * 1000, result.ran,
+        (time.perf_counter() - started) * 1000, result.ran, record=result.record,
     )  # fmt: skip
 
 
@@ -148,6 +149,7 @@ async def carry_out(
     return Result(
         scenario, tuple(failures), tuple(trace.rows()), met, line.log.now,
         ran=frozenset((step.where, step.path, trace.outcome(step) or "") for step in trace.steps),
+        record=call.record,
     )  # fmt: skip
 
 

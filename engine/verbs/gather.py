@@ -52,6 +52,10 @@ class Gather(Verb):
         """The keys, without the finishing one."""
         return {"digits": "string"}
 
+    def keys(self, fields: Any) -> str:
+        """Whatever is pressed belongs to the answer, or ends it."""
+        return "0123456789*#"
+
     async def run(self, step: Step, call: Call) -> Outcome:
         """Ask until enough keys came, or too often."""
         fields = step.fields

@@ -134,6 +134,10 @@ class Voicemail(Verb):
         """The file, and how long it is."""
         return {"file": "string", "ms": "integer"}
 
+    def keys(self, fields: Any) -> str:
+        """It ends the message."""
+        return "#"
+
     async def run(self, step: Step, call: Call) -> Outcome:
         """Beep, listen, keep."""
         fields = step.fields
@@ -168,6 +172,7 @@ async def _left(call: Call, fields: VoicemailFields, message: Message, step: Ste
         log.error("a message is lost", file=str(file), reason=error.strerror)
         raise StepError(f"the message cannot be kept in {file}: {error.strerror}") from error
     ms = len(audio) // BYTES_PER_MS
+    call.record.steps[-1].data["ms"] = ms
     outcome = Outcome("done", {"file": str(file), "ms": ms}, f"{ms / 1000:.1f} s in {file}")
     call.walker.keep(step, outcome)
     call.record.steps[-1].detail = outcome.detail
@@ -200,3 +205,4 @@ async def _greet(call: Call, box: Mailbox) -> None:
 async def _hash(call: Call) -> None:
     while await call.line.digit() != "#":
         pass
+    call.pressed("#", secret=False)
