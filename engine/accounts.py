@@ -102,6 +102,9 @@ class _Counted:
         self.update = voice.update
         self._voice = voice
         self._closed: Callable[[], None] | None = closed
+        for name in dir(voice):  # what some voices have besides
+            if not name.startswith("_") and not hasattr(self, name):
+                setattr(self, name, getattr(voice, name))
 
     async def close(self) -> None:
         """End the session, which then counts no more."""

@@ -10,10 +10,11 @@ from aiohttp import ClientConnectionError, ClientSession
 
 from providers.delegate import Delegate, Errands
 from providers.duplex import Duplex
-from providers.realtime_socket import CLOSE_TIMEOUT, Events, RealtimeVoice
+from providers.realtime_socket import Events, RealtimeVoice
 from providers.voice import Tool, ToolCall, TurnDone, VoiceError, VoiceEvent, Warned
 
 TICK = 0.2  # seconds between looks at the clock while somebody speaks
+HANG_UP_WITHIN = 0.7  # seconds for the service to tell its final count
 SPOKEN_WITHIN = 15.0  # seconds for the words before the end of a talk
 EXCUSE = (
     "What you handed on could not be done, because something is out of order. Tell the caller so in one short sentence "
@@ -138,7 +139,7 @@ class DuplexVoice(RealtimeVoice):
         if socket is not None and wire.ready and not wire.over:
             wire.hang_up()
             with suppress(TimeoutError, ClientConnectionError, ConnectionError):
-                async with asyncio.timeout(CLOSE_TIMEOUT):
+                async with asyncio.timeout(HANG_UP_WITHIN):
                     await self._flush()
                     while not wire.over and self._socket is not None:
                         await self._take(socket, await socket.receive())

@@ -15,14 +15,14 @@ from engine.loading import FlowsError, accounts_of, load_library, voices_of
 from engine.serve import StartError, open_voices
 from engine.settings_sources import SettingsError, load_settings, unknown_variables
 from engine.verb import installed
-from engine.virtual import Says, VirtualProvider, virtual_services
+from engine.virtual import Says, VirtualProvider, VirtualVoice, virtual_services
 from engine.virtual.clock import virtual_time
 from engine.voices import Voices
 from flows.language import Language
 from flows.routes import Route
 from providers.voice import Session, VoiceError
 from tests.engine.verbs.phone import dial, flow, library
-from tests.engine.verbs.talking import asks, converse, finish, outcome, quiet
+from tests.engine.verbs.talking import asks, converse, finish, outcome, provider_of, quiet
 
 HOUSE = {"openai": {"api_key": "sk-house", "base_url": "ws://127.0.0.1:1/v1", "model": "m"}, "rehearsal": {}}
 ACCOUNTS = {"acme": {"openai": {"api_key": "sk-acme"}}, "bella": {"openai": {"api_key": "sk-bella", "model": "own"}}}
@@ -119,6 +119,17 @@ async def test_so_many_sessions_and_no_more(loaded: Any) -> None:
     provider.voice(Session())
     with pytest.raises(VoiceError):
         provider.voice(Session())
+
+
+def test_a_counted_voice_is_as_the_one_that_it_counts() -> None:
+    class Metered(VirtualVoice):
+        def settle(self) -> str:
+            return "the bill"
+
+    counted: Any = Limited(provider_of(Metered), 1, "the engine").voice(Session())
+    assert counted.settle() == "the bill"
+    missing = {name for name in dir(VirtualVoice) if not name.startswith("_")} - set(dir(counted))
+    assert not missing
 
 
 def test_a_limit_that_is_none(loaded: Any) -> None:

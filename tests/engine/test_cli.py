@@ -220,6 +220,15 @@ def test_doctor_without_an_asterisk_says_what_to_look_at(monkeypatch: pytest.Mon
         assert len(json.loads(run("doctor", "--json").output)) == 1 + len(voices)
 
 
+def test_check_knows_the_accounts_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("a.flow.yaml").write_text("flow: a\ndefaults: {account: acmee}\nsteps: [{hangup: {}}]\n")
+    assert run("check", "a.flow.yaml").exit_code == 0, "without settings nobody can tell"
+    monkeypatch.setenv("HOOKFLASH_ACCOUNTS_ACME_OPENAI_MODEL", "m")
+    result = run("check", "a.flow.yaml")
+    assert result.exit_code == 1
+    assert "error[E302]: unknown account 'acmee' (did you mean 'acme'?)" in result.output
+
+
 def test_doctor_tells_which_voices_are_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOKFLASH_ASTERISK_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("XAI_API_KEY", "xai-secret-key-1")
