@@ -216,7 +216,7 @@ class Duplex:
             self._warnings += 1
             if self._warnings > MAX_WARNINGS:
                 return ()
-            what = self._clean(f"{type(error).__name__}: {error}")[:200]
+            what = self.clean(f"{type(error).__name__}: {error}")[:200]
             return (Warned(f"the provider sent a frame that makes no sense ({what})", "garbage"),)
 
     def tick(self) -> Events:
@@ -341,17 +341,18 @@ class Duplex:
         return (Failed(meaning, f"closed_{reason}", recoverable=again),)
 
     def _info(self, event: Frame) -> Events:
-        return (Warned(self._clean(str(event.get("message") or "")), str(event.get("code") or "")),)
+        return (Warned(self.clean(str(event.get("message") or "")), str(event.get("code") or "")),)
 
     def _error(self, event: Frame) -> Events:
         error = read_error(event["error"])
-        message = self._clean(error.message)
+        message = self.clean(error.message)
         if error.fatal or not self.ready:
             self.over = True
             return (Failed(message, error.code, recoverable=error.passing and not error.fatal),)
         return (Failed(message, error.code, recoverable=True) if error.passing else Warned(message, error.code),)
 
-    def _clean(self, message: str) -> str:
+    def clean(self, message: str) -> str:
+        """The message without our key."""
         return message.replace(self._secret, "…") if self._secret else message
 
     _handlers: ClassVar[Mapping[str, Callable[[Duplex, Frame], Events]]] = {

@@ -100,7 +100,7 @@ class DuplexVoice(RealtimeVoice):
         try:
             words = await delegate.work(self._wire.words_so_far(), errands)
         except Exception as error:  # whatever a model or a server makes of it, the talk goes on
-            why = str(error) if isinstance(error, VoiceError) else f"{type(error).__name__}: {error}"
+            why = self._wire.clean(str(error) if isinstance(error, VoiceError) else f"{type(error).__name__}: {error}")
             self._inbox.put_nowait(Warned(f"the work behind the voice failed: {why}", "work"))
             self._inbox.put_nowait(TurnDone("failed", self._wire.take_spent(), detail=why))
             self._wire.instruct(EXCUSE, work)
