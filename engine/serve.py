@@ -26,7 +26,8 @@ from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
 from engine.intake import Intake
-from engine.loading import closed_to_webhooks, load_library, settle, voices_of
+from engine.listening import Recognisers
+from engine.loading import closed_to_webhooks, listens, load_library, settle, voices_of
 from engine.media_watch import MediaWatch
 from engine.metrics import metrics
 from engine.records.store import Records
@@ -78,16 +79,20 @@ def settings_of_voices(settings: Settings) -> dict[str, dict[str, str]]:
 def open_voices(settings: Settings, library: Library) -> Voices:
     """Every voice that the flows name, imported and made now, so that no call waits for it. Raises `StartError`."""
     voices = Voices(settings_of_voices(settings), settings.account_settings())
+    listener, hears = settings.listening or settings.voice, True
     for account, named in voices_of(library).items():
         with using(account):
             _open(voices, settings, named)
+            hears = voices.get(listener).capabilities.recognises  # under any account
+    if listens(library) and not hears:
+        log.warning("speech is not recognised: set listening to a voice that does", voice=listener)
     return voices
 
 
 def _open(voices: Voices, settings: Settings, named: Iterable[str]) -> None:
     """The voices that flows name under one account, and those of the settings. Raises `StartError`."""
-    wanted = {*named, settings.voice}
-    for name in sorted(wanted if settings.text is None else {*wanted, settings.text}):
+    also = {name for name in (settings.text, settings.listening) if name is not None}
+    for name in sorted({*named, settings.voice, *also}):
         try:
             made = voices.get(name)
             if name == settings.text and made.text_model() is None:
@@ -135,6 +140,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             )
         services = Services(
             voices=voices, speech=Speech(voices, settings.speech),
+            listening=Recognisers(voices, settings.listening or settings.voice),
             texts=Texts(voices, writes, settings.text_model), http=http, records=records, metrics=metrics,
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,

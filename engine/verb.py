@@ -76,6 +76,18 @@ def unknown(scope: Scope, where: Where, kind: str, name: str, known: Iterable[st
     return scope.problem(where, "E301", f"unknown {kind} '{name}'{did_you_mean(name, known) or has(known)}")
 
 
+def cannot_recognise(scope: Scope, voice: str | None) -> Iterable[Problem]:
+    """The problem of a voice that is named under ``listening`` and does not exist, or writes no speech down."""
+    if voice is None or scope.voices is None:
+        return
+    if voice not in scope.voices:
+        yield unknown(scope, scope.at("listening"), "voice", voice, scope.voices)
+    elif not scope.voices[voice].recognises:
+        able = ", ".join(sorted(name for name, facts in scope.voices.items() if facts.recognises)) or "none"
+        message = f"the voice '{voice}' recognises no speech (installed voices that do: {able})"
+        yield scope.problem(scope.at("listening"), "E315", message)
+
+
 def installed() -> dict[str, Verb]:
     """All verbs, ours and plugins', by name. Two verbs of one name are an error."""
     verbs: dict[str, Verb] = {}

@@ -35,11 +35,13 @@ async def examine_voices(
     used: dict[str | None, list[str]] = {} if library is None else voices_of(library)
     findings = []
     try:
-        own = {*used.get(None, ()), settings.voice, *([settings.text] if settings.text else ())}
+        always = {name for name in (settings.voice, settings.text, settings.listening) if name is not None}
+        own = {*used.get(None, ()), *always}
         findings += [_finding(voices, name, None, own) for name in sorted({*names(), *own})]
         for account in sorted(account for account in used if account is not None):
             with using(account):
-                findings += [_finding(voices, name, account, used[account]) for name in used[account]]
+                theirs = {*used[account], *always}
+                findings += [_finding(voices, name, account, theirs) for name in sorted(theirs)]
     finally:
         await voices.close()
     return findings

@@ -27,6 +27,10 @@ class VoiceFacts(Protocol):
         """Whether it understands speech."""
 
     @property
+    def recognises(self) -> bool:
+        """Whether it can write down speech by itself."""
+
+    @property
     def formats(self) -> Collection[Any]:
         """The audio that it takes; none: it holds no conversation."""
 

@@ -88,11 +88,15 @@ class RealtimeProvider:
 
     def _options(self, session: Session) -> Options:
         """What holds for one conversation. Raises `VoiceError`."""
+        self._takes(session.format)
         vendor = self._vendor
-        if session.format not in vendor.capabilities.formats:
-            offered = ", ".join(f"{each.encoding} at {each.rate // 1000} kHz" for each in vendor.capabilities.formats)
-            raise VoiceError(f"{vendor.label} takes {offered}; not {session.format}", code="format")
         return {**self._defaults, **checked_options(vendor.name, {**vendor.options, **COMMON}, session.options)}
+
+    def _takes(self, format: AudioFormat) -> None:
+        vendor = self._vendor
+        if format not in vendor.capabilities.formats:
+            offered = ", ".join(f"{each.encoding} at {each.rate // 1000} kHz" for each in vendor.capabilities.formats)
+            raise VoiceError(f"{vendor.label} takes {offered}; not {format}", code="format")
 
     def http(self) -> ClientSession:
         """The HTTP session that all conversations share."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from engine.discretion import HIDDEN
-from engine.record import CallRecord, KeyPress, StepTrace
+from engine.discretion import HIDDEN, WORDS
+from engine.record import CallRecord, KeyPress, Spoken, StepTrace
 from engine.replay.mocks import MACHINE
 from engine.replay.talk import talk
 from engine.replay.written import Noted, seconds
@@ -77,6 +77,8 @@ class Script:
     def _acts(self, step: StepTrace) -> Iterator[Any]:
         if step.verb == "converse":
             yield from talk(self._record, step, _end(step))
+        elif step.verb == "gather":
+            yield from self._answers(step)
         elif step.verb == "voicemail" and step.data.get("ms"):
             yield Noted({"says": _words(step.data["ms"])}, UNKNOWN_WORDS)
         elif step.verb == "wait_for" and step.outcome == "done" and step.detail == "beep":
@@ -89,6 +91,15 @@ class Script:
         if step.outcome == "interrupted" and not keys:
             yield from self._interrupts(step)
         yield from self._presses(step, keys)
+
+    def _answers(self, step: StepTrace) -> Iterator[Any]:
+        """What was said to a step that has it written down."""
+        said = [one for one in self._record.transcript if one.role == "caller" and _is_within(one, step)]
+        for one in said:
+            yield {"caller": one.text}
+        typed = any(self._reader(key) is step for key in self._record.presses)
+        if step.outcome == "done" and not said and not typed:
+            yield Noted({"caller": WORDS}, UNKNOWN_WORDS)
 
     def _interrupts(self, step: StepTrace) -> Iterator[Any]:
         """A prompt that was cut off: by the key that the next step read, or by speech."""
@@ -170,6 +181,10 @@ _TICK: Final = timedelta(milliseconds=2)  # what a duration in whole millisecond
 
 def _end(step: StepTrace) -> datetime:
     return step.started + timedelta(milliseconds=(step.ms or 0) + 1)
+
+
+def _is_within(said: Spoken, step: StepTrace) -> bool:
+    return said.step == step.path and step.started <= said.at <= _end(step) + _TICK
 
 
 def _is_beside(step: StepTrace, steps: Sequence[StepTrace]) -> bool:

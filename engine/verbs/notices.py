@@ -36,14 +36,8 @@ class Notice:
     text: str = ""
 
 
-def give_notice(call: Call, step: Step, names: Sequence[str], notice: Notice) -> None:
-    """Tell all of these, at once and beside the flow: names of endpoints, numbers, destinations, ``group:NAME``."""
-    if names:
-        trace = call.record.steps[-1]
-        call.errand(_tell_all(call, step, trace, names, notice, call.walker.flow.name), f"notices of {step.path}")
-
-
-async def _tell_all(call: Call, step: Step, trace: StepTrace, names: Sequence[str], notice: Notice, flow: str) -> None:
+async def tell_all(call: Call, step: Step, trace: StepTrace, names: Sequence[str], notice: Notice, flow: str) -> None:
+    """Tell all of these at once: names of endpoints, numbers, destinations, ``group:NAME``."""
     endpoints = call.library.resources.endpoints
     key = f"{call.record.id}-{call.record.steps.index(trace)}"
     async with asyncio.TaskGroup() as group:

@@ -25,7 +25,7 @@ from engine.serve import StartError, open_voices, writer
 from engine.settings import Settings
 from engine.virtual import VirtualProvider, virtual_time
 from engine.voices import known_voices
-from providers.voice import VoiceError
+from providers.voice import Capabilities, VoiceError
 from tests.engine.verbs.phone import flow
 
 HELLO = flow("- say: Hello.\n")
@@ -120,6 +120,36 @@ def test_a_voice_that_cannot_be_made_stops_the_start(tmp_path: Path, loaded: lis
         open_voices(settings(voice="one", speech="one"), library)
     with pytest.raises(StartError, match="needs api_key"):
         open_voices(settings(voice="broken", speech="one"), house(tmp_path))
+
+
+def test_a_voice_that_only_listens_is_made_at_the_start_too(tmp_path: Path, loaded: list[Any]) -> None:
+    (tmp_path / "b.flow.yaml").write_text(
+        flow("- gather: {say: Who?, input: speech, listening: two}\n  catch: []", name="b")
+    )
+    open_voices(settings(voice="one", speech="one", listening="three"), house(tmp_path))
+    assert sorted(name for name, _ in loaded) == ["one", "three", "two"]
+
+
+@pytest.mark.parametrize(
+    ("step", "warned"),
+    [
+        ("gather: {say: Who?, input: any}", True),
+        ("voicemail: {box: a, transcribe: true}", True),
+        ("gather: {say: Who?}", False),
+        ("voicemail: {box: a}", False),
+        ("gather: {say: Who?, input: any, listening: able}", False),
+    ],
+)
+def test_flows_that_nobody_listens_to_are_told(
+    tmp_path: Path, loaded: list[Any], monkeypatch: pytest.MonkeyPatch, step: str, warned: bool
+) -> None:
+    mute = VirtualProvider(name="mute", capabilities=Capabilities())
+    monkeypatch.setattr("engine.voices.load", lambda name, given: mute)
+    (tmp_path / "b.flow.yaml").write_text(flow(f"- {step}\n  catch: []", name="b"))
+    with capture_logs() as logs:
+        open_voices(settings(voice="mute", speech="mute"), house(tmp_path))
+    told = [(entry["event"], entry["voice"]) for entry in logs]
+    assert told == ([("speech is not recognised: set listening to a voice that does", "mute")] if warned else [])
 
 
 def test_an_engine_without_prompts_starts_and_says_so(tmp_path: Path, loaded: list[Any]) -> None:
