@@ -12,7 +12,7 @@ from hearing import interruption, longest_silence, seconds_of, seconds_of_tone, 
 from tests.calls.test_calls_openai_tools import shop
 from tests.emulators.chat_completions.server import Answer
 from tests.emulators.gpt_live import LiveEmulator
-from tests.emulators.openai_realtime import Call, Emulator, Faults, Say
+from tests.emulators.openai_realtime import Call, Empty, Emulator, Faults, Say
 
 pytestmark = pytest.mark.asterisk
 
@@ -108,3 +108,59 @@ async def test_another_voice_goes_on_when_it_breaks_off(open_company: Open) -> N
     assert any("openai took over from gpt-live" in entry.text for entry in record.transcript)
     assert seconds_of_tone(heard, PITCHES[PRICE]) > seconds_of(PRICE) - 0.35
     assert longest_silence(heard, 0.5, heard.bursts()[-1][1]) < 2.0
+
+
+FAULTY = """
+    handlers: [{event: provider_down, goto: sorry}]
+    steps:
+      - id: talk
+        converse:
+          provider: gpt-live
+          greeting: Hello, what can I do for you today?
+          connect_within: 1s
+          answer_within: 1500ms
+          silence: {after: 1500ms, reprompts: 0}
+          exits: {bye: {description: The caller says goodbye.}}
+        outcomes: {silence: [{goto: sorry}], max_duration: []}
+      - hangup: {result: fine}
+    sections:
+      sorry:
+        - say: I am sorry, something is broken. Please call again.
+        - hangup: {result: sorry}
+"""
+
+
+@pytest.mark.parametrize(
+    ("faults", "speaks", "error"),
+    [
+        (Faults(http_status=401), False, "key"),
+        (Faults(no_session=True), False, "no session within 1 s"),
+        (Faults(refuse_session=("unknown_parameter", "Unknown parameter.")), False, "Unknown parameter"),
+        (Faults(stall=True), False, "no audio for 1.5 s"),
+        (Faults(stop_reading=True), False, "no audio for 1.5 s"),
+        (Faults(drop_after_ms=600), False, "provider_error"),
+        (Faults(close_after_ms=600, close_code=1011), False, "provider_error"),
+        (Faults(error=("insufficient_quota", "You exceeded your quota.")), False, "quota"),
+        (Faults(), True, ""),
+    ],
+    ids=["401", "silent", "refuses", "never speaks", "stops reading", "cut", "closed", "quota", "keeps silent"],
+)
+async def test_whatever_happens_nobody_sits_in_silence(
+    open_company: Open, faults: Faults, speaks: bool, error: str
+) -> None:
+    async with LiveEmulator(faults=faults, script=[Empty()], voice=singing({}), pace=1.0) as emulator:
+        voices = {"gpt-live": {"api_key": "test-key", "base_url": emulator.url}}
+        async with open_company(FAULTY, voices=voices) as house:
+            caller = await house.call()
+            if speaks:
+                await caller.hears_something()
+                await caller.hears_nothing()
+                await caller.says("When do you open?")
+            record = await house.ended(caller)
+            said, heard = await caller.recording()
+        assert faults.stop_reading or emulator.open_sessions == 0, "who does not read may see no end"
+    assert record.result == "sorry"
+    assert error in record.error
+    spoke = [end for _, end in said.bursts()]
+    # Its detector waits 0.6 s for the end of speech, and a pause of 0.8 s ends the caller's turn.
+    assert longest_silence(heard, spoke[-1] if spoke else 0.0) < 1.5 + 1.0 + (1.4 if speaks else 0.0)
