@@ -5,9 +5,10 @@ Its events are those of the Responses API, each inside of a ``response.event`` t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
-from providers.realtime_calls import ToolCalls, arguments
+from providers.realtime_calls import ToolCalls
 from providers.realtime_fields import Frame, text
 from providers.voice import ToolCall, TurnDone, Usage, VoiceEvent
 
@@ -42,8 +43,11 @@ class BackendCalls:
         return ()
 
     def _call(self, item: Frame) -> ToolCall | None:
-        given = arguments(item)
-        if given is None:
+        try:
+            given = json.loads(item.get("arguments") or "{}")
+        except ValueError:
+            given = None
+        if not isinstance(given, dict):
             self._refuse(text(item, "call_id"), "The arguments are no JSON object.")
             return None
         return ToolCall(text(item, "call_id"), text(item, "name"), given)
