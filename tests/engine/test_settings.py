@@ -104,12 +104,14 @@ def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_the_vendors_own_variable_is_honoured_and_ours_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-vendor")
-    assert load_settings().voice_settings() == {"openai": {"api_key": "sk-vendor"}}
+    vendor = {"api_key": "sk-vendor"}
+    assert load_settings().voice_settings() == {"openai": vendor, "gpt-live": vendor}
     monkeypatch.setenv("HOOKFLASH_VOICES_OPENAI_API_KEY", "sk-ours")
     monkeypatch.setenv("HOOKFLASH_VOICES_OPENAI_BASE_URL", "ws://127.0.0.1:1/v1")
     monkeypatch.setenv("HOOKFLASH_VOICES_THIRDPARTY_MODEL", "m")
     assert load_settings().voice_settings() == {
         "openai": {"api_key": "sk-ours", "base_url": "ws://127.0.0.1:1/v1"},
+        "gpt-live": vendor,
         "thirdparty": {"model": "m"},
     }
 
