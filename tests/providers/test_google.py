@@ -32,6 +32,7 @@ from providers.voice import (
     Tool,
     ToolCall,
     TurnDone,
+    Usage,
     UserText,
     VoiceError,
 )
@@ -125,6 +126,9 @@ async def test_it_writes_down_what_is_said() -> None:
         config = opening.streaming_config.config
         assert opening.recognizer == "projects/bellas/locations/global/recognizers/_"
         assert (config.model, list(config.language_codes)) == ("telephony", ["en-US"])
+        [used] = caller.recogniser.settle()
+        assert used == Usage(seconds_heard=sum(map(len, emulator.audio)) / 8000, model="telephony")
+        assert caller.recogniser.settle() == ()
 
 
 async def test_audio_goes_out_in_pieces_of_100_ms() -> None:
