@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from providers.parts import Recogniser
@@ -10,7 +9,7 @@ from providers.voice import ChargedSpeaker, Metered, Speaker, Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Owners:
+class Whose:
     """The providers that the parts belong to; nothing where it is the voice's own."""
 
     listening: str = ""
@@ -18,42 +17,48 @@ class Owners:
     speech: str = ""
 
 
-OWN = Owners()
+OWN = Whose()
 
 
 class Bill:
-    """One conversation. A part that meters itself is asked; else seconds of audio and characters are counted here."""
+    """One conversation. A part that counts by itself is asked; else seconds and characters are counted here."""
 
-    def __init__(self, recogniser: Recogniser, speaker: Speaker, *, voice: str | None, owners: Owners) -> None:
+    def __init__(self, recogniser: Recogniser, speaker: Speaker, *, voice: str | None, whose: Whose) -> None:
         self._recogniser = recogniser
         self._speaker = speaker
         self._voice = voice
-        self._owners = owners
+        self._whose = whose
         self._heard_ms = 0.0
+        self._counts = False  # the recogniser tells by itself what it used
 
     def heard(self, ms: float) -> None:
         """So much audio was given to the recogniser."""
         self._heard_ms += ms
 
-    def due(self, spoken: str = "") -> list[Usage]:
-        """What was used since the last time, with this text, which was spoken."""
-        speaker, recogniser = self._speaker, self._recogniser
+    def told(self, usage: Usage) -> Usage:
+        """The recogniser tells that it used this."""
+        self._counts = True
+        return _of(usage, self._whose.listening, "listening")
+
+    def listening(self) -> list[Usage]:
+        """What the recogniser used since the last time and has not told."""
         seconds, self._heard_ms = round(self._heard_ms / 1000, 3), 0.0
-        heard: Sequence[Usage] = (
-            recogniser.settle() if isinstance(recogniser, Metered) else (Usage(seconds_heard=seconds),)
-        )
-        due = [self.of_listening(usage) for usage in heard]
-        if spoken:
-            used = Usage(characters=len(spoken))
-            if isinstance(speaker, ChargedSpeaker):
-                used = speaker.usage(spoken, voice=self._voice)
-            due.append(replace(used, provider=self._owners.speech or used.provider))
-        return [usage for usage in due if replace(usage, provider="", model="") != Usage()]
+        own = [] if self._counts or not seconds else [Usage(seconds_heard=seconds)]
+        used = self._recogniser.settle() if isinstance(self._recogniser, Metered) else own
+        return [_of(usage, self._whose.listening, "listening") for usage in used]
 
-    def of_listening(self, usage: Usage) -> Usage:
-        """What the recogniser used."""
-        return replace(usage, provider=self._owners.listening or usage.provider)
-
-    def of_text(self, usage: Usage) -> Usage:
+    def text(self, usage: Usage) -> Usage:
         """What the text model used."""
-        return replace(usage, provider=self._owners.text or usage.provider)
+        return _of(usage, self._whose.text, "text")
+
+    def speech(self, text: str) -> list[Usage]:
+        """What speaking this used."""
+        if not text:
+            return []
+        own, speaker = Usage(characters=len(text)), self._speaker
+        used = speaker.usage(text, voice=self._voice) if isinstance(speaker, ChargedSpeaker) else own
+        return [_of(used, self._whose.speech, "speech")]
+
+
+def _of(usage: Usage, provider: str, part: str) -> Usage:
+    return replace(usage, provider=f"{provider}/{part}") if provider else usage

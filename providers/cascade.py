@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Literal
 
-from providers.bill import OWN, Bill, Owners
+from providers.bill import OWN, Bill, Whose
 from providers.bounded import within
 from providers.energy import EnergyDetector
 from providers.hearing import Hearing, Sign, TurnOver
@@ -72,13 +72,13 @@ class _Answer:
 class Cascade:
     """One conversation. See `providers.voice.Voice` for what the methods promise.
 
-    The parts are made for it and not yet connected. ``most`` bounds the tokens of an answer; ``owners`` are the
-    providers of the parts, where those are not the voice's own.
+    The parts are made for it and not yet connected. ``most`` bounds the tokens of an answer; ``whose`` are the
+    providers that are paid for the parts, where those are others.
     """
 
     def __init__(
         self, session: Session, *, recogniser: Recogniser, texts: TextModel, speaker: StreamingSpeaker,
-        most: int | None = None, owners: Owners = OWN,
+        most: int | None = None, whose: Whose = OWN,
     ) -> None:  # fmt: skip
         self._session = session
         self._recogniser = recogniser
@@ -103,7 +103,7 @@ class Cascade:
         self._number = count(1)
         self._unsettled = False  # in the caller's turn: something was cut off, or a tool wants an answer
         self._failures = self._deaf = 0
-        self._bill = Bill(recogniser, speaker, voice=session.voice, owners=owners)
+        self._bill = Bill(recogniser, speaker, voice=session.voice, whose=whose)
         self._life: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -170,7 +170,7 @@ class Cascade:
             elif isinstance(event, Failed) and not event.recoverable:
                 raise _EndError(event)
             elif isinstance(event, Used):
-                self._outbox.put(Used(self._bill.of_listening(event.usage)))
+                self._outbox.put(Used(self._bill.told(event.usage)))
             else:
                 self._outbox.put(event)
         raise _EndError(Failed("the recogniser ended the session", code="recogniser", recoverable=True))
@@ -208,7 +208,7 @@ class Cascade:
             self._want(None)
         else:
             why = "what the caller said was not written" if ignored else ""
-            self._tell_what_is_due()
+            self._bring(self._bill.listening())
             self._outbox.put(TurnDone("failed" if ignored else "completed", detail=why))
 
     @staticmethod
@@ -377,17 +377,20 @@ class Cascade:
     def _turn_done(self, status: Literal["completed", "interrupted", "failed"], answer: _Answer, why: str = "") -> None:
         answer.over = True
         utterance = answer.utterance
-        self._tell_what_is_due(utterance.text)
+        self._bring([*self._bill.listening(), *self._bill.speech(utterance.text)])
         item = utterance.item if utterance.made_ms else None
-        self._outbox.put(TurnDone(status, self._bill.of_text(answer.spent), item, detail=why))
+        self._outbox.put(TurnDone(status, self._bill.text(answer.spent), item, detail=why))
 
-    def _tell_what_is_due(self, spoken: str = "") -> None:
-        for usage in self._bill.due(spoken):
+    def _bring(self, bill: Sequence[Usage]) -> None:
+        for usage in bill:
             self._outbox.put(Used(usage))
 
     def settle(self) -> Sequence[Usage]:
-        """What was used since the last turn. See `providers.voice.Metered`."""
-        return self._bill.due()
+        """What was used since the last turn, with the answer that was cut off. See `providers.voice.Metered`."""
+        answer, cut_off = self._answer, ""
+        if answer is not None and not answer.over:
+            answer.over, cut_off = True, answer.utterance.text
+        return [*self._bill.listening(), *self._bill.speech(cut_off)]
 
 
 def _whole(text: str) -> _Written:

@@ -46,9 +46,9 @@ async def test_google_hears_a_server_in_the_house_thinks_and_flite_speaks(rehear
             ]  # fmt: skip
             assert sum(len(event.data) for event in owner.of(Audio)) == 2 * 4000
             assert [(event.usage.provider, event.usage.characters) for event in owner.of(Used)] == [
-                ("google", 0), ("rehearsal", 21),
+                ("google/listening", 0), ("rehearsal/speech", 21),
             ]  # fmt: skip
-            assert done.usage.provider == "chat"
+            assert done.usage.provider == "chat/text"
         assert model.requests[0]["model"] == "small"
         assert ears.openings[0].streaming_config.config.adaptation.phrase_sets
 

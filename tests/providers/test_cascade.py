@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from providers.bill import Owners
+from providers.bill import Whose
 from providers.by_sentence import streaming
 from providers.cascade import Cascade
 from providers.hearing import TurnOver
@@ -16,6 +16,7 @@ from providers.parts import Message, TextDone, TextPart
 from providers.voice import (
     Audio,
     Failed,
+    Metered,
     Ready,
     Session,
     SpeechStarted,
@@ -86,6 +87,19 @@ async def test_a_question_is_answered() -> None:
         assert done == TurnDone("completed", Usage(input_text=30, output_text=9), done.item)
         assert talk.owner.of(Used) == [Used(Usage(characters=25))]
         assert talk.owner.events[-2:] == [*talk.owner.of(Used), done]
+
+
+async def test_what_no_turn_has_told_is_told_at_the_end() -> None:
+    rest = asyncio.Event()
+    async with talking([TextPart("We have pizza. A"), rest]) as talk:
+        talk.ears.hears("What is there?")
+        await talk.owner.next(Audio)
+        await talk.owner.hear(b"\xff" * 4000)
+    voice = talk.owner.voice
+    assert isinstance(voice, Metered)
+    told = list(voice.settle())
+    assert [(one.seconds_heard, one.characters) for one in told] == [(0.5, 0), (0.0, len("We have pizza. "))]
+    assert list(voice.settle()) == []
 
 
 async def test_the_first_sentence_is_spoken_while_the_model_still_writes() -> None:
@@ -263,19 +277,18 @@ async def test_a_result_that_comes_while_the_caller_speaks_waits_for_the_end_of_
 async def test_what_is_used_is_told_once_and_under_whose_it_is() -> None:
     ears, model = ScriptedRecogniser(), ScriptedModel(says("Yes."))
     voice = Cascade(
-        Session(), recogniser=ears, texts=model, speaker=ScriptedSpeaker(), owners=Owners("google", "chat", "flite")
+        Session(), recogniser=ears, texts=model, speaker=ScriptedSpeaker(), whose=Whose("google", "chat", "flite")
     )
     async with owned(voice) as owner:
         await owner.hear(silence(1000))
-        ears.hears(Used(Usage(items=1)), "Hello?")
+        ears.hears("Hello?")
         done = await owner.next(TurnDone)
         assert [event.usage for event in owner.of(Used)] == [
-            Usage(items=1, provider="google"), Usage(seconds_heard=1.0, provider="google"),
-            Usage(characters=4, provider="flite"),
+            Usage(seconds_heard=1.0, provider="google/listening"), Usage(characters=4, provider="flite/speech"),
         ]  # fmt: skip
-        assert done.usage == Usage(input_text=30, output_text=9, provider="chat")
+        assert done.usage == Usage(input_text=30, output_text=9, provider="chat/text")
         await owner.hear(silence(500))
-        assert voice.settle() == [Usage(seconds_heard=0.5, provider="google")]
+        assert voice.settle() == [Usage(seconds_heard=0.5, provider="google/listening")]
         assert voice.settle() == []
 
 
