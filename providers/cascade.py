@@ -72,8 +72,7 @@ class _Answer:
 class Cascade:
     """One conversation. See `providers.voice.Voice` for what the methods promise.
 
-    The parts are made for it and not yet connected. ``most`` bounds the tokens of an answer; ``whose`` are the
-    providers that are paid for the parts, where those are others.
+    Its parts are not yet connected. ``most`` bounds the tokens of an answer; ``whose``: who is paid for the parts.
     """
 
     def __init__(
