@@ -8,7 +8,6 @@ waits for control.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
@@ -16,28 +15,26 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engine.audio import BYTES_PER_MS, SILENCE
 from engine.beside import beside
+from engine.ear import DEAF_AFTER, keep_in_time
 from engine.minutes import Minutes
 from engine.outcome import Outcome
 from engine.playout import Playout
 from engine.succession import LOST, Seat, Succession
-from engine.toolbox import FINISH, LEAVES, Toolbox
+from engine.tool_calls import ToolCalls
+from engine.toolbox import Toolbox
 from engine.turn import (
     Action,
     CallerPauses,
     CallerSpeaks,
     End,
     Fill,
-    FinishAsked,
     Hush,
     PlayedOut,
     RanDry,
     Replaced,
     Reprompt,
     Tick,
-    ToolClosed,
-    ToolOpened,
     Turn,
     TurnEvent,
     TurnOptions,
@@ -69,9 +66,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
-EAR_EVERY = 0.2  # seconds between two looks at the caller's audio
-DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +91,7 @@ class Conversation:
         self._playout = playout
         self._succession = succession
         self._toolbox = toolbox
+        self._tool_calls = ToolCalls(self, toolbox, succession)
         self._greeting = greeting
         self._reprompt = reprompt
         self._bridge = bridge  # what the caller hears while another voice takes over
@@ -111,19 +106,16 @@ class Conversation:
         self._open: set[str] = set()  # utterances that were begun and are not ended
         self._paused_at: float | None = None
         self._speech_at: float | None = None
-        self._running: dict[str, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._speaking: asyncio.Task[None] | None = None  # the mouth
-        self._closings: list[asyncio.Future[None]] = []  # of voices that were replaced
         self._sit(seat)
 
     def _sit(self, seat: Seat) -> None:
         """This voice talks from now on."""
-        self._seat, self._seated = seat, True
+        self.seat = seat
         self._voice, self._name, self._capabilities = seat.voice, seat.name, seat.capabilities
         self._prefix = f"{seat.number}." if seat.number else ""  # voices may call their utterances alike
         self._metrics = self._call.services.metrics.voice(seat.name)
-        self._metrics.sessions.inc()
         self._item = self._latest = self._cut = self._paused_at = self._speech_at = None
         self._open.clear()
 
@@ -133,7 +125,7 @@ class Conversation:
         """
         finished = False
         try:
-            async with beside(self._watch_ear(), self._watch_line()) as tasks:
+            async with beside(keep_in_time(self._playout, self._hear, self._deaf), self._watch_line()) as tasks:
                 self._tasks = tasks
                 self._begin_to_talk()
                 self._playout.on_drained = self._drained
@@ -150,23 +142,14 @@ class Conversation:
 
     def _begin_to_talk(self) -> None:
         assert self._tasks is not None
-        self._speaking = self._tasks.create_task(self._mouth(self._seat), name=f"voice {self._name}")
+        self._speaking = self._tasks.create_task(self._mouth(self.seat), name=f"voice {self._name}")
         self._playout.listener = self._voice.send_audio
 
     async def _end(self, *, flush: bool) -> None:
         if flush and not self._playout.closed.is_set():
             await self._playout.flush()
-        if self._seated:
-            self._closings.append(asyncio.ensure_future(self._close(self._seat)))
-        await asyncio.gather(*self._closings)
-
-    async def _close(self, seat: Seat) -> None:
-        self._call.services.metrics.voice(seat.name).sessions.dec()
-        try:
-            async with asyncio.timeout(CLOSE_WITHIN):
-                await seat.voice.close()
-        except Exception as error:  # the talk is over: how it ended stands
-            log.warning("a voice could not be closed", provider=seat.name, error=f"{type(error).__name__}: {error}")
+        self._succession.leave(self.seat)
+        await self._succession.left()
 
     # ── Another voice ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,37 +159,28 @@ class Conversation:
         What was received of the broken one is still played; after it the caller hears the bridge while the next one
         connects.
         """
-        old = self._seat
+        old = self.seat
         self._succession.failed(old.name, code)
         if self._turn.leaving is not None or not self._succession.goes_on(old, code):
             return Outcome("provider_error", detail=f"{old.name}: {reason}")
         self._leave_the_seat(old)
         assert self._tasks is not None
-        bridging = self._tasks.create_task(self._play_bridge())
+        bridging = self._tasks.create_task(self._playout.send(self._playout.name("bridge"), self._bridge))
         try:
-            seat = await self._succession.next()
+            seat = await self._succession.next(old, reason)
         except VoiceError as error:
-            log.warning("nobody could take over", provider=old.name, reason=reason, error=str(error))
             return Outcome("provider_error", detail=f"{old.name}: {reason}; {error}")
-        self._call.said("system", f"{seat.name} took over from {old.name}: {reason}")
-        self._call.services.metrics.take_overs.labels(old.name, seat.name).inc()
-        log.warning(
-            "another voice took over", provider=seat.name, before=old.name, reason=reason, call=self._call.record.id
-        )
         await self._go_on(seat)
         await bridging
         return None
 
     async def _renew(self) -> None:
         """The provider will end the session: a new one of the same goes on, between two turns, unheard."""
-        old = self._seat
+        old = self.seat
         try:
             seat = await self._succession.again(old.name)
-        except VoiceError as error:
-            log.warning(
-                "a session could not be renewed", provider=old.name, error=str(error), call=self._call.record.id
-            )
-            return
+        except VoiceError:
+            return  # it talks on as long as it may
         self._leave_the_seat(old)
         self._sit(seat)
         self._begin_to_talk()
@@ -217,8 +191,7 @@ class Conversation:
             self._speaking.cancel()
         for item in self._open:
             self._minutes.note(item, interrupted=True)
-        self._seated = False
-        self._closings.append(asyncio.ensure_future(self._close(old)))
+        self._succession.leave(old)
 
     async def _go_on(self, seat: Seat) -> None:
         """A voice that knows what was said answers what is open; one that comes before the first word greets."""
@@ -230,11 +203,7 @@ class Conversation:
         if heard_nothing and self._greeting:
             await self._say(self._greeting)
         else:
-            await self._tell(self._voice.answer())
-
-    async def _play_bridge(self) -> None:
-        if self._bridge and not self._playout.closed.is_set():
-            await self._playout.send(self._playout.name("bridge"), self._bridge)
+            await self.tell(self._voice.answer())
 
     # ── The mouth: what the voice does ────────────────────────────────────────────────────────────────────────────────
 
@@ -251,7 +220,7 @@ class Conversation:
                 await send(event.item, event.data)
             else:
                 await self._on_event(event)
-        self._post(Broken("the session ended", seat.number))
+        self.post(Broken("the session ended", seat.number))
 
     def _begin(self, item: str) -> None:
         """The first audio of an utterance (or of its rest, after it ran dry)."""
@@ -262,7 +231,7 @@ class Conversation:
             self._metrics.turn_response.observe(self._clock() - self._paused_at)
             self._paused_at = None
         self._call.record.timings.setdefault("first_audio_ms", self._since_start())
-        self._post(VoiceSpeaks(item))
+        self.post(VoiceSpeaks(item))
 
     async def _on_event(self, event: VoiceEvent) -> None:
         match event:
@@ -270,15 +239,15 @@ class Conversation:
                 self._speech_at = time.perf_counter()
                 if self._turn.options.allow_interruptions:
                     self._cut, self._item = self._latest, None
-                self._post(CallerSpeaks())
+                self.post(CallerSpeaks())
             case SpeechStopped():
                 self._paused_at, self._speech_at = self._clock(), None
                 self._toolbox.turns += 1
-                self._post(CallerPauses())
+                self.post(CallerPauses())
             case Interrupted():
                 self._speech_at = self._speech_at or time.perf_counter()
                 self._cut, self._item = self._latest, None
-                self._post(VoiceCut())
+                self.post(VoiceCut())
             case VoiceText(text, item, final):
                 self._minutes.add(item, text, final=final)
             case UserText(text, final, _):
@@ -289,10 +258,10 @@ class Conversation:
             case TurnDone():
                 await self._turn_done(event)
             case ToolCall():
-                await self._tool_call(event)
+                assert self._tasks is not None
+                await self._tool_calls.take(event, self._tasks)
             case ToolCancelled(id):
-                if (task := self._running.get(id)) is not None:
-                    task.cancel()
+                self._tool_calls.cancel(id)
             case Failed(message, code, recoverable):
                 self._failed(message, code, recoverable)
             case Warned(message, code):
@@ -309,7 +278,7 @@ class Conversation:
             log.warning("the provider failed to answer", provider=self._name, detail=event.detail)
             self._call.services.metrics.provider_errors.labels(self._name, "turn").inc()
         if item is None or item not in self._open:
-            self._post(VoiceEnded(spoke=False, failed=failed))
+            self.post(VoiceEnded(spoke=False, failed=failed))
             return
         self._open.discard(item)
         self._minutes.note(item, interrupted=event.status == "interrupted")
@@ -317,13 +286,13 @@ class Conversation:
             self._item = None
         if item != self._cut:
             ended = await self._playout.finish(item)
-            ended.add_done_callback(lambda _: self._post(PlayedOut(item)))
-        self._post(VoiceEnded(spoke=True, failed=failed))
+            ended.add_done_callback(lambda _: self.post(PlayedOut(item)))
+        self.post(VoiceEnded(spoke=True, failed=failed))
 
     def _failed(self, message: str, code: str, recoverable: bool) -> None:
         log.warning("the provider reports an error", provider=self._name, code=code, message=message)
         if not recoverable:
-            self._post(Broken(f"{code}: {message}" if code else message, self._seat.number, code or "error"))
+            self.post(Broken(f"{code}: {message}" if code else message, self.seat.number, code or "error"))
         else:
             self._call.services.metrics.provider_errors.labels(self._name, code or "error").inc()
 
@@ -331,38 +300,23 @@ class Conversation:
         """Nothing is left to play; if an utterance is still open, its voice owes the rest."""
         if self._item is not None and self._item in self._open:
             self._item = None  # more audio of it counts as a beginning
-            self._post(RanDry())
+            self.post(RanDry())
 
     async def _watch_line(self) -> None:
         """The line's audio may break while the call lives: then the flow decides. (It also ends with the call.)"""
         await self._playout.lost()
-        self._post(Broken("the audio of the call was lost", None))
+        self.post(Broken("the audio of the call was lost", None))
 
-    async def _watch_ear(self) -> None:
-        """Keep the voice's ear in time.
+    async def _hear(self, audio: bytes) -> None:
+        await self.tell(self._voice.send_audio(audio), "audio")
 
-        A telephone may send nothing while its user is silent (mute, hold, comfort noise); a voice that counts time by
-        audio would then wait for ever for the end of a sentence, so it gets silence. And a provider that takes no
-        audio blocks the ear, and with it everything that the leg reports.
-        """
-        silence = SILENCE[self._playout.law] * int(EAR_EVERY * 1000 * BYTES_PER_MS)
-        heard, stuck = self._playout.heard, 0.0
-        while True:
-            await asyncio.sleep(EAR_EVERY)
-            if self._playout.listening:
-                stuck += EAR_EVERY
-                if stuck >= DEAF_AFTER:
-                    stuck = 0.0
-                    self._post(Broken(f"it took no audio for {DEAF_AFTER:.0f} s", self._seat.number, "deaf"))
-                continue
-            stuck = 0.0
-            if heard == self._playout.heard:
-                await self._tell(self._voice.send_audio(silence), "audio")
-            heard = self._playout.heard
+    def _deaf(self, what: str = "audio") -> None:
+        self.post(Broken(f"it took no {what} for {DEAF_AFTER:.0f} s", self.seat.number, "deaf"))
 
     # ── Control: turn-taking ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _post(self, event: TurnEvent | Broken) -> None:
+    def post(self, event: TurnEvent | Broken) -> None:
+        """Let the control loop decide about it."""
         self._inbox.put_nowait(event)
 
     async def _control(self) -> Outcome:
@@ -372,7 +326,7 @@ class Conversation:
             if isinstance(event, Broken):
                 if event.voice is None:
                     outcome = Outcome("provider_error", detail=f"{self._name}: {event.reason}")
-                elif event.voice == self._seat.number:
+                elif event.voice == self.seat.number:
                     outcome = await self._take_over(event.reason, event.code)
                 if outcome is not None:
                     return outcome
@@ -424,59 +378,23 @@ class Conversation:
             self._call.record.timings["barge_in_ms"] = round(took * 1000, 2)
             self._speech_at = None
         if not self._capabilities.turn_detection:
-            await self._tell(self._voice.interrupt())
+            await self.tell(self._voice.interrupt())
         for heard in cut:
             self._minutes.interrupted(heard.item)
             if self._capabilities.truncation and heard.item.startswith(self._prefix):
-                await self._tell(self._voice.truncate(heard.item.removeprefix(self._prefix), heard.played_ms))
+                await self.tell(self._voice.truncate(heard.item.removeprefix(self._prefix), heard.played_ms))
 
     async def _say(self, text: str) -> None:
-        self._post(VoiceAsked())  # first: the audio may come before the command is confirmed
-        await self._tell(self._voice.say(text))
+        self.post(VoiceAsked())  # first: the audio may come before the command is confirmed
+        await self.tell(self._voice.say(text))
 
-    async def _tell(self, command: Awaitable[None], what: str = "command") -> None:
+    async def tell(self, command: Awaitable[None], what: str = "command") -> None:
         """Give the voice something. A provider that does not take it in time is gone."""
         try:
             async with asyncio.timeout(DEAF_AFTER):
                 await command
         except TimeoutError:
-            self._post(Broken(f"it took no {what} for {DEAF_AFTER:.0f} s", self._seat.number, "deaf"))
-
-    # ── Tools ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _tool_call(self, call: ToolCall) -> None:
-        if call.name == FINISH and self._toolbox.exits:
-            exit, problem = self._toolbox.finish(call.arguments)
-            if exit is None:
-                self._post(VoiceAsked())
-                return await self._tell(self._voice.tool_result(call.id, json.dumps({"error": problem})))
-            await self._tell(self._voice.tool_result(call.id, '{"ok": true}', respond=False))
-            return self._post(FinishAsked(exit))
-        assert self._tasks is not None
-        task = self._tasks.create_task(self._use_tool(call, self._seat), name=f"tool {call.name}")
-        self._running[call.id] = task
-        return None
-
-    async def _use_tool(self, call: ToolCall, asked_by: Seat) -> None:
-        tool = self._toolbox.tools.get(call.name)
-        key = f"{call.name} {asked_by.number}{call.id}"
-        self._post(ToolOpened(key, tool.filler_after if tool is not None and tool.filler else None))
-        owed = False
-        try:
-            answer = await self._toolbox.use(call.name, call.arguments)
-            leaves = self._toolbox.leaves(call.name, answer)
-            owed = not leaves
-        finally:
-            self._running.pop(call.id, None)
-            self._post(ToolClosed(key, owed=owed))
-        self._succession.learn(call.name, json.dumps(dict(call.arguments)), answer)
-        if asked_by is self._seat:
-            await self._tell(self._voice.tool_result(call.id, answer, respond=owed))
-        elif owed:  # whoever asked is gone: the voice that took over is told
-            await self._tell(self._voice.update(instructions=self._succession.instructions(self._name)))
-            await self._tell(self._voice.answer())
-        if leaves:
-            self._post(FinishAsked(LEAVES + call.name))
+            self._deaf(what)
 
     def _since_start(self) -> float:
         return round((self._call.services.clock.now() - self._call.record.started).total_seconds() * 1000, 2)

@@ -23,6 +23,7 @@ TAKING_OVER = (
 )
 RENEWED = "This conversation has been going on for a while; go on with it, and do not greet."
 LOST = "gone"  # the code of a session that ended without a reason that would hold for the next one
+CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
 RETRY_AFTER = 30.0  # seconds until a lost connection is tried again at the same provider
 REMEMBERED = 20  # results of tools that a new voice is told
 LENGTH = 600  # characters of each
@@ -54,6 +55,7 @@ class Succession:
         self._clock = asyncio.get_running_loop().time
         self._retried_at = -RETRY_AFTER
         self._learnt: list[str] = []
+        self._closing: dict[int, asyncio.Future[None]] = {}  # by the seat's number
 
     def goes_on(self, after: Seat, code: str) -> bool:
         """Whether there is somebody who could take over: the next in the list, or at its end a new session of the same
@@ -80,13 +82,45 @@ class Succession:
         """The voice that begins. Raises `VoiceError` with what each one said when none could be reached."""
         return await self._connect("", self._connect_within)
 
-    async def next(self) -> Seat:
+    async def next(self, after: Seat, reason: str) -> Seat:
         """The voice that takes over. Raises `VoiceError`."""
-        return await self._connect(self.notes(), min(TAKE_OVER_WITHIN, self._connect_within))
+        call = self._call
+        try:
+            seat = await self._connect(self.notes(), min(TAKE_OVER_WITHIN, self._connect_within))
+        except VoiceError as error:
+            log.warning("nobody could take over", provider=after.name, reason=reason, error=str(error))
+            raise
+        call.said("system", f"{seat.name} took over from {after.name}: {reason}")
+        call.services.metrics.take_overs.labels(after.name, seat.name).inc()
+        log.warning(
+            "another voice took over", provider=seat.name, before=after.name, reason=reason, call=call.record.id
+        )
+        return seat
 
     async def again(self, name: str) -> Seat:
         """A new session of the same provider, before the old one must end. Raises `VoiceError`."""
-        return await self._seat(name, self.notes(RENEWED), self._connect_within)
+        try:
+            return await self._seat(name, self.notes(RENEWED), self._connect_within)
+        except VoiceError as error:
+            log.warning("a session could not be renewed", provider=name, error=str(error), call=self._call.record.id)
+            raise
+
+    def leave(self, seat: Seat) -> None:
+        """Close a voice, once, while the talk goes on or ends."""
+        if seat.number not in self._closing:
+            self._closing[seat.number] = asyncio.ensure_future(self._close(seat))
+
+    async def left(self) -> None:
+        """Until every voice that was left is closed."""
+        await asyncio.gather(*self._closing.values())
+
+    async def _close(self, seat: Seat) -> None:
+        self._call.services.metrics.voice(seat.name).sessions.dec()
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await seat.voice.close()
+        except Exception as error:  # the talk is over: how it ended stands
+            log.warning("a voice could not be closed", provider=seat.name, error=f"{type(error).__name__}: {error}")
 
     def failed(self, name: str, code: str) -> None:
         """A voice broke down in the middle of its talk."""
@@ -129,7 +163,9 @@ class Succession:
             raise
         took = self._clock() - started
         self._call.services.voices.breakers[name].succeeded()
-        self._call.services.metrics.voice(name).connect.observe(took)
+        metrics = self._call.services.metrics.voice(name)
+        metrics.connect.observe(took)
+        metrics.sessions.inc()
         self._call.record.timings.setdefault("voice_ready_ms", round(took * 1000, 2))
         seat = Seat(name, voice, provider.capabilities, self._seats)
         self._seats += 1

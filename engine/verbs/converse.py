@@ -243,8 +243,9 @@ class Converse(Verb):
             return await opening, seat
         except BaseException:
             opening.cancel()
-            closing = () if seat is None else (seat.voice.close(),)
-            await asyncio.shield(asyncio.gather(opening, *closing, return_exceptions=True))
+            if seat is not None:
+                succession.leave(seat)
+            await asyncio.shield(asyncio.gather(opening, succession.left(), return_exceptions=True))
             raise
 
     @staticmethod

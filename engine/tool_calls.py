@@ -1,0 +1,85 @@
+"""What comes of the model's tool calls while the talk goes on: each runs beside it, and its answer goes to whoever
+speaks when it is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Protocol
+
+from engine.toolbox import FINISH, LEAVES, Toolbox
+from engine.turn import FinishAsked, ToolClosed, ToolOpened, TurnEvent, VoiceAsked
+from providers.voice import ToolCall
+
+if TYPE_CHECKING:
+    from engine.succession import Seat, Succession
+
+
+class Talk(Protocol):
+    """What tools need of the conversation."""
+
+    @property
+    def seat(self) -> Seat:
+        """The voice that talks now."""
+
+    def post(self, event: TurnEvent) -> None:
+        """Tell the one place that decides."""
+
+    async def tell(self, command: Awaitable[None]) -> None:
+        """Give the voice something."""
+
+
+class ToolCalls:
+    """The calls of one talk."""
+
+    def __init__(self, talk: Talk, toolbox: Toolbox, succession: Succession) -> None:
+        self._talk = talk
+        self._toolbox = toolbox
+        self._succession = succession
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def take(self, call: ToolCall, tasks: asyncio.TaskGroup) -> None:
+        """The model asks for a tool, which runs as one of ``tasks``, or to leave the step."""
+        if call.name == FINISH and self._toolbox.exits:
+            await self._finish(call)
+            return
+        self._running[call.id] = tasks.create_task(self._use(call, self._talk.seat), name=f"tool {call.name}")
+
+    def cancel(self, id: str) -> None:
+        """The model does not want the answer any more."""
+        if (task := self._running.get(id)) is not None:
+            task.cancel()
+
+    async def _finish(self, call: ToolCall) -> None:
+        talk = self._talk
+        exit, problem = self._toolbox.finish(call.arguments)
+        if exit is None:
+            talk.post(VoiceAsked())
+            return await talk.tell(talk.seat.voice.tool_result(call.id, json.dumps({"error": problem})))
+        await talk.tell(talk.seat.voice.tool_result(call.id, '{"ok": true}', respond=False))
+        return talk.post(FinishAsked(exit))
+
+    async def _use(self, call: ToolCall, asked_by: Seat) -> None:
+        talk, toolbox = self._talk, self._toolbox
+        tool = toolbox.tools.get(call.name)
+        key = f"{call.name} {asked_by.number}{call.id}"
+        talk.post(ToolOpened(key, tool.filler_after if tool is not None and tool.filler else None))
+        owed = False
+        try:
+            answer = await toolbox.use(call.name, call.arguments)
+            leaves = toolbox.leaves(call.name, answer)
+            owed = not leaves
+        finally:
+            self._running.pop(call.id, None)
+            talk.post(ToolClosed(key, owed=owed))
+        self._succession.learn(call.name, json.dumps(dict(call.arguments)), answer)
+        seat = talk.seat
+        if asked_by is seat:
+            await talk.tell(seat.voice.tool_result(call.id, answer, respond=owed))
+        elif owed:  # whoever asked is gone: the voice that took over is told
+            await talk.tell(seat.voice.update(instructions=self._succession.instructions(seat.name)))
+            await talk.tell(talk.seat.voice.answer())
+        if leaves:
+            talk.post(FinishAsked(LEAVES + call.name))
