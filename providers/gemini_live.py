@@ -66,6 +66,8 @@ class Live:
         self._caller = 0
         self._speaking = False  # the caller
         self._spent = Usage()
+        self._texts: deque[str] = deque()  # turns of ours that wait for the end of the model's
+        self._asked = False  # one of them was sent, and its answer has not ended
         self._tools: dict[str, str] = {}  # call id -> name
         self._warnings = 0
         self._send(setup=setup)
@@ -80,17 +82,23 @@ class Live:
     def say(self, words: str) -> None:
         """Ask for these words. As live text, in order with the audio: client content beside live audio ends the session
         with 1007."""
-        told = f"Say the following words to the caller, exactly as written, and nothing else:\n\n{words}"
-        self._send(realtimeInput={"text": told})
-        self.expecting = True
+        self._ask(f"Say the following words to the caller, exactly as written, and nothing else:\n\n{words}")
 
     def answer(self) -> None:
         """Ask for an answer of the model's own; the protocol has no such word but a turn of ours."""
-        self._send(realtimeInput={"text": "(The connection was restored. Go on.)"})
-        self.expecting = True
+        self._ask("(The connection was restored. Go on.)")
+
+    def _ask(self, told: str) -> None:
+        """A turn of ours. It would cut off the answer that is being given or was asked for, so it waits for its end."""
+        if self._active or self._asked:
+            self._texts.append(told)
+            return
+        self._asked = self.expecting = True
+        self._send(realtimeInput={"text": told})
 
     def interrupt(self) -> None:
         """Stop the model; what is still under way is not heard."""
+        self._texts.clear()
         if self._active or self.expecting:
             self._muted = True
             self._send(clientContent={"turnComplete": False})
@@ -119,21 +127,28 @@ class Live:
         changes: dict[str, Any] = {}
         if instructions is not None:
             changes["systemInstruction"] = {"parts": [{"text": instructions}]}
-        if tools is not None:
-            changes["tools"] = declarations(tools)
         self._setup = {**self._setup, **changes}
+        if tools is not None:
+            self._setup["tools"] = declarations(tools)
+            changes["tools"] = {"tools": self._setup["tools"]}  # so that an empty list differs from none
         self._send(contextUpdate=changes)
 
     def give_up_waiting(self) -> None:
         """The expected answer did not come."""
         self.expecting = self._muted = self._active = False
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        self._asked = False
+        if self._texts:
+            self._ask(self._texts.popleft())
 
     def resume(self) -> bool:
         """Whether the session can be continued on another connection; the first frame for it is then in ``out``."""
         if self._handle is None:
             return False
         self.out.clear()
-        self.ready = self.over = self.leaving = self._active = self._muted = self._speaking = False
+        self.ready = self.over = self.leaving = self._active = self._muted = self._speaking = self._asked = False
         self._send(setup={**self._setup, "sessionResumption": {"handle": self._handle}})
         return True
 
@@ -180,6 +195,8 @@ class Live:
 
     def _ready(self, message: Frame) -> Events:
         self.ready = True
+        if self._texts:
+            self._ask_next()
         return (Ready(str(message.get("sessionId") or "")),)
 
     def _activity(self, message: Frame) -> Events:
@@ -224,6 +241,7 @@ class Live:
 
     def _interrupted(self) -> Events:
         self._muted = self._active
+        self._texts.clear()
         return (Interrupted(),)
 
     def _begin(self) -> Events:
@@ -267,6 +285,7 @@ class Live:
         self._active = self._muted = self.expecting = False
         self._spoken = None
         self._words.clear()
+        self._ask_next()
         return [*events, TurnDone("interrupted" if muted else "completed", spent, item)]
 
     def _tool_call(self, message: Frame) -> Events:

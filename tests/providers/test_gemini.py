@@ -187,7 +187,7 @@ async def test_a_lost_connection_is_continued() -> None:
         await owner.next(TurnDone)
         await owner.voice.say("Good day again.")
         await owner.next(TurnDone, 1)  # so that the handle after the first turn has come
-        await (await conversation(emulator))._drop()
+        await (await conversation(emulator)).drop()
         await owner.next(Resumed)
         await owner.voice.say("Still here.")
         await owner.next(TurnDone, 2)
