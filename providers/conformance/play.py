@@ -95,7 +95,7 @@ def acted(
             asyncio.run(run(self))
 
         test.__name__, test.__doc__ = act.__name__, act.__doc__
-        wanted = (*needs, *(("script",) if chosen.replies else ()), *((chosen.fault,) if chosen.fault else ()))
+        wanted = (*needs, *(("slow",) if chosen.slow else ()), *((chosen.fault,) if chosen.fault else ()))
         marked: Callable[[Stage], None] = pytest.mark.voice_needs(*wanted)(test)
         return marked
 

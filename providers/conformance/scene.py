@@ -9,7 +9,10 @@ from typing import Any, Literal
 from providers.voice import Provider
 
 Ability = Literal[
-    "script",  # it answers what the scene says; else the kit only knows that an answer comes
+    "script",  # it answers what the scene says; else the kit only knows that some answer comes
+    "slow",  # it can speak about as fast as one listens, or in pieces with time between them
+    "empty",  # it can answer without a word
+    "parallel",  # it can call several tools at once
     "ears",  # it knows how much caller audio came (`heard_ms`)
     "words",  # it knows what it was told in text (`told`)
     "truncations",  # it knows how much of an answer was heard (`truncated_ms`)

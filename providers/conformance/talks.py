@@ -27,7 +27,7 @@ from providers.voice import (
 
 GREETING = "Good day, this is Bella's."
 QUESTION, ANSWER = "When do you open?", "We open at seven."
-LONG = "This is a long answer that goes on and on and on, and hardly anybody wants to hear it to its very end."
+LONG = "This is a long answer. It goes on, and on, and on. Hardly anybody wants to hear it to its end. It is too long."
 TROUBLE = (Failed, Warned)
 ANSWERS = Scene((Says(ANSWER), Says(ANSWER)), (QUESTION, QUESTION))
 SLOW = Scene((Says(LONG), Says(ANSWER)), (QUESTION, QUESTION), slow=True)
@@ -72,8 +72,9 @@ class Talks(Stage):
         if owner.of((SpeechStarted, SpeechStopped)):
             kinds = [type(event) for event in owner.events[:spoke]]
             assert kinds.index(SpeechStarted) < kinds.index(SpeechStopped), "the caller's turn ends before the answer"
-        if self.capabilities.understands:
-            assert [text.text for text in owner.of(UserText) if text.final] == [QUESTION]
+        if "script" in self.plays:
+            if self.capabilities.understands:
+                assert [text.text for text in owner.of(UserText) if text.final] == [QUESTION]
             assert owner.said() == [ANSWER]
         assert owner.of(TROUBLE) == []
 
@@ -150,7 +151,7 @@ class Talks(Stage):
         await owner.until(lambda: "you speak French" in other.told(), "the model is told the new instructions")
         assert owner.of(TROUBLE) == []
 
-    @played(Scene((Nothing(), Says(ANSWER)), (QUESTION, QUESTION)))
+    @played(Scene((Nothing(), Says(ANSWER)), (QUESTION, QUESTION)), needs=("script", "empty"))
     async def test_an_answer_without_a_word(self, owner: Owner, other: Counterpart) -> None:
         """It ends, says that nothing was spoken, and the talk goes on."""
         await owner.a_turn()

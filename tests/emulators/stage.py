@@ -13,9 +13,10 @@ from tests.emulators.openai_realtime import Call, Empty, Emulator, Say
 from tests.emulators.openai_realtime.model import Turn
 from tests.emulators.vendors import KEY, Vendor
 
-PLAYS: frozenset[Ability] = frozenset(
-    {"script", "ears", "words", "truncations", "usage", "drops", "refuses", "hangs", "garbage", "expires", "deaf"}
-)
+PLAYS: frozenset[Ability] = frozenset({
+    "script", "slow", "empty", "parallel", "ears", "words", "truncations", "usage", "drops", "refuses", "hangs",
+    "garbage", "expires", "deaf",
+})  # fmt: skip
 SLOW = 2.0  # times as fast as one listens
 FAULTS = {
     None: Faults(),

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from providers import azure_openai, azure_voice_live, gemini, grok, openai, rehearsal
-from providers.conformance import Ability, Asks, Conformance, Counterpart, Nothing, Says, Scene
+from providers.conformance import Ability, Asks, Conformance, Counterpart, Says, Scene
 from tests.emulators.stage import PLAYS, emulated
 from tests.emulators.vendors import VENDORS
 
@@ -55,25 +55,26 @@ class TestRehearsal(Conformance):
     """It has no other side: its script is the scene."""
 
     capabilities = rehearsal.CAPABILITIES
-    plays: ClassVar[frozenset[Ability]] = frozenset()
+    plays: ClassVar[frozenset[Ability]] = frozenset({"script", "slow"})
 
     @pytest.fixture(autouse=True)
     def _a_synthesiser(self, synthesiser: list[str]) -> None:
-        self.flite = json.dumps(synthesiser)
+        *shell, script, name = synthesiser
+        self.flite = [*shell, script, name]
+        self.slow = [*shell, f"sleep 0.3; {script}", name]
 
     @asynccontextmanager
     async def counterpart(self, scene: Scene) -> AsyncIterator[Counterpart]:
         script: list[object] = []
-        for reply in scene.replies:
-            script.append({"hear": "any"})
-            match reply:
-                case Says(text):
-                    script.append({"say": text})
-                case Asks(calls):
-                    script += [{"call": {"tool": name, "with": dict(arguments)}} for name, arguments in calls]
-                case Nothing():
-                    pass
-        yield Counterpart(rehearsal.provider({"flite": self.flite}), {"script": script})
+        for before, reply in zip((None, *scene.replies), scene.replies, strict=False):
+            if not isinstance(before, Asks):
+                script.append({"hear": "any"})
+            if isinstance(reply, Says):
+                script.append({"say": reply.text})
+            elif isinstance(reply, Asks):
+                script += [{"call": {"tool": name, "with": dict(arguments)}} for name, arguments in reply.calls]
+        flite = json.dumps(self.slow if scene.slow else self.flite)
+        yield Counterpart(rehearsal.provider({"flite": flite}), {"script": script})
 
 
 def test_every_voice_of_ours_is_here() -> None:
