@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.audio import Heard
 from engine.beside import beside
+from engine.comfort import Hold
 from engine.ear import DEAF_AFTER, keep_in_time
 from engine.minutes import Minutes
 from engine.outcome import Outcome
@@ -91,7 +93,6 @@ class Conversation:
         self._playout = playout
         self._succession = succession
         self._toolbox = toolbox
-        self._tool_calls = ToolCalls(self, toolbox, succession)
         self._greeting = greeting
         self._reprompt = reprompt
         self._bridge = bridge  # what the caller hears while another voice takes over
@@ -106,6 +107,8 @@ class Conversation:
         self._open: set[str] = set()  # utterances that were begun and are not ended
         self._paused_at: float | None = None
         self._speech_at: float | None = None
+        self._hold = Hold(playout)
+        self._tool_calls = ToolCalls(self, toolbox, succession, self._hold)
         self._tasks: asyncio.TaskGroup | None = None
         self._speaking: asyncio.Task[None] | None = None  # the mouth
         self._sit(seat)
@@ -120,10 +123,8 @@ class Conversation:
         self._open.clear()
 
     async def run(self) -> Outcome:
-        """Talk until the model finishes, a limit is reached, the provider fails, or the step is cancelled (the voice
-        is closed).
-        """
-        finished = False
+        """Talk until the model finishes, a limit is reached, the provider fails or the step is cancelled."""
+        self._toolbox.leaving = finished = False
         try:
             async with beside(keep_in_time(self._playout, self._hear, self._deaf), self._watch_line()) as tasks:
                 self._tasks = tasks
@@ -137,19 +138,14 @@ class Conversation:
         finally:
             self._playout.listener = self._playout.on_drained = self._tasks = None
             self._call.line.drop_digits()  # they were meant for this talk
-            closing = asyncio.ensure_future(self._end(flush=not finished))
-            await asyncio.shield(closing)  # however often this is cancelled, no session stays open
+            self._succession.leave(self.seat)
+            if not finished and not self._playout.closed.is_set():
+                await asyncio.shield(asyncio.ensure_future(self._silence()))
 
     def _begin_to_talk(self) -> None:
         assert self._tasks is not None
         self._speaking = self._tasks.create_task(self._mouth(self.seat), name=f"voice {self._name}")
         self._playout.listener = self._voice.send_audio
-
-    async def _end(self, *, flush: bool) -> None:
-        if flush and not self._playout.closed.is_set():
-            await self._playout.flush()
-        self._succession.leave(self.seat)
-        await self._succession.left()
 
     # ── Another voice ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -217,6 +213,7 @@ class Conversation:
                     continue
                 if event.item != self._item:
                     self._begin(event.item)
+                    await self._hold.stop()
                 await send(event.item, event.data)
             else:
                 await self._on_event(event)
@@ -236,6 +233,7 @@ class Conversation:
     async def _on_event(self, event: VoiceEvent) -> None:
         match event:
             case SpeechStarted():
+                await self._hold.stop()
                 self._speech_at = time.perf_counter()
                 if self._turn.options.allow_interruptions:
                     self._cut, self._item = self._latest, None
@@ -353,9 +351,11 @@ class Conversation:
             case Reprompt():
                 await self._say(self._reprompt)
             case Fill(tool):
-                filler = self._toolbox.tools[tool.split(" ", 1)[0]].filler
-                if filler:
-                    await self._say(filler)
+                used = self._toolbox.tools[tool.split(" ", 1)[0]]
+                if used.filler:
+                    await self._say(used.filler)
+                elif used.sound is not None and self._tasks is not None:
+                    self._hold.start(used.sound, self._tasks)
             case End("exit", exit):
                 return Outcome(exit)
             case End("stalled"):
@@ -370,7 +370,7 @@ class Conversation:
 
     async def _hush(self) -> None:
         """Silence the line first; then tell the voice what was heard, in milliseconds really played."""
-        cut = await self._playout.flush()
+        cut = await self._silence()
         if self._speech_at is not None:  # else nobody spoke: a farewell was too long
             took = time.perf_counter() - self._speech_at  # finer than the loop's clock
             self._call.services.metrics.barge_in.inc()
@@ -380,9 +380,15 @@ class Conversation:
         if not self._capabilities.turn_detection:
             await self.tell(self._voice.interrupt())
         for heard in cut:
-            self._minutes.interrupted(heard.item)
             if self._capabilities.truncation and heard.item.startswith(self._prefix):
                 await self.tell(self._voice.truncate(heard.item.removeprefix(self._prefix), heard.played_ms))
+
+    async def _silence(self) -> list[Heard]:
+        """Silence the line; what was cut off, which is noted."""
+        cut = await self._playout.flush()
+        for heard in cut:
+            self._minutes.note(heard.item, interrupted=True)
+        return cut
 
     async def _say(self, text: str) -> None:
         self.post(VoiceAsked())  # first: the audio may come before the command is confirmed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.voices import close
 from providers.voice import Capabilities, Session, Voice, VoiceError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ TAKING_OVER = (
 )
 RENEWED = "This conversation has been going on for a while; go on with it, and do not greet."
 LOST = "gone"  # the code of a session that ended without a reason that would hold for the next one
-CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
 RETRY_AFTER = 30.0  # seconds until a lost connection is tried again at the same provider
 REMEMBERED = 20  # results of tools that a new voice is told
 LENGTH = 600  # characters of each
@@ -55,7 +55,7 @@ class Succession:
         self._clock = asyncio.get_running_loop().time
         self._retried_at = -RETRY_AFTER
         self._learnt: list[str] = []
-        self._closing: dict[int, asyncio.Future[None]] = {}  # by the seat's number
+        self._left_seats: set[int] = set()
 
     def goes_on(self, after: Seat, code: str) -> bool:
         """Whether there is somebody who could take over: the next in the list, or at its end a new session of the same
@@ -106,21 +106,11 @@ class Succession:
             raise
 
     def leave(self, seat: Seat) -> None:
-        """Close a voice, once, while the talk goes on or ends."""
-        if seat.number not in self._closing:
-            self._closing[seat.number] = asyncio.ensure_future(self._close(seat))
-
-    async def left(self) -> None:
-        """Until every voice that was left is closed."""
-        await asyncio.gather(*self._closing.values())
-
-    async def _close(self, seat: Seat) -> None:
-        self._call.services.metrics.voice(seat.name).sessions.dec()
-        try:
-            async with asyncio.timeout(CLOSE_WITHIN):
-                await seat.voice.close()
-        except Exception as error:  # the talk is over: how it ended stands
-            log.warning("a voice could not be closed", provider=seat.name, error=f"{type(error).__name__}: {error}")
+        """Close a voice, once; what comes next does not wait for it."""
+        if seat.number not in self._left_seats:
+            self._left_seats.add(seat.number)
+            self._call.services.metrics.voice(seat.name).sessions.dec()
+            self._call.errand(close(seat.voice, seat.name), f"close of {seat.name}")
 
     def failed(self, name: str, code: str) -> None:
         """A voice broke down in the middle of its talk."""
@@ -151,13 +141,15 @@ class Succession:
 
     async def _seat(self, name: str, notes: str, within: float) -> Seat:
         provider = self._call.services.voices.get(name)
-        voice = provider.voice(self._session(name, notes))
+        session = self._session(name, notes)
+        self._call.talk = name, session
+        voice = provider.voice(session)
         started = self._clock()
         try:
             async with asyncio.timeout(within):
                 await voice.connect()
         except BaseException as error:
-            await asyncio.shield(asyncio.gather(voice.close(), return_exceptions=True))
+            self._call.errand(close(voice, name), f"close of {name}")
             if isinstance(error, TimeoutError):
                 raise VoiceError(f"no session within {within:g} s", code="timeout") from None
             raise

@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol
 
+from engine.comfort import Hold
 from engine.toolbox import FINISH, LEAVES, Toolbox
 from engine.turn import FinishAsked, ToolClosed, ToolOpened, TurnEvent, VoiceAsked
 from providers.voice import ToolCall
@@ -34,10 +35,11 @@ class Talk(Protocol):
 class ToolCalls:
     """The calls of one talk."""
 
-    def __init__(self, talk: Talk, toolbox: Toolbox, succession: Succession) -> None:
+    def __init__(self, talk: Talk, toolbox: Toolbox, succession: Succession, hold: Hold) -> None:
         self._talk = talk
         self._toolbox = toolbox
         self._succession = succession
+        self._hold = hold
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def take(self, call: ToolCall, tasks: asyncio.TaskGroup) -> None:
@@ -59,22 +61,26 @@ class ToolCalls:
             talk.post(VoiceAsked())
             return await talk.tell(talk.seat.voice.tool_result(call.id, json.dumps({"error": problem})))
         await talk.tell(talk.seat.voice.tool_result(call.id, '{"ok": true}', respond=False))
-        return talk.post(FinishAsked(exit))
+        return self._leave(exit)
 
     async def _use(self, call: ToolCall, asked_by: Seat) -> None:
         talk, toolbox = self._talk, self._toolbox
         tool = toolbox.tools.get(call.name)
         key = f"{call.name} {asked_by.number}{call.id}"
-        talk.post(ToolOpened(key, tool.filler_after if tool is not None and tool.filler else None))
+        talk.post(ToolOpened(key, None if tool is None else tool.fills_after))
         owed = False
         try:
             answer = await toolbox.use(call.name, call.arguments)
             leaves = toolbox.leaves(call.name, answer)
-            owed = not leaves
+            owed = not (leaves or toolbox.leaving)
         finally:
             self._running.pop(call.id, None)
             talk.post(ToolClosed(key, owed=owed))
+            if not self._running:
+                await self._hold.stop()
         self._succession.learn(call.name, json.dumps(dict(call.arguments)), answer)
+        if toolbox.leaving:  # an answer would be spoken into the farewell
+            return
         seat = talk.seat
         if asked_by is seat:
             await talk.tell(seat.voice.tool_result(call.id, answer, respond=owed))
@@ -82,4 +88,8 @@ class ToolCalls:
             await talk.tell(seat.voice.update(instructions=self._succession.instructions(seat.name)))
             await talk.tell(talk.seat.voice.answer())
         if leaves:
-            talk.post(FinishAsked(LEAVES + call.name))
+            self._leave(LEAVES + call.name)
+
+    def _leave(self, exit: str) -> None:
+        self._toolbox.leaving = True
+        self._talk.post(FinishAsked(exit))
