@@ -39,6 +39,15 @@ class Seat:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A voice is gone or useless. ``voice``: which of them; None: the call's own audio is gone."""
+
+    reason: str
+    voice: int | None
+    code: str = LOST
+
+
 class Succession:
     """The voices of one talk. ``session(name, notes)`` is what the voice of that provider is told when it connects;
     ``notes`` are lines for its instructions.

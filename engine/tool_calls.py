@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine.comfort import Hold
 from engine.toolbox import FINISH, LEAVES, Toolbox
-from engine.turn import FinishAsked, ToolClosed, ToolOpened, TurnEvent, VoiceAsked
+from engine.turn_events import FinishAsked, ToolClosed, ToolOpened, TurnEvent, VoiceAsked
 from providers.voice import ToolCall
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ class ToolCalls:
         if call.name == FINISH and self._toolbox.exits:
             await self._finish(call)
             return
-        self._running[call.id] = tasks.create_task(self._use(call, self._talk.seat), name=f"tool {call.name}")
+        tool, seat = self._toolbox.tools.get(call.name), self._talk.seat
+        key = f"{call.name} {seat.number}{call.id}"
+        self._talk.post(ToolOpened(key, None if tool is None else tool.fills_after))
+        self._running[call.id] = tasks.create_task(self._use(call, seat, key), name=f"tool {call.name}")
 
     def cancel(self, id: str) -> None:
         """The model does not want the answer any more."""
@@ -63,11 +66,8 @@ class ToolCalls:
         await talk.tell(talk.seat.voice.tool_result(call.id, '{"ok": true}', respond=False))
         return self._leave(exit)
 
-    async def _use(self, call: ToolCall, asked_by: Seat) -> None:
+    async def _use(self, call: ToolCall, asked_by: Seat, key: str) -> None:
         talk, toolbox = self._talk, self._toolbox
-        tool = toolbox.tools.get(call.name)
-        key = f"{call.name} {asked_by.number}{call.id}"
-        talk.post(ToolOpened(key, None if tool is None else tool.fills_after))
         owed = False
         try:
             answer = await toolbox.use(call.name, call.arguments)

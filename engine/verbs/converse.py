@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from engine.before import Before, Context, before
 from engine.call import Call
+from engine.comfort import patience
 from engine.conversation import Conversation
 from engine.outcome import Outcome
 from engine.playout import Playout
@@ -211,6 +212,7 @@ class Converse(Verb):
         self, fields: ConverseFields, call: Call, toolbox: Toolbox, greeting: str | None, known: Before
     ) -> Outcome:
         """Open the audio and the voice side by side, then talk."""
+        began = asyncio.get_running_loop().time()
         context = call.walker.context()
         reprompt = fields.silence.say.render(context)
         names = fields.providers or (call.services.default_voice,)
@@ -227,7 +229,7 @@ class Converse(Verb):
             playout, seat = await self._connect(call, succession)
             conversation = Conversation(
                 call, playout, seat, succession, toolbox, self._turns(fields), greeting=greeting, reprompt=reprompt,
-                bridge=await bridging,
+                bridge=await bridging, waiting_since=began,
             )  # fmt: skip
         except VoiceError as error:
             return Outcome("provider_error", detail=str(error))
@@ -241,8 +243,9 @@ class Converse(Verb):
         opening = asyncio.ensure_future(call.playout())
         seat: Seat | None = None
         try:
-            seat = await succession.first()
-            return await opening, seat
+            async with patience(call):
+                seat = await succession.first()
+                return await opening, seat
         except BaseException:
             opening.cancel()
             if seat is not None:

@@ -19,12 +19,15 @@ KEY = "sk-test-1234567890"
 
 @dataclass(frozen=True)
 class Vendor:
-    """``emulate(**options)`` makes its emulator, ``settings(emulator)`` what the provider is made with beside a key."""
+    """``emulate(**options)`` makes its emulator, ``settings(emulator)`` what the provider is made with beside a key.
+    ``lacks``: faults that its protocol has no word for.
+    """
 
     provider: MakeProvider
     capabilities: Capabilities
     emulate: Callable[..., Emulator]
     settings: Callable[[Any], Mapping[str, str]]
+    lacks: frozenset[str] = frozenset({"go_away"})
 
     def settings_for(self, emulator: Any) -> dict[str, str]:
         return {"api_key": KEY, **self.settings(emulator)}
@@ -53,12 +56,15 @@ VENDORS: Mapping[str, Vendor] = {
     ),
     "azure-voice-live": Vendor(
         azure_voice_live.provider, azure_voice_live.CAPABILITIES, _voice_live,
-        lambda emulator: {"endpoint": emulator.endpoint},
+        lambda emulator: {"endpoint": emulator.endpoint}, frozenset({"go_away", "rate_limit"}),
     ),
     "gemini": Vendor(
         gemini.provider, gemini.CAPABILITIES, _gemini,
-        lambda emulator: {"base_url": f"ws://127.0.0.1:{emulator.port}"},
+        lambda emulator: {"base_url": f"ws://127.0.0.1:{emulator.port}"}, frozenset({"error", "rate_limit"}),
     ),
-    "grok": Vendor(grok.provider, grok.CAPABILITIES, _grok, lambda emulator: {"base_url": emulator.url}),
+    "grok": Vendor(
+        grok.provider, grok.CAPABILITIES, _grok,
+        lambda emulator: {"base_url": emulator.url}, frozenset({"go_away", "rate_limit"}),
+    ),
     "openai": Vendor(openai.provider, openai.CAPABILITIES, Emulator, lambda emulator: {"base_url": emulator.url}),
 }  # fmt: skip

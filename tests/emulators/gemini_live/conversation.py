@@ -160,12 +160,9 @@ class GeminiConversation(Conversation):
         )
         self.tell(sessionResumptionUpdate={"newHandle": self.new_id("handle"), "resumable": True})
 
-    def go_away(self, left: str = "50s") -> None:
+    async def go_away(self) -> None:
         """The connection is to be given up."""
-        self.tell(goAway={"timeLeft": left})
+        self.tell(goAway={"timeLeft": "50s"})
 
-    async def _go_away(self) -> None:
-        self.go_away("5s")
-
-    async def _phantom(self) -> None:
+    async def phantom(self) -> None:
         self.tell(serverContent={"interrupted": True})

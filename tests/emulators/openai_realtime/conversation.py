@@ -296,10 +296,10 @@ class Conversation:
                 *faults.error, kind="server_error" if faults.error[0] == "server_error" else "invalid_request_error"
             )
         await misbehave(
-            faults, drop=self.drop, close=self._close, mute=self._silence, phantom=self._phantom, go_away=self._go_away
+            faults, drop=self.drop, close=self.close, mute=self.fall_silent, phantom=self.phantom, go_away=self.go_away
         )
 
-    async def _phantom(self) -> None:
+    async def phantom(self) -> None:
         self.speech_started(self._ears.heard_ms)
 
     async def drop(self) -> None:
@@ -307,13 +307,13 @@ class Conversation:
         if self.request.transport is not None:
             self.request.transport.abort()
 
-    async def _silence(self) -> None:
+    async def fall_silent(self) -> None:
         self._mute = True
 
-    async def _go_away(self) -> None:
+    async def go_away(self) -> None:
         """The protocol has no word for it."""
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
         await self.socket.close(code=self.faults.close_code, message=self.faults.close_reason.encode())
 
 
