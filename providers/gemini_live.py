@@ -61,6 +61,7 @@ class Live:
         self._active = False  # the model's turn is under way
         self._muted = False
         self._spoken: str | None = None
+        self._ended: str | None = None  # what was said before the turn called tools
         self._words: list[str] = []
         self._said: list[str] = []  # by the caller
         self._caller = 0
@@ -249,7 +250,7 @@ class Live:
         if self._active:
             return ()
         self._turn += 1
-        self._active, self._spoken = True, None
+        self._active, self._spoken, self._ended = True, None, None
         self._down = Divider()
         self._words.clear()
         events: list[VoiceEvent] = [SpeechStopped()] if self._speaking else []
@@ -278,13 +279,11 @@ class Live:
 
     def _turn_complete(self) -> Events:
         events = list(self._heard_all())
-        item, muted, words = self._spoken, self._muted, "".join(self._words).strip()
-        if words:
-            events.append(VoiceText(words, f"turn_{self._turn}", final=True))
+        item, muted = self._spoken or self._ended, self._muted
+        events += self._whole_text()
         spent, self._spent = self._spent, Usage()
         self._active = self._muted = self.expecting = False
-        self._spoken = None
-        self._words.clear()
+        self._spoken = self._ended = None
         self._ask_next()
         return [*events, TurnDone("interrupted" if muted else "completed", spent, item)]
 
@@ -297,7 +296,16 @@ class Live:
                 raise TypeError("args is no object")
             self._tools[id] = name
             events.append(ToolCall(id, name, given))
+        if self._spoken is not None:  # the server's turn may wait for the tools; what was said is whole
+            self._ended, self._spoken = self._spoken, None
+            events += [*self._whole_text(), TurnDone("interrupted" if self._muted else "completed", item=self._ended)]
+            self._active = self._muted = False
         return events
+
+    def _whole_text(self) -> Events:
+        words = "".join(self._words).strip()
+        self._words.clear()
+        return (VoiceText(words, f"turn_{self._turn}", final=True),) if words else ()
 
     def _cancellation(self, message: Frame) -> Events:
         ids = [id for id in message.get("ids") or () if self._tools.pop(id, None) is not None]

@@ -12,7 +12,7 @@ Ability = Literal[
     "script",  # it answers what the scene says; else the kit only knows that some answer comes
     "slow",  # it can speak about as fast as one listens, or in pieces with time between them
     "empty",  # it can answer without a word
-    "parallel",  # it can call several tools at once
+    "parallel",  # it can call several tools at once, and after it said something in the same answer
     "ears",  # it knows how much caller audio came (`heard_ms`)
     "words",  # it knows what it was told in text (`told`)
     "truncations",  # it knows how much of an answer was heard (`truncated_ms`)
@@ -39,9 +39,10 @@ class Says:
 
 @dataclass(frozen=True, slots=True)
 class Asks:
-    """The model calls tools, all in one answer: ``(name, arguments)`` each."""
+    """The model calls tools, all in one answer: ``(name, arguments)`` each; perhaps after saying something."""
 
     calls: tuple[tuple[str, Mapping[str, Any]], ...]
+    say: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ FINISH = Tool(
 TOOLS = (PRICE, FINISH)
 ONE = Asks((("price", {"dish": "soup"}),))
 TWO = Asks((("price", {"dish": "soup"}), ("price", {"dish": "bread"})))
+AFTER_WORDS = Asks((("price", {"dish": "soup"}),), say="Let me have a look.")
 LEAVE = Asks((("finish", {"exit": "ordered"}),))
 ANSWER = "Six and two francs."
 HEARD = ("What do soup and bread cost?", "Hello?")
@@ -44,6 +45,18 @@ class Tools(Stage):
             told = other.told().replace(" ", "").replace('\\"', '"')
             assert '"price":2' in told
             assert '"price":6' in told
+        assert owner.of(Failed) == []
+
+    @played(Scene((AFTER_WORDS, Says(ANSWER)), HEARD), needs=("script", "tools", "parallel"), tools=TOOLS)
+    async def test_words_before_a_call_are_an_utterance_of_their_own(self, owner: Owner, other: Counterpart) -> None:
+        """They end without waiting for the result: a step that is left by a tool waits for their last sound."""
+        await owner.a_turn()
+        call = await owner.next(ToolCall)
+        done = await owner.next(TurnDone)
+        assert done.item is not None
+        assert owner.said() == [AFTER_WORDS.say]
+        await owner.voice.tool_result(call.id, '{"price": 6}')
+        await owner.until(lambda: owner.said() == [AFTER_WORDS.say, ANSWER], "the answer follows")
         assert owner.of(Failed) == []
 
     @played(Scene((ONE, Says(ANSWER), Says("Hello!")), HEARD), needs=("script", "tools"), tools=TOOLS)

@@ -62,9 +62,9 @@ def turn(reply: Reply) -> Turn:
     match reply:
         case Says(text):
             return Say(text)
-        case Asks(calls):
+        case Asks(calls, say):
             first, *more = (Call(name, dict(arguments)) for name, arguments in calls)
-            return Call(first.tool, first.arguments, more=tuple(more))
+            return Call(first.tool, first.arguments, say, tuple(more))
         case Nothing():
             return Empty()
 
