@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from engine.audio import BYTES_PER_MS, Heard
 from engine.beside import beside
 from engine.comfort import Hold, music
-from engine.ear import DEAF_AFTER, Sounds, keep_in_time
+from engine.ear import listen
 from engine.minutes import Minutes
 from engine.mouth import Mouth
 from engine.outcome import Outcome
@@ -43,6 +43,7 @@ from providers.voice import ToolCall, VoiceError
 if TYPE_CHECKING:
     from engine.call import Call
 
+DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
 AFTER_BRIDGE = 1.0  # seconds between the bridge and the music, when nobody has taken over yet
 
 
@@ -68,7 +69,6 @@ class Conversation:
         self._reprompt = reprompt
         self._bridge = bridge  # what the caller hears while another voice takes over
         self._turn = Turn(options, self.clock(), waiting_since=waiting_since)
-        self._sounds = Sounds(playout)
         self._inbox: asyncio.Queue[TurnEvent | Broken] = asyncio.Queue()
         self._tasks: asyncio.TaskGroup | None = None
         self._speaking: asyncio.Task[None] | None = None
@@ -89,9 +89,7 @@ class Conversation:
         """Talk until the model finishes, a limit is reached, the provider fails or the step is cancelled."""
         self.toolbox.leaving = finished = False
         try:
-            async with beside(
-                keep_in_time(self.playout, self._hear, self._deaf, self._look), self._watch_line()
-            ) as tasks:
+            async with beside(self._watch_ear(), self._watch_line(), listen(self.playout, self._sounds)) as tasks:
                 self._tasks = tasks
                 self._begin_to_talk()
                 if self._greeting:
@@ -174,11 +172,14 @@ class Conversation:
         await self.playout.lost()
         self.post(Broken("the audio of the call was lost", None))
 
-    async def _hear(self, audio: bytes) -> None:
-        await self.tell(self._voice.send_audio(audio), "audio")
+    async def _watch_ear(self) -> None:
+        """A provider that takes no audio blocks the ear, and with it everything that the leg reports."""
+        while True:
+            await self.playout.keep_fed(lambda quiet: self.tell(self._voice.send_audio(quiet), "audio"), DEAF_AFTER)
+            self._deaf()
 
-    def _look(self) -> None:
-        self.post(CallerSounds(self._sounds.loud()))
+    def _sounds(self, loud: bool) -> None:
+        self.post(CallerSounds(loud))
 
     def _keep_company(self, after: float = 0.0) -> None:
         """Music, from so many seconds on, until somebody speaks."""

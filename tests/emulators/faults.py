@@ -30,7 +30,8 @@ class Faults:
     garbage: tuple[str | bytes, ...] = ()  # sent as they are, once the session stands
 
     # In the conversation
-    stall: bool = False  # no answer after the end of speech, nor when asked for one
+    stall: bool = False  # no answer after the end of speech, nor when asked for one; no text where only that is owed
+    no_transcript: str = ""  # what was said cannot be written down, and why
     empty_turns: int = 0  # so many of the first answers have no output
     late_deltas: int = 0  # audio that still arrives after a response was cancelled
     phantom_speech_at_ms: int | None = None  # it hears speech although nobody spoke; nothing is cancelled
