@@ -251,6 +251,8 @@ class Conversation:
                 if used.filler:
                     await self._say(used.filler)
                 elif used.sound is not None and self._tasks is not None:
+                    if self._turn.comforting:
+                        await self.hold.stop()
                     self.hold.start(used.sound, self._tasks)
             case End("exit", exit):
                 return Outcome(exit)

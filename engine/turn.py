@@ -35,7 +35,8 @@ from engine.turn_events import (
     VoiceSpeaks,
 )  # fmt: skip
 
-WAITED: Final = 3.0  # seconds; a turn of the caller's whose end is told so late was not heard by the line at all
+FELL_SILENT: Final = 1.4  # seconds
+WAITED: Final = 0.8  # seconds of a caller's pause, at most, that count as waiting before the voice calls it one
 NOTICED: Final = 1.0  # seconds from a sound to a voice's word that the caller speaks
 
 
@@ -53,7 +54,7 @@ class TurnOptions:
     failed_within: float = 1.0  # an answer failed: so soon the caller is asked again; a second failure ends the talk
     longest_speech: float = 60.0  # the caller "speaks" for so long: noise, or a lost end; their turn is over
     comfort_after: float | None = 1.7  # the caller waits for so long and hears nothing: they get something to hear
-    fell_silent_after: float = 1.4  # the line hears nothing of a caller who "speaks" for so long: they do not
+    fell_silent_after: float = FELL_SILENT  # the line hears nothing of a caller who "speaks" for so long: they do not
     unreported: int = 4  # sounds of the caller, as the line hears them, of which a voice should have said something
 
 
@@ -73,7 +74,7 @@ class Turn:
     sounded_at: float | None = None  # the line heard the caller, last at
     sounds: int = 0  # that it heard and the voice has said nothing of
     fell_silent: bool = False  # the line says that the caller's turn is over; the voice has not said so
-    nudged: bool = False  # the voice has missed a turn of the caller's; that counts once
+    nudged: bool = False  # the voice missed a turn of the caller's, and was told; noise would do that for ever
     reprompts: int = 0
     turns: int = 0
     failures: int = 0  # answers in a row that failed
@@ -136,11 +137,10 @@ class Turn:
                 return self._caller_speaks(now)
             case CallerPauses():
                 self._reported()
-                self.caller_speaks_since = None
+                self.caller_speaks_since, self.nudged = None, False
                 if self.playing is None:
                     self.owed_since = now
-                    if self.sounded_at is not None and now < self.sounded_at + WAITED:
-                        self.waiting_since = self.sounded_at
+                    self.waiting_since = max(now - WAITED, now if self.sounded_at is None else self.sounded_at)
             case CallerSounds(loud):
                 return self._caller_sounds(loud, now)
             case VoiceSpeaks(item):
@@ -195,7 +195,7 @@ class Turn:
         was_speaking = self.playing is not None or self.owed_since is not None
         if self.caller_speaks_since is None:
             self.caller_speaks_since = now
-        self.reprompts = 0
+        self.reprompts, self.nudged = 0, False
         self._reported()
         self.playing, self.dry, self.owed_since = None, False, None
         return [*([Hush()] if was_speaking else []), *self._leave()]
@@ -210,8 +210,8 @@ class Turn:
         return [Hush(), *self._leave()]
 
     def _reported(self) -> None:
-        """The voice knows who speaks."""
-        self.sounds, self.fell_silent, self.nudged = 0, False, False
+        """The voice has said something of who speaks."""
+        self.sounds, self.fell_silent = 0, False
 
     def _caller_sounds(self, loud: bool, now: float) -> list[Action]:
         """A voice may lose the end of what the caller said, all of it, or hear somebody when nobody spoke."""

@@ -18,7 +18,7 @@ from engine.outcome import Outcome
 from engine.playout import Playout
 from engine.succession import Seat, Succession
 from engine.toolbox import FINISH, LEAVES, Collect, Exit, Toolbox
-from engine.turn import TurnOptions
+from engine.turn import FELL_SILENT, TurnOptions
 from engine.verb import Verb, unknown
 from engine.verbs.tools import ToolFields, flow_tool
 from engine.written import needs_text_model
@@ -34,6 +34,7 @@ from providers.voice import ALAW, ULAW, Session, Turns, VoiceError
 log = structlog.get_logger()
 
 LIMITS = ("silence", "max_duration", "provider_error")
+LATE = 0.9  # seconds after `min_delay` in which a voice says that the caller's turn is over
 TALKS = 5  # a model that hands over again and again shall not do so for ever
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what every provider takes
 
@@ -312,6 +313,7 @@ class Converse(Verb):
         return TurnOptions(
             silence=fields.silence.after, reprompts=fields.silence.reprompts, answer_within=fields.answer_within,
             max_duration=fields.max_duration, max_turns=fields.max_turns, allow_interruptions=fields.interruptible,
+            fell_silent_after=max(FELL_SILENT, (fields.min_delay or 0.0) + LATE),
         )  # fmt: skip
 
 

@@ -79,6 +79,13 @@ async def test_it_stops_before_the_voice_speaks_and_takes_nothing_of_it_away(tmp
 
 
 @virtual_time
+async def test_it_takes_the_place_of_the_music_that_who_waits_hears(tmp_path: Path) -> None:
+    house = library(tmp_path, flow((STEPS % "file: keys.ulaw").replace("500ms", "3s")), files={"keys.ulaw": KEYS})
+    over = await dial(house, asks, ASKS, SAYS, http=Endpoints({"/price": (5.0, {})}))
+    assert sounds(over) == [pytest.approx(1500, abs=300), 1000, pytest.approx(1000, abs=60)]
+
+
+@virtual_time
 async def test_two_tools_have_one_sound(tmp_path: Path) -> None:
     over = await talk(tmp_path, {"/price": (3.0, {})}, [Calls("price", {}), Calls("price", {})], SAYS)
     assert sum(sounds(over)) == pytest.approx(2500, abs=60)

@@ -198,6 +198,8 @@ def test_a_turn_that_the_voice_has_missed_is_noticed_once() -> None:
         expected = [] if made.nudged else [Nudge()]
         assert made.handle(CallerSounds(False), 2.9) == expected
     assert made.owed_since == 2.9
+    made.handle(VoiceSpeaks("a"), 3.5)
+    assert made.nudged, "else noise would have it speak for ever"
     made.handle(CallerSpeaks(), 4.0)
     assert not made.nudged
 
@@ -212,10 +214,18 @@ def test_a_cough_is_no_turn() -> None:
 
 def test_waiting_counts_from_what_the_line_heard_last() -> None:
     made = turn(CallerSpeaks(), comfort_after=1.5)
-    made.handle(CallerSounds(True), 1.2)
+    made.handle(CallerSounds(True), 1.4)
     made.handle(CallerPauses(), 2.0)
-    assert made.deadline() == 1.2 + 1.5
+    assert made.deadline() == 1.4 + 1.5
     assert made.owed_since == 2.0
+
+
+def test_who_is_given_time_to_think_does_not_wait_meanwhile() -> None:
+    made = turn(CallerSpeaks(), comfort_after=1.5, fell_silent_after=4.0)
+    made.handle(CallerSounds(True), 1.2)
+    assert made.handle(CallerSounds(False), 4.0) == []
+    made.handle(CallerPauses(), 4.2)
+    assert made.deadline() == pytest.approx(4.2 - 0.8 + 1.5)
 
 
 def test_who_speaks_into_the_comfort_does_not_need_it() -> None:
