@@ -24,6 +24,7 @@ from providers.voice import (
     ToolCall,
     ToolCancelled,
     TurnDone,
+    Used,
     UserText,
     VoiceEvent,
     VoiceText,
@@ -127,6 +128,8 @@ class Mouth:
                 self._heard(text.strip(), final)
             case TurnDone():
                 await self._turn_done(event)
+            case Used(usage):
+                count(self._call, self._seat.name, usage, turn=False)
             case ToolCall():
                 self._called = True
                 await talk.use_tool(event)

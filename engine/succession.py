@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.usage import settle
 from engine.voices import close
 from providers.voice import Capabilities, Session, Voice, VoiceError
 
@@ -119,7 +120,7 @@ class Succession:
         if seat.number not in self._left_seats:
             self._left_seats.add(seat.number)
             self._call.services.metrics.voice(seat.name).sessions.dec()
-            self._call.errand(close(seat.voice, seat.name), f"close of {seat.name}")
+            self._call.errand(settle(self._call, seat.voice, seat.name), f"close of {seat.name}")
 
     def failed(self, name: str, code: str) -> None:
         """A voice broke down in the middle of its talk."""
