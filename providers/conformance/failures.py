@@ -11,7 +11,7 @@ from providers.conformance.owner import WITHIN, Owner, held, silence, speech
 from providers.conformance.play import Stage, acted, played
 from providers.conformance.scene import Counterpart, Scene
 from providers.conformance.talks import GREETING, LONG
-from providers.voice import Audio, Expiring, Failed, Ready, Resumed, TurnDone, VoiceError, Warned
+from providers.voice import Audio, Expiring, Failed, Ready, Resumed, TurnDone, VoiceError
 
 
 class Failures(Stage):
@@ -19,15 +19,23 @@ class Failures(Stage):
 
     @acted(Scene(fault="refuses"))
     async def test_a_refusal_is_typed(self, other: Counterpart) -> None:
-        """`connect` raises a VoiceError with a code and words, in time, without the key."""
-        voice = other.provider.voice(self.session(other, {}))
-        with pytest.raises(VoiceError) as raised:
+        """`connect` raises a VoiceError with a code and words, in time, without the key; or, where a provider refuses
+        only after it has connected, a Failed like it ends the session.
+        """
+        session = self.session(other, {})
+        voice = other.provider.voice(session)
+        told, code, whole = "", "", ""
+        try:
             async with asyncio.timeout(WITHIN):
                 await voice.connect()
-        assert str(raised.value).strip()
-        assert raised.value.code
-        if other.secret:
-            assert other.secret not in "".join(format_exception(raised.value)), "the key stands in the error"
+                async for event in voice.events():
+                    if isinstance(event, Failed):
+                        told, code, whole = event.message, event.code, repr(event)
+        except VoiceError as error:
+            told, code, whole = str(error), error.code, "".join(format_exception(error))
+        assert told.strip(), "the refusal was never told"
+        assert code
+        assert not other.secret or other.secret not in whole, "the key stands in the error"
         await voice.close()
 
     @acted(Scene(fault="hangs"))
@@ -41,15 +49,20 @@ class Failures(Stage):
 
     @played(Scene(slow=True), needs=("drops",))
     async def test_a_broken_connection_is_told(self, owner: Owner, other: Counterpart) -> None:
-        """In the middle of a word: a Failed and the end, or the session goes on elsewhere."""
+        """In the middle of a word: a Failed and the end, or an answer that failed, or the session goes on elsewhere."""
         await owner.voice.say(LONG)
         await owner.next(Audio)
         await other.drop()
-        last = await owner.next((Failed, Resumed))
-        if isinstance(last, Failed):
-            await owner.end()
-            assert last.code
-            assert owner.events[-1] == last, "a failure that ends the session is the last that is told"
+
+        def told() -> bool:
+            return bool(owner.of((Failed, Resumed)) or [done for done in owner.of(TurnDone) if done.status == "failed"])
+
+        await owner.until(told, "a Failed, a Resumed or an answer that failed")
+        for failed in owner.of(Failed):
+            assert failed.code
+            if not failed.recoverable:
+                await owner.end()
+                assert owner.events[-1] == failed, "a failure that ends the session is the last that is told"
         for act in (owner.voice.say(GREETING), owner.voice.interrupt(), owner.hear(speech(200, owner.format))):
             async with asyncio.timeout(WITHIN):
                 await act
@@ -60,7 +73,6 @@ class Failures(Stage):
         await owner.voice.say(GREETING)
         assert (await owner.next(TurnDone)).status == "completed"
         assert owner.of(Failed) == []
-        assert owner.of(Warned)
 
     @played(Scene(fault="expires"))
     async def test_a_limit_is_told_before_it_is_reached(self, owner: Owner, other: Counterpart) -> None:

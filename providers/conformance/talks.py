@@ -142,11 +142,11 @@ class Talks(Stage):
                 assert words in other.told(), f"the model was never told: {words}"
         assert owner.of(TROUBLE) == []
 
-    @played(needs=("words",))
+    @played(ANSWERS, needs=("words",))
     async def test_it_is_told_something_new(self, owner: Owner, other: Counterpart) -> None:
-        """`update` reaches the model, and the talk goes on."""
+        """`update` reaches the model by its next answer, and the talk goes on."""
         await owner.voice.update(instructions="From now on you speak French.")
-        await owner.voice.say(GREETING)
+        await owner.voice.answer()
         assert (await owner.next(TurnDone)).status == "completed"
         await owner.until(lambda: "you speak French" in other.told(), "the model is told the new instructions")
         assert owner.of(TROUBLE) == []

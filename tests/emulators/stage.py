@@ -9,7 +9,7 @@ from typing import Any
 
 from providers.conformance import Ability, Asks, Counterpart, Nothing, Reply, Says, Scene
 from tests.emulators.faults import Faults
-from tests.emulators.openai_realtime import Call, Empty, Emulator, Say
+from tests.emulators.openai_realtime import Call, Empty, Say
 from tests.emulators.openai_realtime.model import Turn
 from tests.emulators.vendors import KEY, Vendor
 
@@ -31,7 +31,7 @@ FAULTS = {
 class Emulated(Counterpart):
     """The provider at work against an emulator. Every frame must satisfy the vendor's own types."""
 
-    def __init__(self, vendor: Vendor, emulator: Emulator) -> None:
+    def __init__(self, vendor: Vendor, emulator: Any) -> None:
         super().__init__(vendor.provider(vendor.settings_for(emulator)), secret=KEY)
         self.emulator = emulator
 
@@ -70,11 +70,11 @@ def turn(reply: Reply) -> Turn:
 
 
 @asynccontextmanager
-async def emulated(vendor: Vendor, scene: Scene, **options: Any) -> AsyncIterator[Emulated]:
+async def emulated(vendor: Vendor, scene: Scene) -> AsyncIterator[Emulated]:
     """A vendor that plays a scene."""
     emulator = vendor.emulate(
         script=[turn(reply) for reply in scene.replies], heard=scene.heard, faults=FAULTS[scene.fault],
-        pace=SLOW if scene.slow else 50.0, **options,
+        pace=SLOW if scene.slow else 50.0,
     )  # fmt: skip
     async with emulator:
         yield Emulated(vendor, emulator)

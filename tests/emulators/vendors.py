@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from providers import azure_openai, azure_voice_live, gemini, grok, openai
+from providers import azure_openai, azure_speech, azure_voice_live, gemini, google, grok, openai
 from providers.voice import Capabilities, MakeProvider
+from tests.emulators.cascades import Azure, Google
 from tests.emulators.gemini_live import GeminiConversation, GeminiSurface
 from tests.emulators.openai_realtime import Emulator
 from tests.emulators.openai_realtime.grok import GrokSurface
@@ -25,7 +26,7 @@ class Vendor:
 
     provider: MakeProvider
     capabilities: Capabilities
-    emulate: Callable[..., Emulator]
+    emulate: Callable[..., Any]
     settings: Callable[[Any], Mapping[str, str]]
     lacks: frozenset[str] = frozenset({"go_away"})
 
@@ -50,6 +51,9 @@ def _gemini(**options: Any) -> Emulator:
 
 
 VENDORS: Mapping[str, Vendor] = {
+    "azure-speech": Vendor(
+        azure_speech.provider, azure_speech.CAPABILITIES, Azure, lambda emulator: emulator.settings, Azure.lacks,
+    ),
     "azure-openai": Vendor(
         azure_openai.provider, azure_openai.CAPABILITIES, _azure_openai,
         lambda emulator: {"endpoint": emulator.endpoint, "model": "our-deployment"},
@@ -61,6 +65,9 @@ VENDORS: Mapping[str, Vendor] = {
     "gemini": Vendor(
         gemini.provider, gemini.CAPABILITIES, _gemini,
         lambda emulator: {"base_url": f"ws://127.0.0.1:{emulator.port}"}, frozenset({"error", "rate_limit"}),
+    ),
+    "google": Vendor(
+        google.provider, google.CAPABILITIES, Google, lambda emulator: emulator.settings, Google.lacks,
     ),
     "grok": Vendor(
         grok.provider, grok.CAPABILITIES, _grok,

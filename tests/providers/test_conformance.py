@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from providers import azure_openai, azure_voice_live, gemini, grok, openai, rehearsal
+from providers import azure_openai, azure_speech, azure_voice_live, gemini, google, grok, openai, rehearsal
 from providers.conformance import Ability, Asks, Conformance, Counterpart, Says, Scene
 from tests.emulators.stage import PLAYS, emulated
 from tests.emulators.vendors import VENDORS
@@ -38,6 +38,21 @@ class TestAzureOpenAI(Vendors):
 class TestAzureVoiceLive(Vendors):
     vendor = "azure-voice-live"
     capabilities = azure_voice_live.CAPABILITIES
+
+
+CASCADES: frozenset[Ability] = PLAYS - {"truncations", "expires"}
+
+
+class TestGoogle(Vendors):
+    vendor = "google"
+    capabilities = google.CAPABILITIES
+    plays: ClassVar[frozenset[Ability]] = CASCADES - {"hangs", "garbage"}
+
+
+class TestAzureSpeech(Vendors):
+    vendor = "azure-speech"
+    capabilities = azure_speech.CAPABILITIES
+    plays: ClassVar[frozenset[Ability]] = CASCADES
 
 
 class TestGrok(Vendors):
