@@ -77,7 +77,8 @@ class Turn:
     nudged: bool = False  # the voice missed a turn of the caller's, and was told; noise would do that for ever
     reprompts: int = 0
     turns: int = 0
-    failures: int = 0  # answers in a row that failed
+    failures: int = 0  # answers in a row that failed, whatever the voice was told to say in between
+    prompted: bool = False  # the next answer is what it was told to say
     dry: bool = False  # what came of `playing` so far is played, and its rest is owed
     leaving: End | None = None  # how the step ends once the voice has finished speaking
     leaving_since: float = 0.0
@@ -132,7 +133,7 @@ class Turn:
     def _take(self, event: TurnEvent, now: float) -> list[Action]:
         match event:
             case VoiceAsked():
-                self.owed_since = now
+                self.owed_since, self.prompted = now, True
             case CallerSpeaks():
                 return self._caller_speaks(now)
             case CallerPauses():
@@ -248,7 +249,11 @@ class Turn:
     def _voice_ended(self, ended: VoiceEnded, now: float) -> list[Action]:
         empty = ended.empty and self.owed_since is not None and not self._tools
         failed = ended.failed or empty  # for the caller it is the same
-        self.failures = self.failures + 1 if failed else 0
+        if failed:
+            self.failures += 1
+        elif not self.prompted:
+            self.failures = 0
+        self.prompted = False
         if self.failures > 1:
             return [End("failed")]
         if not ended.spoke:

@@ -141,7 +141,7 @@ class Google(Parts):
 class Azure(Parts):
     lacks = frozenset({
         "no_session", "refuse_session", "late_deltas", "phantom", "empty_turns", "out_of_order", "rate_limit",
-        "go_away", "fall_silent",
+        "go_away", "fall_silent", "stop_reading",
     })  # fmt: skip
 
     def _speech(self, heard: list[str], voice: Any, pace: float) -> azure_speech.AzureSpeech:

@@ -85,6 +85,11 @@ def test_an_answer_between_two_failures_forgives_the_first() -> None:
     assert made.handle(VoiceEnded(spoke=False, failed=True), 5.0) == []
 
 
+def test_what_it_was_told_to_say_forgives_nothing() -> None:
+    made = turn(VoiceEnded(spoke=False, failed=True), VoiceAsked(), VoiceSpeaks("a"), VoiceEnded(), PlayedOut("a"))
+    assert made.handle(VoiceEnded(spoke=False, failed=True), 6.0) == [End("failed")]
+
+
 def test_a_word_of_the_caller_starts_the_count_again() -> None:
     made = turn()
     made.handle(Tick(), 8)
