@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.audio import BYTES_PER_MS, Heard
@@ -64,7 +65,7 @@ class Conversation:
         self.minutes = Minutes(call)
         self.hold = Hold(playout)
         self.tool_calls = ToolCalls(self, toolbox, succession, self.hold)
-        self._succession = succession
+        self.succession = succession
         self._greeting = greeting
         self._reprompt = reprompt
         self._bridge = bridge  # what the caller hears while another voice takes over
@@ -83,6 +84,7 @@ class Conversation:
         """This voice talks from now on."""
         self.seat = seat
         self._voice = seat.voice
+        self._turn.options = replace(self._turn.options, duplex=seat.capabilities.duplex)
         self._mouth = Mouth(self, seat)
 
     async def run(self) -> Outcome:
@@ -100,7 +102,7 @@ class Conversation:
         finally:
             self.playout.listener = self.playout.on_drained = self._tasks = None
             self.call.line.drop_digits()  # they were meant for this talk
-            self._succession.leave(self.seat)
+            self.succession.leave(self.seat)
             if not finished and not self.playout.closed.is_set():
                 await asyncio.shield(asyncio.ensure_future(self._silence()))
 
@@ -118,8 +120,8 @@ class Conversation:
         connects.
         """
         old = self.seat
-        self._succession.failed(old.name, code)
-        if self._turn.leaving is not None or not self._succession.goes_on(old, code):
+        self.succession.failed(old.name, code)
+        if self._turn.leaving is not None or not self.succession.goes_on(old, code):
             return Outcome("provider_error", detail=f"{old.name}: {reason}")
         self._leave_the_seat(old)
         assert self._tasks is not None
@@ -127,7 +129,7 @@ class Conversation:
         await self.playout.send(self.playout.name("bridge"), self._bridge)
         self._keep_company(len(self._bridge) / BYTES_PER_MS / 1000 + AFTER_BRIDGE)
         try:
-            seat = await self._succession.next(old, reason)
+            seat = await self.succession.next(old, reason)
         except VoiceError as error:
             return Outcome("provider_error", detail=f"{old.name}: {reason}; {error}")
         finally:
@@ -139,7 +141,7 @@ class Conversation:
         """The provider will end the session: a new one of the same goes on, between two turns, unheard."""
         old = self.seat
         try:
-            seat = await self._succession.again(old.name)
+            seat = await self.succession.again(old.name)
         except VoiceError:
             return  # it talks on as long as it may
         self._leave_the_seat(old)
@@ -151,7 +153,7 @@ class Conversation:
         if self._speaking is not None:
             self._speaking.cancel()
         self._mouth.leave()
-        self._succession.leave(old)
+        self.succession.leave(old)
 
     async def _go_on(self, seat: Seat) -> None:
         """A voice that knows what was said answers what is open; one that comes before the first word greets."""

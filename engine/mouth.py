@@ -110,9 +110,9 @@ class Mouth:
         match event:
             case SpeechStarted():
                 await talk.hold.stop()
-                self.speech_at, self._reports = time.perf_counter(), True
-                if talk.interruptible:
-                    self._cut, self.item = self._latest, None
+                self._reports = True
+                if not self._seat.capabilities.duplex:  # else it stops by itself, if it does
+                    self._spoken_over()
                 talk.post(CallerSpeaks())
             case SpeechStopped():
                 self.speech_at, self._reports = None, True
@@ -143,8 +143,13 @@ class Mouth:
                 log.info("the provider will end the session", provider=self._seat.name, seconds=seconds)
                 self.expiring = True
 
+    def _spoken_over(self) -> None:
+        self.speech_at = time.perf_counter()
+        if self._talk.interruptible:
+            self._cut, self.item = self._latest, None
+
     def _caller_pauses(self) -> None:
-        self._paused_at = self._clock()
+        self._paused_at = None if self._seat.capabilities.duplex else self._clock()
         self._talk.post(CallerPauses())
 
     def _heard(self, words: str, final: bool) -> None:
@@ -167,6 +172,8 @@ class Mouth:
             self._talk.post(VoiceEnded(spoke=False, failed=failed, empty=empty))
             return
         self._open.discard(item)
+        if not failed:
+            self._talk.succession.spoke(self._seat.name)
         self._talk.minutes.note(item, interrupted=event.status == "interrupted")
         if self.item == item:
             self.item = None

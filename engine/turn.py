@@ -50,6 +50,7 @@ class TurnOptions:
     max_duration: float | None = None
     max_turns: int | None = None
     allow_interruptions: bool = True
+    duplex: bool = False  # the voice hears while it speaks: it stops by itself, and after a pause it owes nothing
     farewell: float = 4.0  # how long a running utterance may go on once the model asked to finish
     failed_within: float = 1.0  # an answer failed: so soon the caller is asked again; a second failure ends the talk
     longest_speech: float = 60.0  # the caller "speaks" for so long: noise, or a lost end; their turn is over
@@ -74,6 +75,7 @@ class Turn:
     sounded_at: float | None = None  # the line heard the caller, last at
     sounds: int = 0  # that it heard and the voice has said nothing of
     fell_silent: bool = False  # the line says that the caller's turn is over; the voice has not said so
+    paused: bool = False  # the caller's turn is over; a voice that owes no answer may still give one
     nudged: bool = False  # the voice missed a turn of the caller's, and was told; noise would do that for ever
     reprompts: int = 0
     turns: int = 0
@@ -140,12 +142,14 @@ class Turn:
                 self._reported()
                 self.caller_speaks_since, self.nudged = None, False
                 if self.playing is None:
-                    self.owed_since = now
+                    self.owed_since, self.paused = None if self.options.duplex else now, True
                     self.waiting_since = max(now - WAITED, now if self.sounded_at is None else self.sounded_at)
             case CallerSounds(loud):
                 return self._caller_sounds(loud, now)
             case VoiceSpeaks(item):
-                self.playing, self.dry, self.owed_since, self.caller_speaks_since = item, False, None, None
+                self.playing, self.dry, self.owed_since = item, False, None
+                if not self.options.duplex:
+                    self.caller_speaks_since = None
                 self._reported()
             case RanDry():
                 if self.playing is not None and not self.dry:
@@ -191,6 +195,11 @@ class Turn:
         return [] if self.leaving is None else [self.leaving]
 
     def _caller_speaks(self, now: float) -> list[Action]:
+        if self.options.duplex:
+            self.caller_speaks_since = now if self.caller_speaks_since is None else self.caller_speaks_since
+            self.reprompts, self.owed_since, self.nudged = 0, None, False
+            self._reported()
+            return []
         if self.playing is not None and not self.options.allow_interruptions:
             return []
         was_speaking = self.playing is not None or self.owed_since is not None
@@ -212,7 +221,7 @@ class Turn:
 
     def _reported(self) -> None:
         """The voice has said something of who speaks."""
-        self.sounds, self.fell_silent = 0, False
+        self.sounds, self.fell_silent, self.paused = 0, False, False
 
     def _caller_sounds(self, loud: bool, now: float) -> list[Action]:
         """A voice may lose the end of what the caller said, all of it, or hear somebody when nobody spoke."""
@@ -225,6 +234,8 @@ class Turn:
             if now < silent_since + self.options.fell_silent_after:
                 return []
             self.caller_speaks_since, self.fell_silent = None, True
+            if self._heard_now():
+                return []
             self.owed_since, self.waiting_since = now, silent_since
             return [] if spoke else [Nudge()]
         if sounded_at is None or now < sounded_at + self.options.fell_silent_after:
@@ -305,7 +316,8 @@ class Turn:
         elif self.quiet_since is None:
             self.quiet_since = now
         self.asking_again = self.asking_again and self.quiet_since is not None
-        waits = self.owed_since is not None or self._tools or self.asking_again
+        self.paused = self.paused and self.reprompts == 0
+        waits = self.owed_since is not None or self._tools or self.asking_again or self.paused
         if not waits or self._heard_now() or self.caller_speaks_since is not None:
             self.waiting_since, self.comforting = None, False
         elif self.waiting_since is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from providers.by_sentence import streaming
-from providers.cascade import Cascade
+from providers.cascade import Cascade, Whose
 from providers.parts import Recogniser, StreamingSpeaker, TextModel
 from providers.realtime_provider import checked_options
 from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Provider, Session, VoiceError
@@ -53,6 +53,7 @@ class Assembled:
             texts=self._texts,
             speaker=self._speaker,
             most=options.get("max_output_tokens"),
+            whose=Whose(**self._names),
         )
 
     def recogniser(

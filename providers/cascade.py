@@ -32,6 +32,7 @@ from providers.voice import (
     ToolCall,
     TurnDone,
     Usage,
+    Used,
     UserText,
     VoiceError,
     VoiceEvent,
@@ -66,15 +67,25 @@ class _Answer:
     spent: Usage = field(default_factory=Usage)
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Names of providers."""
+
+    listening: str
+    text: str
+    speech: str
+
+
 class Cascade:
     """One conversation. See `providers.voice.Voice` for what the methods promise.
 
-    The parts are made for it and not yet connected. ``most`` bounds the tokens of an answer.
+    The parts are made for it and not yet connected. ``most`` bounds the tokens of an answer. ``whose``: the providers
+    that are paid for the parts, when they are others.
     """
 
     def __init__(
         self, session: Session, *, recogniser: Recogniser, texts: TextModel, speaker: StreamingSpeaker,
-        most: int | None = None,
+        most: int | None = None, whose: Whose | None = None,
     ) -> None:  # fmt: skip
         self._session = session
         self._recogniser = recogniser
@@ -100,7 +111,9 @@ class Cascade:
         self._number = count(1)
         self._unsettled = False  # in the caller's turn: something was cut off, or a tool wants an answer
         self._failures = self._deaf = 0
+        self._whose = whose
         self._unpaid = 0  # bytes of caller audio that no turn has counted
+        self._counts = False  # the recogniser tells what it used
         self._life: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -174,6 +187,9 @@ class Cascade:
         async for event in self._recogniser.events():
             if isinstance(event, SpeechStarted | SpeechStopped | UserText):
                 self._take(self._hearing.recognised(event, self._now()))
+            elif isinstance(event, Used):  # it counts by itself
+                self._counts = True
+                self._emit(Used(self._of(event.usage, "listening")))
             elif isinstance(event, Failed) and not event.recoverable:
                 raise _EndError(event)
             else:
@@ -380,14 +396,39 @@ class Cascade:
     def _turn_done(self, status: Literal["completed", "interrupted", "failed"], answer: _Answer, why: str = "") -> None:
         answer.over = True
         utterance = answer.utterance
-        usage = self._spent(replace(answer.spent, characters=len(utterance.text)))
-        self._emit(TurnDone(status, usage, utterance.item if utterance.made_ms else None, detail=why))
+        usage = replace(answer.spent, characters=len(utterance.text))
+        if self._whose is not None:
+            self._emit(Used(self._of(Usage(characters=len(utterance.text)), "speech")))
+            usage = self._of(answer.spent, "text")
+        self._emit(TurnDone(status, self._spent(usage), utterance.item if utterance.made_ms else None, detail=why))
 
     def _spent(self, usage: Usage) -> Usage:
         """With the audio that the recogniser was given since the last time."""
-        seconds = self._unpaid / (self._session.format.bytes_per_ms * 1000)
-        self._unpaid = 0
-        return replace(usage, seconds_heard=round(seconds, 3))
+        heard = self._heard()
+        if heard and self._whose is not None:
+            self._emit(Used(self._of(Usage(seconds_heard=heard), "listening")))
+            return usage
+        return replace(usage, seconds_heard=heard)
+
+    def _heard(self) -> float:
+        """Seconds of audio that nobody has counted."""
+        seconds, self._unpaid = self._unpaid / (self._session.format.bytes_per_ms * 1000), 0
+        return 0.0 if self._counts else round(seconds, 3)
+
+    def _of(self, usage: Usage, part: Literal["listening", "text", "speech"]) -> Usage:
+        """Said of whom it is, when that is another provider."""
+        return usage if self._whose is None else replace(usage, provider=f"{getattr(self._whose, part)}/{part}")
+
+    def settle(self) -> Sequence[Usage]:
+        """What was used since the last turn: the audio, and the answer that was cut off, as far as it is known."""
+        told: list[Usage] = []
+        if heard := self._heard():
+            told.append(self._of(Usage(seconds_heard=heard), "listening"))
+        answer = self._answer
+        if answer is not None and not answer.over and (characters := len(answer.utterance.text)):
+            answer.over = True
+            told.append(self._of(replace(answer.spent, characters=characters), "speech"))
+        return told
 
 
 def _whole(text: str) -> _Written:

@@ -29,7 +29,7 @@ from grpc import aio
 from providers.google_client import Connections, Lease, told, with_country
 from providers.google_results import Results
 from providers.parts import Heard
-from providers.voice import AudioFormat, Failed, VoiceError
+from providers.voice import AudioFormat, Failed, Usage, VoiceError
 
 NAME = "Google Speech-to-Text"
 BATCH = 100  # ms; smaller pieces cost more processor time (20 ms: four times as much)
@@ -101,6 +101,7 @@ class GoogleRecogniser:
         self._audio = bytearray()  # what is kept of it
         self._from = 0  # ms, where that begins
         self._sent = 0  # ms
+        self._settled = 0  # ms of it that were counted
         self._more = asyncio.Event()
         self._events: asyncio.Queue[Heard | None] = asyncio.Queue()
         self._lease: Lease[SpeechAsyncClient] | None = None
@@ -134,6 +135,12 @@ class GoogleRecogniser:
             self._forget(self._from + too_much)
         if self._upto - self._sent >= BATCH:
             self._more.set()
+
+    def settle(self) -> Sequence[Usage]:
+        """The audio that was sent: Google charges by the second."""
+        sent, self._settled = self._sent - self._settled, self._sent
+        model = self._opening.streaming_config.config.model
+        return (Usage(seconds_heard=sent / 1000, model=model),) if sent else ()
 
     async def finish(self) -> None:
         """No more audio comes."""

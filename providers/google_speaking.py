@@ -27,7 +27,7 @@ from grpc import aio
 from providers.google_client import Connections, Lease, told, with_country
 from providers.parts import Speech
 from providers.sentences import pieces
-from providers.voice import AudioFormat, VoiceError
+from providers.voice import AudioFormat, Usage, VoiceError
 
 NAME = "Google Text-to-Speech"
 LANGUAGE = "en-US"
@@ -70,6 +70,10 @@ class GoogleSpeaker:
                 if isinstance(sound, bytes):
                     audio += sound
         return bytes(audio)
+
+    def usage(self, text: str, *, voice: str | None) -> Usage:
+        """Google charges for characters."""
+        return Usage(characters=len(text), model=voice or self._voice or VOICE)
 
     async def utter(
         self, texts: AsyncIterator[str], *, voice: str | None, language: str | None, format: AudioFormat

@@ -141,4 +141,4 @@ class Failures(Stage):
         for _ in range(3):
             asyncio.run(talk())
         threads, sockets = (now - then for now, then in zip(held(), before, strict=True))
-        assert (threads, sockets) == (0, 0), f"three talks left {threads} threads and {sockets} sockets behind"
+        assert max(threads, sockets) <= 0, f"three talks left {threads} threads and {sockets} sockets behind"

@@ -167,6 +167,6 @@ class Azure(Parts):
             if each.request.transport is not None:
                 each.request.transport.abort()
 
-    async def close(self) -> None:
+    async def shut(self) -> None:
         code, reason = self.faults.close_code, self.faults.close_reason.encode()
         await asyncio.gather(*(each.socket.close(code=code, message=reason) for each in self.speech.connections))

@@ -44,7 +44,7 @@ async def cut(talk: Any) -> None:
 def close(code: int, reason: str) -> Act:
     async def act(talk: Any) -> None:
         talk.faults = replace(talk.faults, close_code=code, close_reason=reason)
-        await talk.close()
+        await talk.shut()
 
     return act
 

@@ -15,6 +15,7 @@ from providers.parts import Message, TextDone, TextPart
 from providers.voice import (
     Audio,
     Failed,
+    Metered,
     Ready,
     Session,
     SpeechStarted,
@@ -82,6 +83,19 @@ async def test_a_question_is_answered() -> None:
         texts = [(event.text, event.final) for event in talk.owner.of(VoiceText)]
         assert texts == [("We have pizza. ", False), ("And pasta.", False), ("We have pizza. And pasta.", True)]
         assert done == TurnDone("completed", Usage(input_text=30, output_text=9, characters=25), done.item)
+
+
+async def test_what_no_turn_has_told_is_told_at_the_end() -> None:
+    rest = asyncio.Event()
+    async with talking([TextPart("We have pizza. A"), rest]) as talk:
+        talk.ears.hears("What is there?")
+        await talk.owner.next(Audio)
+        await talk.owner.hear(b"\xff" * 4000)
+    voice = talk.owner.voice
+    assert isinstance(voice, Metered)
+    told = list(voice.settle())
+    assert [(one.seconds_heard, one.characters) for one in told] == [(0.5, 0), (0.0, len("We have pizza. "))]
+    assert list(voice.settle()) == []
 
 
 async def test_the_first_sentence_is_spoken_while_the_model_still_writes() -> None:

@@ -12,9 +12,8 @@ import grpc
 import pytest
 from aiohttp import web
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from providers.google import Google, provider
@@ -33,12 +32,14 @@ from providers.voice import (
     Tool,
     ToolCall,
     TurnDone,
+    Usage,
     UserText,
     VoiceError,
 )
 from tests.emulators.chat_completions import Answer
 from tests.emulators.chat_completions import Emulator as Model
 from tests.emulators.google_speech import KEY, TOKEN, Emulator, Faults
+from tests.emulators.google_speech.account import private_key, write_account
 from tests.emulators.google_speech.listening import by_pitch
 from tests.emulators.openai_realtime import silence, tone
 from tests.providers.conftest import owned
@@ -125,6 +126,9 @@ async def test_it_writes_down_what_is_said() -> None:
         config = opening.streaming_config.config
         assert opening.recognizer == "projects/bellas/locations/global/recognizers/_"
         assert (config.model, list(config.language_codes)) == ("telephony", ["en-US"])
+        [used] = caller.recogniser.settle()
+        assert used == Usage(seconds_heard=sum(map(len, emulator.audio)) / 8000, model="telephony")
+        assert caller.recogniser.settle() == ()
 
 
 async def test_audio_goes_out_in_pieces_of_100_ms() -> None:
@@ -489,11 +493,6 @@ async def test_without_a_key_for_a_text_model_there_is_no_conversation(service_a
     await made.close()
 
 
-def private_key() -> tuple[Any, bytes]:
-    key = rsa.generate_private_key(65537, 2048)
-    return key, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
 def certificate(key: Any) -> bytes:
     """For localhost, signed by itself."""
     name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
@@ -504,12 +503,7 @@ def certificate(key: Any) -> bytes:
 
 @pytest.fixture
 def service_account(tmp_path: Path) -> Path:
-    path = tmp_path / "account.json"
-    path.write_text(json.dumps({
-        "type": "service_account", "project_id": "bellas", "private_key": private_key()[1].decode(),
-        "client_email": "a@b.c", "token_uri": "http://127.0.0.1:1/token",
-    }))  # fmt: skip
-    return path
+    return write_account(tmp_path / "account.json")
 
 
 def tokens_from(account: Path, url: str) -> None:

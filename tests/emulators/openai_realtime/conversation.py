@@ -313,7 +313,7 @@ class Conversation:
                 *faults.error, kind="server_error" if faults.error[0] == "server_error" else "invalid_request_error"
             )
         await misbehave(
-            faults, drop=self.drop, close=self.close, mute=self.fall_silent, phantom=self.phantom, go_away=self.go_away
+            faults, drop=self.drop, close=self.shut, mute=self.fall_silent, phantom=self.phantom, go_away=self.go_away
         )
 
     async def phantom(self) -> None:
@@ -330,7 +330,8 @@ class Conversation:
     async def go_away(self) -> None:
         """The protocol has no word for it."""
 
-    async def close(self) -> None:
+    async def shut(self) -> None:
+        """Close the connection in an orderly way."""
         await self.socket.close(code=self.faults.close_code, message=self.faults.close_reason.encode())
 
 
