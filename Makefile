@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LANGUAGE_SERVER := var/node/node_modules/yaml-language-server/package.json
 
-.PHONY: help setup sandbox demo serve test nightly unit lint types bench ari editor clean
+.PHONY: chart promtool help setup sandbox demo serve test nightly unit lint types bench ari editor clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,7 +33,7 @@ demo: $(STAMP) ## a real call, narrated and measured (VOICE=openai to use OpenAI
 serve: $(STAMP) ## run the engine beside your own Asterisk (settings: HOOKFLASH_* or hookflash.yaml)
 	@$(BIN)/hookflash serve
 
-test: $(STAMP) lint types sandbox ## everything that must hold before a change is taken (WORKERS=4 at a time: most wait for audio)
+test: $(STAMP) lint types sandbox promtool ## everything that must hold before a change is taken (WORKERS=4 at a time: most wait for audio)
 	@if command -v npm >/dev/null; then \
 	  $(MAKE) --no-print-directory editor && $(BIN)/python -m pytest -n $(WORKERS) -m 'not nightly'; \
 	else \
@@ -59,6 +59,12 @@ bench: $(STAMP) ## measure the engine against a bare floor; the table goes to va
 
 ari: $(STAMP) ## regenerate the ARI client from Asterisk's Swagger files
 	@$(BIN)/python -m asterisk.ari.generate
+
+chart: $(STAMP) ## the chart's schema and its README's table, made anew from values.yaml and the settings
+	@$(BIN)/python -m helm.describe
+
+promtool: $(STAMP) ## Prometheus' promtool, for the tests of the alerts (unpacked once, without root)
+	@command -v promtool >/dev/null || $(BIN)/python -c 'from asterisk.debian import unpack; unpack(("prometheus",))'
 
 editor: $(LANGUAGE_SERVER) ## the YAML language server, for the tests of editor support (needs npm)
 

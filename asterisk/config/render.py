@@ -13,6 +13,11 @@ from asterisk.config.pjsip import endpoints, transports
 from asterisk.config.settings import AriUser, AsteriskConfig, Http, Teams, Trunk
 from asterisk.version import HTTP_RESTRICTIONS, SIGNALING_HOSTNAME, Version, parse
 
+_LOGS = {
+    "files": "messages.log => notice,warning,error\nfull.log => notice,warning,error,verbose(3),dtmf\n"
+    "security.log => security",
+    "console": "console => notice,warning,error,security",
+}
 PATTERNS = ("_X.", "_+X.")
 """Numbers, with and without the plus of E.164. Never `_.`: it matches h, t and i as well."""
 
@@ -42,7 +47,7 @@ def render(config: AsteriskConfig) -> dict[str, str]:
     values: dict[str, dict[str, object]] = {
         "asterisk.conf": {"directories": _directories(config)},
         "modules.conf": {"modules": "\n".join(f"load={name}.so" for name in modules_for(version))},
-        "logger.conf": {},
+        "logger.conf": {"channels": _LOGS[config.log]},
         "http.conf": _http(config.http, version),
         "ari.conf": {"users": "\n".join(_user(user, version) for user in config.users)},
         "chan_websocket.conf": {},

@@ -245,6 +245,8 @@ class AsteriskConfig(_Model):
     fallback: Fallback = Fallback()
     longest_call_s: int = Field(default=7200, ge=60)
     folders: Folders | None = None
+    log: Literal["files", "console"] = "files"
+    """`console` is for containers: everything on stdout, where a file would grow until the pod is evicted."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> AsteriskConfig:

@@ -70,7 +70,7 @@ Example:
     "--make-password",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Make the ARI password now and write it to FILE, for the engine's HOOKFLASH_ASTERISK_PASSWORD_FILE.",
+    help="Take the ARI password from FILE; when there is none, make it and write it there.",
 )
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 @config_option
@@ -88,15 +88,16 @@ def asterisk_config(
     from engine.settings_sources import load_settings
 
     settings = load_settings(config)
-    told = "" if make_password else settings.asterisk.password.get_secret_value()
+    # An Asterisk that runs already knows the password: a second run must not make another one.
+    told = _password(make_password) if make_password else settings.asterisk.password.get_secret_value()
     password = told or secrets.token_urlsafe(24)
-    # A password that was made here is too long to be guessed from its hash, and plain ones cost Asterisk less.
+    # Nobody guesses a password that was made here, and a plain one costs Asterisk less at each request.
     choice = chosen(settings, password, choices, single, crypt=make_password is None)
     files = render(choice)
     _write(folder, files, force=force)
     click.echo(f"{len(files)} files in {folder}: {', '.join(sorted(files))}")
-    if make_password:
-        _write(make_password.parent, {make_password.name: password}, force=force)
+    if make_password and not told:
+        _write(make_password.parent, {make_password.name: password}, force=True)
         click.echo(f"ARI password of {choice.users[0].name}, made now: in {make_password}")
     elif not told:
         click.echo(
@@ -104,6 +105,15 @@ def asterisk_config(
         )
     for warning in warnings(choice):
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
+
+
+def _password(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {file}, named by --make-password: {error}") from None
 
 
 def _write(folder: Path, files: dict[str, str], *, force: bool) -> None:

@@ -249,6 +249,14 @@ class TestFiles:
         quiet = AsteriskConfig(users=USERS, trunks=(CARRIER,), fallback=Fallback(endpoint="PJSIP/reception"))
         assert warnings(quiet) == []
 
+    def test_logs_go_to_files_or_to_the_console(self) -> None:
+        files = render(AsteriskConfig(users=USERS))["logger.conf"]
+        assert "security.log => security" in files
+        assert "console =>" not in files
+        console = render(AsteriskConfig(users=USERS, log="console"))["logger.conf"]
+        assert ".log =>" not in console
+        assert re.search("(?m)^console => .*security", console)
+
     def test_a_template_is_filled_wholly(self) -> None:
         with pytest.raises(KeyError, match="missing"):
             fill("a=@{missing}", {})

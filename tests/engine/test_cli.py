@@ -282,6 +282,11 @@ def test_a_made_password_goes_to_a_file_and_is_not_shown() -> None:
     assert password not in result.output
     assert f"password={password}" in Path("out/ari.conf").read_text()
     assert Path("run/ari").stat().st_mode & 0o007 == 0
+    assert run("asterisk-config", "again", "--make-password", "run/ari").exit_code == 0
+    assert Path("run/ari").read_text() == password
+    assert f"password={password}" in Path("again/ari.conf").read_text()
+    Path("run/ari").write_bytes(b"\xff")
+    assert "cannot read run/ari" in run("asterisk-config", "other", "--make-password", "run/ari").output
 
 
 def test_a_folder_that_cannot_be_made_is_said() -> None:
