@@ -26,7 +26,7 @@ SECRETS = "/run/secrets/hookflash/"
 
 # The chart itself sets these; a user's value would be overwritten or would break it.
 OWN_SETTINGS = {"config", "name", "flows", "database", "http", "storage", "drain_timeout"}
-OWN_CHOICES = {"application", "users", "http", "sip", "rtp_start", "rtp_end", "folders", "log"}
+OWN_CHOICES = {"application", "users", "http", "sip", "rtp_start", "rtp_end", "folders", "music", "container"}
 
 
 def text(pattern: str | None = None) -> Schema:

@@ -6,7 +6,7 @@
 {{- $_ := set $sip "certificate" (dict "certificate" "/etc/asterisk-certificate/tls.crt" "key" "/etc/asterisk-certificate/tls.key") }}
 {{- end }}
 {{- $own := dict "sip" $sip "rtp_start" (int .Values.rtp.start) "rtp_end" (int .Values.rtp.end)
-    "http" (dict "port" (int .Values.asterisk.ariPort)) "log" "console" }}
+    "http" (dict "port" (int .Values.asterisk.ariPort)) "container" true "music" "/usr/share/asterisk/moh" }}
 {{- toYaml (mergeOverwrite (deepCopy .Values.asterisk.choices) $own) }}
 {{- end }}
 
