@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from engine.beside import beside, first_of
+from engine.discretion import HIDDEN, is_secret, outline, told_in
+from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Goto, Leave, Return, Stop
 from engine.playout import Playout
-from engine.record import CallRecord, Leg, Spoken
+from engine.record import CallRecord, KeyPress, Leg, Spoken
 from engine.recording import Recording
 from engine.run import Walker
 from engine.safety import rescue
 from engine.services import Services
 from flows.flow import Flow
 from flows.library import Library
+
+if TYPE_CHECKING:
+    from engine.listening import Ear
+    from providers.voice import Session
 
 log = structlog.get_logger()
 
@@ -45,16 +51,23 @@ class Call:
         facts = line.facts
         self.record = CallRecord(
             id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
-            did=facts.did, caller=facts.caller, trunk=facts.trunk, started=services.clock.now(),
+            did=facts.did, caller=facts.caller, caller_name=facts.caller_name, trunk=facts.trunk,
+            started=services.clock.now(),
         )  # fmt: skip
         caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
         self.record.legs.append(caller)
         self._walker = Walker(self, flow, {})
+        self.record.headers = told_in(facts.headers, secret="call.headers" in self._walker.secret)
+        self.inbox = Inbox()
         self.recording: Recording | None = None  # the latest, which may be over
+        self.ear: Ear | None = None  # who writes down what the caller says, while a step asks for it
+        self.talk: tuple[str, Session] | None = None  # the latest: with which voice, and how it was opened
         self._playout: Playout | None = None
+        self._early = False  # prompts are heard before the answer
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._errands: dict[asyncio.Task[None], float] = {}  # seconds that each has when the call is over
+        self._stopped = False  # by the engine, which waits for nothing long
 
     @property
     def walker(self) -> Walker:
@@ -87,13 +100,20 @@ class Call:
             await self.line.answer()
             self.record.answered = self.record.legs[0].answered = self.services.clock.now()
 
-    async def playout(self) -> Playout:
+    async def progress(self) -> None:
+        """From now on the caller hears prompts although the call is not answered. Raises `LineError`, `LineGone`."""
+        if not self.line.is_answered:
+            await self.line.progress()
+            self._early = True
+
+    async def playout(self, *, early: bool = False) -> Playout:
         """The audio to and from the caller, who is answered; opens the media leg where there is none.
 
-        Raises `LineError`, `LineGone`.
+        ``early``: who only speaks need not answer after `progress`. Raises `LineError`, `LineGone`.
         """
         async with self._opening:
-            await self.answer()
+            if not (early and self._early):
+                await self.answer()
             if self._playout is None or self._playout.closed.is_set():
                 try:
                     async with asyncio.timeout(MEDIA_WITHIN):
@@ -114,16 +134,25 @@ class Call:
             self._playout.tap = recording
             recording.attach()
 
+    def tell(self, source: Source, name: str, data: Any, *, key: str | None = None) -> Told:
+        """Somebody outside tells the call that something happened: for a step that waits for it, now or later.
+
+        ``data`` is a JSON value. Never raises and never waits; what became of it is in the answer.
+        """
+        return Told("over") if self.is_over or self.line.ended.done() else self.inbox.tell(source, name, data, key)
+
     def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something beside the flow; it is cancelled when the call ends."""
         assert self._group is not None, "a call has company only while it runs"
         self._group.create_task(work, name=name)
 
-    def errand(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run something that the flow does not wait for. When the call is over it has the time of a wind-up left."""
+    def errand(self, work: Coroutine[Any, Any, None], name: str, within: float | None = None) -> None:
+        """Run something that the flow does not wait for. When the call is over it has ``within`` seconds left, the time
+        of a wind-up if nothing is said; the engine's drain waits for it, its stop does not.
+        """
         task = asyncio.create_task(work, name=name)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._errands[task] = self.services.wind_up if within is None else within
+        task.add_done_callback(self._errands.pop)
 
     def said(self, role: Literal["caller", "voice", "system"], text: str, *, interrupted: bool = False) -> Spoken:
         """Write down something that was said."""
@@ -131,6 +160,15 @@ class Call:
         spoken = Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)
         self.record.transcript.append(spoken)
         return spoken
+
+    def pressed(self, key: str, *, secret: bool | None = None) -> None:
+        """Write down a key that a step has read, as hidden when it is part of a secret."""
+        step = self.walker.step
+        if secret is None:
+            secret = step is not None and is_secret(self.walker, step)
+        now = self.services.clock.now()
+        entry = KeyPress(key=HIDDEN if secret else key, at=now, step="" if step is None else step.path)
+        self.record.presses.append(entry)
 
     async def save(self) -> None:
         """Keep the record as it is now."""
@@ -145,6 +183,7 @@ class Call:
         try:
             await self._live()
         except asyncio.CancelledError:
+            self._stopped = True
             self._ended("lost", by="engine", error="the engine was stopped")
             await self._leave_to_dialplan()
             raise
@@ -186,7 +225,7 @@ class Call:
         if self.line.ended.done():
             raise LineGone("the caller hung up while the flow was ending")
         self.record.result = stop.result or self.record.result
-        self._ended("handed_off" if self.with_person else "failed" if self.record.error else "completed", by=stop.by)
+        self._ended("handed_off" if self.with_person else "failed" if stop.failed else "completed", by=stop.by)
         with contextlib.suppress(LineError):
             await self.line.hangup(stop.cause)
 
@@ -208,12 +247,22 @@ class Call:
 
     async def _end_errands(self) -> None:
         """What the flow did not wait for comes to its end, or is cancelled."""
-        if self._errands:
-            await asyncio.wait(self._errands, timeout=self.services.wind_up)
-        left = [task for task in self._errands if task.cancel()]
-        await asyncio.gather(*left, return_exceptions=True)
+        clock = asyncio.get_running_loop().time
+        began, longest = clock(), self.services.wind_up if self._stopped else float("inf")
+        patience = {task: min(seconds, longest) for task, seconds in self._errands.items()}
+        try:
+            for seconds in sorted({*patience.values()}):
+                due = [task for task in patience if patience[task] <= seconds]
+                await asyncio.wait(due, timeout=max(0.0, began + seconds - clock()))
+                await self._give_up(due)
+        finally:
+            await self._give_up(list(patience))
+
+    async def _give_up(self, errands: Sequence[asyncio.Task[None]]) -> None:
+        left = [task for task in errands if task.cancel()]
         if left:
             log.warning("errands of the call were not done in time", errands=[task.get_name() for task in left])
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _leave_to_dialplan(self) -> None:
         """The engine stops in the middle of the call: what stands behind it takes the caller, not a dead line."""
@@ -230,12 +279,18 @@ class Call:
                 await asyncio.shield(asyncio.ensure_future(self.line.close()))
         except Exception as error:
             log.error("the line could not be released", error=f"{type(error).__name__}: {error}")
-        await self._end_errands()
         self._ended("completed", by="flow")
+        self.record.input = {
+            name: outline(value, secret=True) if f"input.{name}" in self._walker.secret else value
+            for name, value in self._walker.input.items()
+        }
         if self.line.ended.done():
             ending, caller = self.line.ended.result(), self.record.legs[0]
             caller.ended, caller.cause, caller.sip_code = self.record.ended, ending.cause, ending.sip_code
             self.record.cause = ending.cause if self.record.cause is None else self.record.cause
+        if self._errands:
+            await self.save()  # the call is over, whatever is still written about it
+            await self._end_errands()
         await self.save()
         structlog.contextvars.unbind_contextvars("call_id", "flow")
 

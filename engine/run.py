@@ -7,14 +7,15 @@ nothing else. Handlers of the inner flow come first, then those of the flows tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from engine.beside import first_of
 from engine.line import LineError, LineGone
-from engine.outcome import Goto, Leave, Outcome, Return, StepError, Unhandled
+from engine.outcome import Goto, Leave, Outcome, Return, StepError, Stop, Unhandled
 from engine.record import StepTrace
 from engine.recording import unrecorded
 from engine.safety import TIME_IS_UP, tell
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
+UNTIL_GONE = "until the caller hung up"
 MAX_STEPS = 1000  # a call that runs more steps than this loops
 UNREAD = 32  # keys that may wait to be read; a caller who leans on the keypad shall not hide a handler's key
-MAX_DEPTH = 16  # sections that were called and have not come back
+MAX_DEPTH = 16  # sections and flows that were called and have not come back
+LONGEST_PAUSE = 60.0  # seconds between two tries of a step
 MAX_JUMPS = 32  # jumps with no word or key from the caller in between
 
 # Which handler answers for an outcome that no step handled; every other one goes to `error`.
@@ -54,6 +59,8 @@ class Walker:
         self.parent = parent
         self.input = dict(given)
         self.vars = declare(flow.vars)
+        self.secret = call.library.secret.get(flow.revision, frozenset())  # names of what must not be written down
+        self.step: Step | None = None  # the innermost that runs
         self.steps: dict[str, dict[str, Any]] = {}
         self._inside = 0  # sections that were called
         self._spent: set[str] = set()  # handlers that ran: each answers for one failure
@@ -82,8 +89,8 @@ class Walker:
 
     async def section(self, name: str) -> Mapping[str, Any]:
         """Run a section as a subroutine; what its `return` gives."""
-        if self._inside == MAX_DEPTH:
-            raise StepError(f"sections are called {MAX_DEPTH} deep; does '{name}' call itself?")
+        if self._depth() >= MAX_DEPTH:
+            raise StepError(f"loop: sections are called {MAX_DEPTH} deep; does '{name}' call itself?")
         self._inside += 1
         try:
             await self.run_steps(self.flow.sections[name])
@@ -94,7 +101,11 @@ class Walker:
         return {}
 
     async def subflow(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Run another flow and come back; what its `return` gives. Raises `Unhandled` when it fails."""
+        """Run another flow and come back; what its `return` gives. Raises `Unhandled` when it fails, `StepError` when
+        it lies too deep: the check finds circles, but not those of flows that a plugin brings.
+        """
+        if self._depth() >= MAX_DEPTH:
+            raise StepError(f"loop: flows are called {MAX_DEPTH} deep; does '{name}' call itself?")
         inner = Walker(self.call, self.call.library.flows[name], given, parent=self)
         self.call.walker = inner
         try:
@@ -104,6 +115,10 @@ class Walker:
         finally:
             self.call.walker = self
         return {}
+
+    def _depth(self) -> int:
+        """How many sections and flows were called and have not come back, here and around this flow."""
+        return self._inside + (0 if self.parent is None else self.parent._depth() + 1)
 
     # ── Running ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -120,6 +135,7 @@ class Walker:
                 await self._walk(self._steps_of(handler))
             elif not self.call.line.ended.done():
                 await tell(self.call, TIME_IS_UP)
+                raise Stop(failed=True)
         return None
 
     async def after_hangup(self) -> None:
@@ -210,7 +226,8 @@ class Walker:
             if outcome.name not in (*step.possible.bad, "error"):
                 break
             if retry is not None and attempt + 1 < tries:
-                await asyncio.sleep(retry.delay * retry.backoff**attempt)
+                pause = min(retry.delay * retry.backoff**attempt, LONGEST_PAUSE)
+                await self._interruptible(step, partial(asyncio.sleep, pause))
         self.keep(step, outcome)
         return outcome
 
@@ -229,6 +246,7 @@ class Walker:
             started=self.call.services.clock.now(),
         )
         record.steps.append(trace)
+        around, self.step = self.step, step
         await self.call.save()
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -244,9 +262,10 @@ class Walker:
             raise
         except asyncio.CancelledError:
             if self.call.with_person:
-                outcome = Outcome("connected", detail="until the caller hung up")
+                outcome = Outcome("connected", detail=UNTIL_GONE)
             raise
         finally:
+            self.step = around
             trace.ms = int((clock() - started) * 1000)
             trace.outcome, trace.detail = outcome.name, trace.detail or outcome.detail
             self.call.services.metrics.step(self.flow.name, step.verb.name, outcome.name)
@@ -261,16 +280,20 @@ class Walker:
     async def _timed(self, step: Step) -> Outcome:
         """Run a step under its own time limit; whatever goes wrong in it becomes its failure outcome."""
         failure = getattr(step.verb, "failure", "error")
+        if failure not in step.possible.names:  # a step that does not wait has fewer outcomes than its verb
+            failure = "error"
         try:
             async with asyncio.timeout(step.timeout) as limit:
-                return await self._interruptible(step)
+                run: Callable[[Step, Call], Awaitable[Outcome]] = step.verb.run  # type: ignore[attr-defined]
+                return await self._interruptible(step, lambda: run(step, self.call))
         except (Leave, LineGone):
             raise
         except TimeoutError:
             if not limit.expired():
                 return Outcome(failure, detail="a wait inside the step took too long")
-            names = step.possible.names
-            return Outcome("timeout" if "timeout" in names else failure, detail=f"longer than {step.timeout} s")
+            ways = ("timeout", "max_duration")  # what a verb calls it
+            name = next((name for name in ways if name in step.possible.names), failure)
+            return Outcome(name, detail=f"longer than {step.timeout} s")
         except StepError as error:
             known = (*step.possible.names, "error")
             return Outcome(error.outcome if error.outcome in known else failure, detail=str(error))
@@ -280,19 +303,20 @@ class Walker:
             log.exception("a verb failed in a way that it does not know", verb=step.verb.name, where=str(step.where))
             return Outcome(failure, detail=f"{type(error).__name__}: {error}")
 
-    async def _interruptible(self, step: Step) -> Outcome:
-        """Run a step; a key that a `dtmf` handler waits for takes the call there, unless the step reads keys itself."""
+    async def _interruptible(self, step: Step, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work of a step; a key that a `dtmf` handler waits for takes the call there, unless the step reads
+        keys itself."""
         handlers = self._digit_handlers()
         reads: bool = step.verb.reads_keys(step.fields)  # type: ignore[attr-defined]
         if not handlers or reads or self.call.line.ended.done():
-            return await step.verb.run(step, self.call)  # type: ignore[attr-defined, no-any-return]
-        outcomes: list[Outcome] = []
+            return await work()
+        done: list[T] = []
 
         async def run() -> None:
-            outcomes.append(await step.verb.run(step, self.call))  # type: ignore[attr-defined]
+            done.append(await work())
 
         await first_of(run(), self._watch_digits(handlers))
-        return outcomes[0]
+        return done[0]
 
     async def _watch_digits(self, handlers: Mapping[str, HandlerFired]) -> None:
         unread = 0  # keys of no handler stay for the step that reads keys next
@@ -300,6 +324,7 @@ class Walker:
             digit = await self.call.line.peek_digit(unread)
             self.heard_caller()
             if digit in handlers and not self.call.with_person:  # keys are the person's while one is connected
+                self.call.pressed(digit, secret=False)
                 self.call.line.drop_digits()
                 raise handlers[digit]
             unread += 1

@@ -24,7 +24,10 @@ from engine.comfort import prepare
 from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
-from engine.loading import load_library, settle, voices_of
+from engine.intake import Intake
+from engine.listening import Recognisers
+from engine.loading import closed_to_webhooks, listens, load_library, settle, voices_of
+from engine.media_watch import MediaWatch
 from engine.metrics import metrics
 from engine.records.store import Records
 from engine.reload import Reload
@@ -39,7 +42,9 @@ from providers.voice import VoiceError
 
 log = structlog.get_logger()
 
-CONNECT_FOR = 30.0  # seconds in which a starting engine waits for its Asterisk
+CONNECT_WITHIN = 5.0  # seconds for one attempt to reach Asterisk
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts: twice as long each time
+REMIND_EVERY = 30.0  # seconds between two lines in the log that say what is waited for
 WATCH_EVERY = 0.5  # seconds
 
 
@@ -68,8 +73,8 @@ def open_voices(settings: Settings, library: Library) -> Voices:
     if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
         given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
     voices = Voices(given)
-    wanted = {*voices_of(library), settings.voice}
-    for name in sorted(wanted if settings.text is None else {*wanted, settings.text}):
+    also = {name for name in (settings.text, settings.listening) if name is not None}
+    for name in sorted({*voices_of(library), settings.voice, *also}):
         try:
             made = voices.get(name)
             if name == settings.text and made.text_model() is None:
@@ -82,6 +87,9 @@ def open_voices(settings: Settings, library: Library) -> Voices:
         voices.get(settings.speech)
     except VoiceError as error:
         log.warning("prompts cannot be spoken", voice=settings.speech, error=str(error))
+    listener = settings.listening or settings.voice
+    if listens(library) and not voices.get(listener).capabilities.recognises:
+        log.warning("speech is not recognised: set listening to a voice that does", voice=listener)
     return voices
 
 
@@ -118,6 +126,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             )
         services = Services(
             voices=voices, speech=Speech(voices, settings.speech),
+            listening=Recognisers(voices, settings.listening or settings.voice),
             texts=Texts(voices, writes, settings.text_model), http=http, records=records, metrics=metrics,
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
@@ -126,14 +135,14 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
         reload = Reload(settings.flows, switchboard, services, load)
         pages = {"/flows": reload.state}
-        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages))
-        exchange = await stack.enter_async_context(_exchange(settings))
-        await stack.enter_async_context(
-            beside(
-                _take_calls(switchboard, exchange, lost), _watch(exchange, readiness), metrics.watch_loop(),
-                reload.run(),
-            )
-        )  # fmt: skip
+        token = settings.events.token.get_secret_value()
+        if closed := closed_to_webhooks(library, token):
+            log.warning(closed)
+        intake = Intake(switchboard, token)
+        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, intake.routes()))
+        await stack.enter_async_context(beside(metrics.watch_loop(), reload.run()))
+        exchange = await _connected(stack, settings, readiness, url)
+        await stack.enter_async_context(beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness)))
         log.info(
             "ready", asterisk=settings.asterisk.url, app=exchange.app, media=exchange.media, flows=len(library.flows),
             http=url,
@@ -141,25 +150,30 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         yield Engine(switchboard, exchange, readiness, services, url, reload, lost)
 
 
-@asynccontextmanager
-async def _exchange(settings: Settings) -> AsyncIterator[Exchange]:
-    told = settings.asterisk
-    try:
-        async with Exchange.open(
-            ExchangeSettings(
-                url=told.url,
-                user=told.user,
-                password=told.password.get_secret_value(),
-                app=told.app,
-                media=told.media,
-                format=told.law,
-                targets=Targets(trunk=told.trunk, teams=told.teams),
-                start_timeout=CONNECT_FOR,
-            )
-        ) as exchange:
-            yield exchange
-    except ExchangeError as error:
-        raise StartError(str(error)) from error
+async def _connected(stack: AsyncExitStack, settings: Settings, readiness: Readiness, url: str) -> Exchange:
+    """The connection to Asterisk, which may come up after the engine. Raises `StartError` for what waiting cannot mend:
+    a wrong password, an Asterisk that is too old."""
+    told, clock = settings.asterisk, asyncio.get_running_loop().time
+    wanted = ExchangeSettings(
+        url=told.url, user=told.user, password=told.password.get_secret_value(), app=told.app, media=told.media,
+        format=told.law, targets=Targets(trunk=told.trunk, teams=told.teams), start_timeout=CONNECT_WITHIN,
+    )  # fmt: skip
+    began, reminded, pause = clock(), float("-inf"), FIRST_PAUSE
+    while True:
+        try:
+            exchange = await stack.enter_async_context(Exchange.open(wanted))
+        except ExchangeError as error:
+            if not error.may_pass:
+                raise StartError(str(error)) from error
+            readiness.ari_problem = str(error)
+        else:
+            readiness.ari_problem = ""
+            return exchange
+        if clock() - reminded >= REMIND_EVERY:
+            reminded = clock()
+            log.warning("waiting for Asterisk", reason=readiness.ari_problem, seconds=round(reminded - began), http=url)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def _take_calls(switchboard: Switchboard, exchange: Exchange, lost: asyncio.Event) -> None:
@@ -168,9 +182,11 @@ async def _take_calls(switchboard: Switchboard, exchange: Exchange, lost: asynci
 
 
 async def _watch(exchange: Exchange, readiness: Readiness) -> None:
-    """Keep readiness in step with the connection to Asterisk."""
+    """Keep readiness in step with the connection to Asterisk, and the metrics with its media."""
     readiness.ari_connected = exchange.connected.is_set()
+    tell_media = MediaWatch(exchange.drivers, metrics).look
     while True:
+        readiness.warnings = tell_media()
         await asyncio.sleep(WATCH_EVERY)
         connected = exchange.connected.is_set()
         if connected and not readiness.ari_connected:

@@ -14,9 +14,10 @@ from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import yaml
+from pydantic import SecretStr
 
 from asterisk.config import AsteriskConfig
-from engine.settings import Settings
+from engine.settings import Settings, described
 
 Schema = dict[str, Any]
 
@@ -82,7 +83,9 @@ IMAGE_NAME = text(r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?$")
 FILE = text(r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")
 KEY = text(r"^[A-Za-z0-9._-]+$")
 _SECRET = r"([a-z0-9_]+_)?(key|token|secret|password|credentials)"
-SECRET_SETTING = rf"^(asterisk\.password|database\.url|voices\.[a-z0-9-]+\.{_SECRET})$"
+SECRETS_OF_ENGINE = [path for path, field in described() if field.annotation is SecretStr]
+_NAMES = "|".join(re.escape(".".join(path)) for path in sorted(SECRETS_OF_ENGINE))
+SECRET_SETTING = rf"^({_NAMES}|voices\.[a-z0-9-]+\.{_SECRET})$"
 ONE_FIELD = {"minProperties": 1, "maxProperties": 1}
 REFERENCE = shape(("name", "key"), name=NAME, key=KEY)
 DURATION = text(r"^[0-9]+(s|m|h)$")
@@ -201,7 +204,12 @@ def settings() -> Schema:
     whole_schema = Settings.model_json_schema()
     found = _resolved(whole_schema, whole_schema["$defs"])
     properties = {name: field for name, field in found["properties"].items() if name not in OWN_SETTINGS}
-    del properties["asterisk"]["properties"]["password"]
+    for *groups, last in SECRETS_OF_ENGINE:
+        node = properties
+        for group in groups:
+            node = node.get(group, {}).get("properties", {})
+        node.pop(last, None)
+    properties = {name: field for name, field in properties.items() if field.get("properties") != {}}
     secret = r"(^|_)(key|token|secret|password|credentials)(_file)?$"
     voice = named({"type": ["string", "number", "boolean"]}) | {"patternProperties": {secret: False}}
     properties["voices"] = named(voice)
@@ -268,7 +276,7 @@ def _undescribed(node: Any) -> Any:
     }
 
 
-def described(values: str) -> Iterator[tuple[str, str]]:
+def explained(values: str) -> Iterator[tuple[str, str]]:
     """(name of a value, its description): the comment above it in values.yaml. Groups have none."""
     path: list[str] = []
     comment: list[str] = []
@@ -286,7 +294,7 @@ def schema(values: str) -> Schema:
     """The whole values.schema.json."""
     types = TYPES | {"settings": settings(), "asterisk.choices": choices()}
     root = shape()
-    for name, description in described(values):
+    for name, description in explained(values):
         node = root
         *groups, last = name.split(".")
         for group in groups:
@@ -303,7 +311,7 @@ def table(values: str) -> str:
     """The README's table: every value, its default and its meaning."""
     defaults = yaml.safe_load(values)
     rows = ["| Value | Default | Meaning |", "|---|---|---|"]
-    for name, description in described(values):
+    for name, description in explained(values):
         value = defaults
         for part in name.split("."):
             value = value[part]

