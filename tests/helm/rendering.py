@@ -213,6 +213,6 @@ def matrix() -> Iterator[tuple[str, Values]]:
         exposed = values.get("sip", {}).get("exposure") != "hostNetwork"
         if "everything" in name and (exposed or values.get("mode") == "external"):
             values = joined(values, POLICY)
-        if values.get("mode") == "external" and "keys" not in values["secrets"]:
-            continue
+        if "secrets none, " in name and "certificate Teams" in name:
+            continue  # a trunk's password is in the Secret
         yield name, values

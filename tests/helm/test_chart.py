@@ -85,6 +85,23 @@ def test_helm_lints_it_strictly(mode: str) -> None:
     assert [each for each in found["messages"] if each["severity"] > 1] == []
 
 
+def test_helm_installs_it_on_paper() -> None:
+    """As `helm install --dry-run=client` does, with the flow from a file as the page for operators says."""
+    nowhere = {"server": "https://127.0.0.1:1"}
+    kubeconfig = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {}}],
+        "clusters": [{"name": "k", "cluster": nowhere}],
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+    }  # fmt: skip
+    config = helm_python.Config(storage_driver="memory", namespace=NAMESPACE, kubeconfig_content=json.dumps(kubeconfig))
+    flow = f"{Path(describe.CHART) / 'files' / 'welcome.flow.yaml'}"
+    values = helm_python.parse_set_file(rf"flows.inline.reception\.flow\.yaml={flow}")
+    release = config.install(CHART, RELEASE, values, dry_run="client", namespace=NAMESPACE)
+    assert "reception.flow.yaml: |" in release["manifest"]
+    assert "is installed" in release["notes"]
+    assert "flows.inline" not in release["notes"]
+
+
 def test_helm_packages_it_with_all_that_it_needs(tmp_path: Path) -> None:
     with helm_python.Chart.load(CHART) as chart:
         chart.save(str(tmp_path))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rendering import CHART, MODES, joined, objects, workload
+from rendering import CHART, MODES, objects, workload
 
 PAGE = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text("utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -21,9 +21,7 @@ def test_values_on_the_page_are_right(block: str) -> None:
 
 
 def test_the_first_installation_needs_nothing_else() -> None:
-    found = objects(
-        joined(yaml.safe_load(BLOCKS[0]), {"flows": {"inline": {"reception.flow.yaml": "flow: reception"}}})
-    )
+    found = objects(yaml.safe_load(BLOCKS[0]))
     (engine,) = workload(found)["spec"]["template"]["spec"]["containers"]
     assert {"name": "HOOKFLASH_VOICES_OPENAI_API_KEY_FILE", "value": "/run/secrets/hookflash/openai"} in engine["env"]
 

@@ -114,6 +114,16 @@ async def test_a_pod_that_stops_lets_its_call_finish(world: Instance, ports: Por
         assert "signal" not in (await running.logs("asterisk")).lower()
 
 
+async def test_a_chart_without_flows_says_hello_and_hangs_up(world: Instance, ports: Ports, tmp_path: Path) -> None:
+    values = {name: value for name, value in bundled(world, ports).items() if name != "flows"}
+    async with pod(objects(values), tmp_path) as running, World.open(world) as callers:
+        caller = await callers.call(NUMBER)
+        await caller.answered()
+        await caller.hears_something()
+        await caller.is_over()
+        await counted(running, 'hookflash_calls_ended_total{flow="welcome",outcome="completed"} 1.0')
+
+
 async def test_an_engine_beside_an_asterisk_of_ones_own(installation: Installation, tmp_path: Path) -> None:
     async with sandbox.pair(tmp_path / "a", installation=installation) as (pbx, world), World.open(world) as callers:
         with Ports.claim() as ports:

@@ -64,6 +64,11 @@ DO_NOT_FIT: list[tuple[dict[str, Any], str]] = [
     ({"http": {"port": 8088}}, "http.port, asterisk.ariPort, sip.port and sip.tls.port must differ"),
     ({"sip": {"exposure": "loadBalancer"}}, "sip.loadBalancer.addresses: 0 given for 1 replicas"),
     ({"sip": {"exposure": "sbc", "externalAddress": "203.0.113.7"}}, "sip.externalAddress: not with sip.exposure sbc"),
+    ({"sip": {"externalAddress": "203.0.113.7"}, "replicas": 2}, "sip.externalAddress: one address cannot be"),
+    (
+        {"asterisk": {"choices": {"phones": [{"name": "ann", "password_file": "/run/secrets/hookflash/ann"}]}}},
+        "asterisk.choices: password_file of ann is a file of secrets.existingSecret",
+    ),
     ({"networkPolicy": {"enabled": True}}, "networkPolicy.enabled: has no effect"),
     ({"asterisk": {"choices": {"teams": {}}}}, "sip.tls.existingSecret: Teams and trunks"),
     (

@@ -36,6 +36,14 @@
   {{- if and (has $v.sip.exposure (list "sbc" "loadBalancer")) $v.sip.externalAddress }}
     {{- fail (printf "sip.externalAddress: not with sip.exposure %s (%s)" $v.sip.exposure (ternary "the SBC sees the pods' own addresses" "give sip.loadBalancer.addresses" (eq $v.sip.exposure "sbc"))) }}
   {{- end }}
+  {{- if and $v.sip.externalAddress (gt (int $v.replicas) 1) }}
+    {{- fail (printf "sip.externalAddress: one address cannot be that of %d pods; leave it out, or install a release for each" (int $v.replicas)) }}
+  {{- end }}
+  {{- range concat ($v.asterisk.choices.trunks | default list) ($v.asterisk.choices.phones | default list) }}
+    {{- if and .password_file (not (include "hookflash.secret" $)) }}
+      {{- fail (printf "asterisk.choices: password_file of %s is a file of secrets.existingSecret or secrets.externalSecret, and there is neither" .name) }}
+    {{- end }}
+  {{- end }}
   {{- if and $v.networkPolicy.enabled (eq $v.sip.exposure "hostNetwork") }}
     {{- fail "networkPolicy.enabled: has no effect on pods with sip.exposure hostNetwork; use the firewall of the nodes, or another exposure" }}
   {{- end }}
