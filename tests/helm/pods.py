@@ -58,13 +58,26 @@ class Pod:
         place = self.volume(volume["name"])
         place.mkdir(parents=True, exist_ok=True)
         if "configMap" in volume:
-            for name, text in only(found, "ConfigMap", volume["configMap"]["name"])["data"].items():
-                (place / name).write_text(text)
-        if "secret" in volume:
-            for name, text in self._secrets.items():
-                (place / name).write_text(text)
-        for path in [place, *place.iterdir()]:
-            os.chown(path, self.spec["securityContext"]["runAsUser"], self.spec["securityContext"]["fsGroup"])
+            self.publish(volume["name"], only(found, "ConfigMap", volume["configMap"]["name"])["data"])
+        elif "secret" in volume:
+            self.publish(volume["name"], self._secrets)
+        else:
+            self._give(place)
+
+    def _give(self, place: Path) -> None:
+        os.chown(place, self.spec["securityContext"]["runAsUser"], self.spec["securityContext"]["fsGroup"])
+
+    def publish(self, name: str, files: Mapping[str, str]) -> None:
+        """Write the files of a ConfigMap or Secret as kubelet does: a new folder, and one link that is swapped."""
+        place = self.volume(name)
+        new = place / f"..{uuid.uuid4().hex[:8]}"
+        new.mkdir()
+        for file, text in files.items():
+            (new / file).write_text(text)
+            if not (place / file).is_symlink():
+                (place / file).symlink_to(Path("..data") / file)
+        (place / "..data_tmp").symlink_to(new.name)
+        (place / "..data_tmp").rename(place / "..data")
 
     def volume(self, name: str) -> Path:
         """The folder that stands for a volume."""
@@ -85,7 +98,7 @@ class Pod:
             place = self.volume(mount["name"]) / mount.get("subPath", "")
             if not place.exists():
                 place.mkdir()
-                os.chown(place, security["runAsUser"], security["fsGroup"])
+                self._give(place)
             options += ["--volume", f"{place}:{mount['mountPath']}{':ro' if mount.get('readOnly') else ''}"]
         return options
 

@@ -155,12 +155,11 @@ async def test_new_flows_are_checked_before_and_taken_without_a_restart(
         checked = await running.once("engine", *job["args"])
         assert "1 flow can run" in checked
         before = json.loads((await running.page("/flows"))[1])["revision"]
-        flow = running.volume("flows") / "reception.flow.yaml"
-        flow.write_text(FLOW.replace("Nobody is free", "Everybody is busy"))
+        running.publish("flows", {"reception.flow.yaml": FLOW.replace("Nobody is free", "Everybody is busy")})
         async with asyncio.timeout(30):
             while json.loads((await running.page("/flows"))[1])["revision"] == before:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-        flow.write_text(FLOW.replace("gather", "gahter"))
+        running.publish("flows", {"reception.flow.yaml": FLOW.replace("gather", "gahter")})
         with pytest.raises(PodError, match="did you mean 'gather'"):
             await running.once("engine", *job["args"])
 
@@ -172,7 +171,7 @@ async def test_new_flows_are_checked_before_and_taken_without_a_restart(
                 await asyncio.sleep(0.1)
         with pytest.raises(PodError, match="gahter"):
             await running.podman("exec", running.called("engine"), *test["command"], script)
-        flow.write_text(FLOW)
+        running.publish("flows", {"reception.flow.yaml": FLOW})
         async with asyncio.timeout(30):
             while json.loads((await running.page("/flows"))[1])["last_error"] is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
