@@ -68,7 +68,8 @@ images: ## the images of the engine and of Asterisk, with buildah (BASE_FROM=deb
 
 pod: $(STAMP) sandbox ## the chart's pod with real calls, run by podman: two minutes (as root; installs buildah and podman)
 	@for tool in buildah podman runc mmdebstrap; do command -v $$tool >/dev/null || missing=yes; done; \
-	if [ "$$missing" ]; then apt-get install --yes --quiet --no-install-recommends buildah podman runc netavark mmdebstrap; fi
+	if [ "$$missing" ]; then apt-get update --quiet --quiet && \
+	  apt-get install --yes --quiet --quiet --no-install-recommends buildah podman runc netavark mmdebstrap; fi
 	@BASE_FROM=debian helm/images/build
 	@$(BIN)/python -m pytest -m pod
 

@@ -90,10 +90,8 @@ class Pod:
         options = ["--network", "host", "--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL"]
         options += ["--security-opt", "no-new-privileges", "--no-healthcheck"]
         options += ["--user", f"{security['runAsUser']}:{security['runAsGroup']}"]
-        for each in container.get("env", []):
-            field = each.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
-            value = {"metadata.name": self.name, "status.hostIP": "127.0.0.1"}[field] if field else each["value"]
-            options += ["--env", f"{each['name']}={value}"]
+        for variable, value in self._environment(container).items():
+            options += ["--env", f"{variable}={value}"]
         for mount in container["volumeMounts"]:
             place = self.volume(mount["name"]) / mount.get("subPath", "")
             if not place.exists():
@@ -103,9 +101,19 @@ class Pod:
         return options
 
     def command(self, name: str) -> list[str]:
-        """Its image and the words behind it."""
+        """Its image and the words behind it, with `$(VARIABLES)` filled in."""
         container = self._container(name)
-        return [container["image"], *container.get("command", []), *container.get("args", [])]
+        words = [container["image"], *container.get("command", []), *container.get("args", [])]
+        for variable, value in self._environment(container).items():
+            words = [word.replace(f"$({variable})", value) for word in words]
+        return words
+
+    def _environment(self, container: Object) -> dict[str, str]:
+        fields = {"metadata.name": self.name, "status.hostIP": "127.0.0.1"}
+        return {
+            each["name"]: fields[each["valueFrom"]["fieldRef"]["fieldPath"]] if "valueFrom" in each else each["value"]
+            for each in container.get("env", [])
+        }
 
     async def podman(self, *words: str, within: float = 60.0, check: bool = True) -> str:
         """Run podman; what it printed. Raises `PodError`."""

@@ -210,7 +210,7 @@ def test_ways_in() -> None:
     sbc = only(objects(MODES["SBC"]), "Service", f"{NAME}-sip")
     assert sbc["spec"]["clusterIP"] == "None"
     outside = objects(MODES["external"])
-    assert [each["metadata"]["name"] for each in outside if each["kind"] == "Service"] == [NAME]
+    assert [each["metadata"]["name"] for each in outside if each["kind"] == "Service"] == [NAME, f"{NAME}-pods"]
     assert workload(outside)["spec"]["strategy"] == {"type": "Recreate"}
 
 

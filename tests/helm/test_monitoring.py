@@ -100,14 +100,16 @@ def test_the_cluster_gets_both() -> None:
     rule = only(found, "PrometheusRule")
     assert 'job="hookflash"' not in json.dumps(rule)
     expression = rule["spec"]["groups"][0]["rules"][1]["expr"]
-    assert f'namespace="{NAMESPACE}",service="{NAME}"' in expression
+    assert f'namespace="{NAMESPACE}",service="{NAME}-pods"' in expression
     board = only(found, "ConfigMap", f"{NAME}-dashboard")
     assert json.loads(board["data"]["hookflash.json"])["title"] == "Hookflash"
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    pods = only(found, "Service", f"{NAME}-pods")["spec"]
+    assert pods["publishNotReadyAddresses"], "a pod that drains must still be seen"
     wanted = only(found, "ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
     seen = [each["metadata"]["name"] for each in found if each["kind"] == "Service"
             and wanted <= each["metadata"]["labels"].items()]  # fmt: skip
-    assert seen == [NAME], "the metrics of a pod must be read once"
+    assert seen == [f"{NAME}-pods"], "the metrics of a pod must be read once"
 
 
 def test_promtool_takes_the_rules_as_the_chart_renders_them(promtool: list[str], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pods import Pod, PodError, pod
-from rendering import NAME, Values, objects, only
+from rendering import NAME, Values, joined, objects, only
 
 from asterisk import sandbox
 from asterisk.config import AsteriskConfig, Trunk
@@ -84,8 +84,18 @@ def bundled(world: Instance, ports: Ports) -> Values:
     }
 
 
-async def test_a_pod_that_stops_lets_its_call_finish(world: Instance, ports: Ports, tmp_path: Path) -> None:
-    found = objects(bundled(world, ports))
+WAYS: dict[str, Values] = {
+    "hostNetwork": {},
+    "hostPort": {},
+    "loadBalancer": {"loadBalancer": {"addresses": ["127.0.0.1"]}},
+}
+
+
+@pytest.mark.parametrize("exposure", WAYS)
+async def test_a_pod_that_stops_lets_its_call_finish(
+    exposure: str, world: Instance, ports: Ports, tmp_path: Path
+) -> None:
+    found = objects(joined(bundled(world, ports), {"sip": {"exposure": exposure, **WAYS[exposure]}}))
     async with pod(found, tmp_path) as running, World.open(world) as callers:
         await running.probed("asterisk", "livenessProbe")
         caller = await callers.call(NUMBER)
