@@ -293,7 +293,8 @@ def explained(values: str) -> Iterator[tuple[str, str]]:
 def schema(values: str) -> Schema:
     """The whole values.schema.json."""
     types = TYPES | {"settings": settings(), "asterisk.choices": choices()}
-    root = shape()
+    # Charts that have this one in them hand their `global` down.
+    root = shape(**{"global": {"type": "object", "description": "Not used."}})
     for name, description in explained(values):
         node = root
         *groups, last = name.split(".")

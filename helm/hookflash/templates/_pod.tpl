@@ -16,7 +16,7 @@ metadata:
     # Settings are read at the start only. Flows are not in here: running engines take those.
     checksum/settings: {{ include "hookflash.settings" . | sha256sum }}
     {{- if $bundled }}
-    checksum/asterisk: {{ include "hookflash.choices" . | sha256sum }}
+    checksum/asterisk: {{ printf "%s%s" (include "hookflash.choices" .) (toJson .Values.sip.loadBalancer.addresses) | sha256sum }}
     {{- end }}
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
