@@ -31,8 +31,8 @@ from engine.record import CallRecord
 from engine.serve import Engine, running
 from engine.settings import AsteriskSettings, DatabaseSettings, HttpSettings, Settings
 from engine.settings_sources import load_settings
-from providers.registry import load
-from providers.voice import VoiceError
+from engine.voices import Voices
+from providers.voice import Session, VoiceError
 
 FLOWS = Path(__file__).parent.parent / "flows" / "examples" / "demo"
 FOLDER = Path("var/demo")
@@ -130,7 +130,7 @@ def _check_voice(voice: str) -> None:
     if voice == "rehearsal":
         return
     try:
-        load(voice, load_settings().voice_settings().get(voice, {}))
+        Voices(load_settings().voice_settings()).get(voice).voice(Session())
     except VoiceError as error:
         raise DemoError(f"demo: failed: {error}; or leave out --voice for the offline voice") from error
 

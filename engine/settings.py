@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from engine.prices import CURRENCY
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -133,6 +136,15 @@ class RecordSettings(Section):
     transcripts: bool = Field(True, description="false: nothing that was said or typed is stored")
 
 
+class CostSettings(Section):
+    """What calls may cost, and by which prices."""
+
+    prices: Path | None = Field(None, description="A file of your own prices; what it does not know has the list price")
+    currency: str = Field(CURRENCY, pattern="^[A-Z]{3}$", description="In which costs are counted (ISO 4217)")
+    per_call: Decimal | None = Field(None, gt=0, description="What a call may cost; a flow may say less")
+    per_day: Decimal | None = Field(None, gt=0, description="What the calls of a tenant may cost from midnight UTC on")
+
+
 class Settings(BaseSettings):
     """All settings. Load them with `engine.settings_sources.load_settings`."""
 
@@ -172,6 +184,7 @@ class Settings(BaseSettings):
     events: EventsSettings = EventsSettings()
     log: LogSettings = LogSettings()
     record: RecordSettings = RecordSettings()
+    cost: CostSettings = CostSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -229,9 +242,13 @@ def variable(path: tuple[str, ...]) -> str:
 FOREIGN: Mapping[str, tuple[str, ...]] = {
     "AZURE_OPENAI_API_KEY": ("voices", "azure-openai", "api_key"),
     "AZURE_OPENAI_ENDPOINT": ("voices", "azure-openai", "endpoint"),
+    "AZURE_SPEECH_ENDPOINT": ("voices", "azure-speech", "endpoint"),
+    "AZURE_SPEECH_KEY": ("voices", "azure-speech", "api_key"),
+    "AZURE_SPEECH_REGION": ("voices", "azure-speech", "region"),
     "AZURE_VOICELIVE_API_KEY": ("voices", "azure-voice-live", "api_key"),
     "AZURE_VOICELIVE_ENDPOINT": ("voices", "azure-voice-live", "endpoint"),
     "GEMINI_API_KEY": ("voices", "gemini", "api_key"),
+    "GOOGLE_CLOUD_PROJECT": ("voices", "google", "project"),
     "OPENAI_API_KEY": ("voices", "openai", "api_key"),
     "XAI_API_KEY": ("voices", "grok", "api_key"),
 }

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import structlog
 
 from engine.breaker import Breakers
+from providers.parts import MadeOfOthers
 from providers.registry import capabilities, load, names
 from providers.voice import Capabilities, Provider, Voice, VoiceError
 
@@ -45,7 +46,10 @@ class Voices:
         """
         provider = self._loaded.get(name)
         if provider is None:
-            provider = self._loaded[name] = load(name, self._settings.get(name, {}))
+            provider = load(name, self._settings.get(name, {}))
+            if isinstance(provider, MadeOfOthers):
+                provider.assemble(self.get)
+            self._loaded[name] = provider
         return provider
 
     async def close(self) -> None:

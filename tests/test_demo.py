@@ -54,6 +54,7 @@ def test_a_newcomer_sees_it_work(installation: Installation, tmp_path: Path) -> 
     [
         ("openai", "OPENAI_API_KEY"),
         ("azure-openai", "AZURE_OPENAI_API_KEY"),
+        ("azure-speech", "AZURE_SPEECH_KEY"),
         ("azure-voice-live", "AZURE_VOICELIVE_API_KEY"),
         ("gemini", "GEMINI_API_KEY"),
         ("grok", "XAI_API_KEY"),
@@ -65,6 +66,13 @@ def test_a_missing_key_is_named_before_anything_is_started(tmp_path: Path, voice
     assert f"needs an API key: set {variable}" in done.stderr
     assert "The sandbox is ready" not in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_voice_without_a_text_model_says_how_it_gets_one(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--voice", "azure-speech", AZURE_SPEECH_KEY="test-key", AZURE_SPEECH_REGION="westeurope")
+    assert done.returncode == 1
+    assert "needs a text model: set HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_API_KEY" in done.stderr
+    assert "The sandbox is ready" not in done.stdout
 
 
 def test_a_provider_that_cannot_be_reached_fails_the_demo_and_is_named(tmp_path: Path) -> None:
