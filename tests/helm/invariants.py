@@ -20,6 +20,11 @@ def unsafe(found: list[Object]) -> list[str]:
         security = spec["securityContext"]
         if not security["runAsNonRoot"] or security["runAsUser"] < 1 or security["runAsGroup"] < 1:
             problems.append(f"{each['kind']} may be root")
+        if security["seccompProfile"] != {"type": "RuntimeDefault"}:
+            problems.append(f"{each['kind']} may make any system call")
+        kinds = {kind for volume in spec.get("volumes", []) for kind in volume if kind != "name"}
+        if forbidden := kinds - {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}:
+            problems.append(f"{each['kind']} has volumes of the kind {forbidden}")
         if spec["automountServiceAccountToken"] or spec["enableServiceLinks"]:
             problems.append(f"{each['kind']} is told of the cluster")
         for container in containers(pod):

@@ -118,6 +118,16 @@ def test_promtool_takes_the_rules_as_the_chart_renders_them(promtool: list[str],
     assert "13 rules found" in run(promtool, "check", "rules", "rules.yaml", folder=tmp_path)
 
 
+def test_promtool_understands_what_the_dashboard_asks(promtool: list[str], tmp_path: Path) -> None:
+    board = json.loads((CHART / "files" / "dashboard.json").read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    for variable, value in (("$__rate_interval", "5m"), ("$namespace", ".*"), ("$pod", ".*")):
+        asked = [expression.replace(variable, value) for expression in asked]
+    rules = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(asked)]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "board", "rules": rules}]}))
+    assert f"{len(rules)} rules found" in run(promtool, "check", "rules", "rules.yaml", folder=tmp_path)
+
+
 def test_alerts_are_raised_when_they_should_and_only_then(promtool: list[str], tmp_path: Path) -> None:
     shutil.copy(ALERTS, tmp_path)
     shutil.copy(Path(__file__).parent / "alerts.test.yaml", tmp_path)

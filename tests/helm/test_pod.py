@@ -156,6 +156,21 @@ async def test_an_engine_beside_an_asterisk_of_ones_own(installation: Installati
                 assert await running.stop("engine") == 0
 
 
+async def test_an_asterisk_that_dies_is_found_again(world: Instance, ports: Ports, tmp_path: Path) -> None:
+    async with pod(objects(bundled(world, ports)), tmp_path) as running, World.open(world) as callers:
+        await running.podman("kill", running.called("asterisk"))
+        async with asyncio.timeout(30):
+            while "no connection to Asterisk" not in (await running.page("/readyz"))[1]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await running.podman("start", running.called("asterisk"))  # as kubelet does with a container alone
+        await running.probed("asterisk", "startupProbe")
+        await running.probed("engine", "readinessProbe")
+        caller = await callers.call(NUMBER)
+        await caller.answered()
+        await caller.hears_something()
+        await caller.hangs_up()
+
+
 async def test_new_flows_are_checked_before_and_taken_without_a_restart(
     world: Instance, ports: Ports, tmp_path: Path
 ) -> None:
