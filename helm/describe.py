@@ -129,6 +129,7 @@ TYPES: dict[str, Schema] = {
     "sip.exposure": one_of("hostNetwork", "hostPort", "loadBalancer", "sbc"),
     "sip.port": PORT,
     "sip.tls.existingSecret": NAME,
+    "sip.tls.ownAuthorities": BOOL,
     "sip.tls.port": PORT,
     "sip.externalAddress": ADDRESS,
     "sip.localNetworks": each(NETWORK),

@@ -30,6 +30,10 @@ runtime = "runc"
 """
 
 
+Secrets = Mapping[str, Mapping[str, str]]
+"""Those that are in the namespace: by name, what is in each."""
+
+
 class PodError(RuntimeError):
     """A container did not do what it should; the text has its log."""
 
@@ -37,9 +41,9 @@ class PodError(RuntimeError):
 class Pod:
     """One pod of a rendered chart. Make it with `pod`."""
 
-    def __init__(self, found: list[Object], folder: Path, secrets: Mapping[str, str] = {}) -> None:
+    def __init__(self, found: list[Object], folder: Path, secrets: Secrets | None = None) -> None:
         self.folder = folder
-        self._secrets = secrets
+        self._secrets = secrets or {}
         self.spec: Object = workload(found)["spec"]["template"]["spec"]
         self.name = f"{NAME}-0"
         self.port: int = self._container("engine")["ports"][0]["containerPort"]
@@ -60,7 +64,7 @@ class Pod:
         if "configMap" in volume:
             self.publish(volume["name"], only(found, "ConfigMap", volume["configMap"]["name"])["data"])
         elif "secret" in volume:
-            self.publish(volume["name"], self._secrets)
+            self.publish(volume["name"], self._secrets[volume["secret"]["secretName"]])
         else:
             self._give(place)
 
@@ -74,6 +78,7 @@ class Pod:
         new.mkdir()
         for file, text in files.items():
             (new / file).write_text(text)
+            self._give(new / file)
             if not (place / file).is_symlink():
                 (place / file).symlink_to(Path("..data") / file)
         (place / "..data_tmp").symlink_to(new.name)
@@ -199,7 +204,7 @@ class Pod:
 
 
 @asynccontextmanager
-async def pod(found: list[Object], folder: Path, secrets: Mapping[str, str] = {}) -> AsyncIterator[Pod]:
+async def pod(found: list[Object], folder: Path, secrets: Secrets | None = None) -> AsyncIterator[Pod]:
     """The pod of this chart, started as kubelet does; at the end it is removed."""
     if os.geteuid() != 0:
         raise PodError("podman needs root here, or rather its volumes do: sudo make pod")

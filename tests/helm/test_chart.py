@@ -179,6 +179,7 @@ def test_asterisk_is_configured_as_the_values_say(mode: str, tmp_path: Path) -> 
     assert (f"external_media_address={address}" in config_files["pjsip.conf"]) == (address is not None)
     assert "external_media_address" not in config_files["pjsip.conf"] or address
     assert "bind=0.0.0.0:5061" in config_files["pjsip.conf"]
+    assert "ca_list_file=/etc/ssl/certs/ca-certificates.crt" in config_files["pjsip.conf"]
     assert "password=tulips" in config_files["pjsip.conf"]
     assert "bindaddr=127.0.0.1\nbindport=8088" in config_files["http.conf"]
     assert "console => " in config_files["logger.conf"]

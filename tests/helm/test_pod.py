@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,15 @@ sections:
 
 
 def outside(ports: Ports, pbx: int) -> Any:
-    """The world's choices: a trunk to the pod's Asterisk (the one by TLS leads nowhere)."""
+    """The world's choices: a trunk to the pod's Asterisk by UDP, and one by TLS."""
 
     def choose(config: AsteriskConfig) -> AsteriskConfig:
         trunks = tuple(
             Trunk.model_validate(
-                {"name": name, "host": "127.0.0.1", "port": port, "match": [f"127.0.0.1:{port}"], "context": "world",
-                 "qualify_s": 0}
+                {"name": name, "host": "127.0.0.1", "port": port, "transport": transport, "context": "world",
+                 "match": [f"127.0.0.1:{port}"], "qualify_s": 0}
             )
-            for name, port in (("pbx", pbx), ("pbx-tls", ports.sips))
+            for name, port, transport in (("pbx", pbx, "udp"), ("pbx-tls", ports.sips, "tls"))
         )  # fmt: skip
         return config.model_copy(update={"trunks": trunks})
 
@@ -124,6 +125,24 @@ async def test_a_pod_that_stops_lets_its_call_finish(
         assert "signal" not in (await running.logs("asterisk")).lower()
 
 
+async def test_calls_by_tls_and_srtp(world: Instance, ports: Ports, tmp_path: Path) -> None:
+    keys = world.config.sip.certificate
+    assert keys is not None
+    secret = {"tls.crt": keys.certificate, "tls.key": keys.key, "ca.crt": keys.authorities}
+    carrier = {"name": "carrier", "host": world.tls_address, "port": world.tls_port, "transport": "tls",
+               "match": [world.tls_address], "qualify_s": 0}  # fmt: skip
+    tls = {"existingSecret": "sip", "ownAuthorities": True, "port": ports.sips}
+    values = joined(bundled(world, ports), {"sip": {"tls": tls}, "asterisk": {"choices": {"trunks": [carrier]}}})
+    secrets = {"sip": {name: file.read_text() for name, file in secret.items()}}
+    async with pod(objects(values), tmp_path, secrets) as running, World.open(world) as callers:
+        caller = await callers.call(NUMBER, trunk="pbx-tls")
+        await caller.answered()
+        await caller.hears_something()
+        asked = ("exec", running.called("asterisk"), "asterisk", "-rx", "pjsip show endpoint carrier")
+        assert re.search(r"media_encryption +: sdes", await running.podman(*asked))  # no call without
+        await caller.hangs_up()
+
+
 async def test_a_chart_without_flows_says_hello_and_hangs_up(world: Instance, ports: Ports, tmp_path: Path) -> None:
     values = {name: value for name, value in bundled(world, ports).items() if name != "flows"}
     async with pod(objects(values), tmp_path) as running, World.open(world) as callers:
@@ -144,7 +163,7 @@ async def test_an_engine_beside_an_asterisk_of_ones_own(installation: Installati
                 "flows": {"inline": {"reception.flow.yaml": FLOW}},
                 "http": {"port": ports.spare},
             }
-            async with pod(objects(values), tmp_path, secrets={"ari": pbx.ari_password}) as running:
+            async with pod(objects(values), tmp_path, secrets={"keys": {"ari": pbx.ari_password}}) as running:
                 assert "Calls can be taken" in await running.once("engine", "doctor")
                 caller = await callers.call(NUMBER)
                 await caller.answered()

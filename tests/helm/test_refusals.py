@@ -70,6 +70,7 @@ DO_NOT_FIT: list[tuple[dict[str, Any], str]] = [
         "asterisk.choices: password_file of ann is a file of secrets.existingSecret",
     ),
     ({"networkPolicy": {"enabled": True}}, "networkPolicy.enabled: has no effect"),
+    ({"sip": {"tls": {"ownAuthorities": True}}}, "sip.tls.existingSecret: sip.tls.ownAuthorities"),
     ({"asterisk": {"choices": {"teams": {}}}}, "sip.tls.existingSecret: Teams and trunks"),
     (
         {"asterisk": {"choices": {"trunks": [{"name": "a", "host": "b", "transport": "tls"}]}}},

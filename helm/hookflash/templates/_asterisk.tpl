@@ -3,7 +3,11 @@
 {{- $sip := dict "port" (int .Values.sip.port) "local_networks" .Values.sip.localNetworks }}
 {{- if .Values.sip.tls.existingSecret }}
 {{- $_ := set $sip "tls_port" (int .Values.sip.tls.port) }}
-{{- $_ := set $sip "certificate" (dict "certificate" "/etc/asterisk-certificate/tls.crt" "key" "/etc/asterisk-certificate/tls.key") }}
+{{- $certificate := dict "certificate" "/etc/asterisk-certificate/tls.crt" "key" "/etc/asterisk-certificate/tls.key" }}
+{{- if .Values.sip.tls.ownAuthorities }}
+{{- $_ := set $certificate "authorities" "/etc/asterisk-certificate/ca.crt" }}
+{{- end }}
+{{- $_ := set $sip "certificate" $certificate }}
 {{- end }}
 {{- $own := dict "sip" $sip "rtp_start" (int .Values.rtp.start) "rtp_end" (int .Values.rtp.end)
     "http" (dict "port" (int .Values.asterisk.ariPort)) "container" true "music" "/usr/share/asterisk/moh" }}

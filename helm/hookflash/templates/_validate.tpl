@@ -56,6 +56,9 @@
       {{- fail (printf "rtp: the range %d-%d holds port %d, which http.port, asterisk.ariPort or sip.port uses" (int $v.rtp.start) (int $v.rtp.end) .) }}
     {{- end }}
   {{- end }}
+  {{- if and $v.sip.tls.ownAuthorities (not $v.sip.tls.existingSecret) }}
+    {{- fail "sip.tls.existingSecret: sip.tls.ownAuthorities is its ca.crt, and there is no Secret" }}
+  {{- end }}
   {{- if and (or (kindIs "map" $v.asterisk.choices.teams) (include "hookflash.tlsTrunks" .)) (not $v.sip.tls.existingSecret) }}
     {{- fail "sip.tls.existingSecret: Teams and trunks with transport tls need a certificate" }}
   {{- end }}
