@@ -31,8 +31,8 @@ from engine.record import CallRecord
 from engine.serve import Engine, running
 from engine.settings import AsteriskSettings, DatabaseSettings, HttpSettings, Settings
 from engine.settings_sources import load_settings
+from engine.voice_checks import lacks
 from engine.voices import Voices
-from providers.voice import Session, VoiceError
 
 FLOWS = Path(__file__).parent.parent / "flows" / "examples" / "demo"
 FOLDER = Path("var/demo")
@@ -78,7 +78,7 @@ class Measured:
 
 def main(voice: str = "rehearsal", stay: bool = False) -> int:
     """Run the demo; the exit status. Raises `UserError` with what went wrong."""
-    _check_voice(voice)
+    check_voice(voice)
     logging.getLogger().setLevel(logging.ERROR)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -125,14 +125,27 @@ def _why(error: Exception, engine: Engine) -> str:
     return "; the call's record says: ".join([awaited, *told])
 
 
-def _check_voice(voice: str) -> None:
-    """Whether the voice has what it needs, before anything starts. The offline one comes with the demo's Asterisk."""
+def check_voice(voice: str) -> None:
+    """Whether the voice has what it needs, before anything starts; the offline one comes with the demo's Asterisk.
+
+    Raises `DemoError` with what to set.
+    """
     if voice == "rehearsal":
         return
+    if missing := asyncio.run(_missing(voice)):
+        raise DemoError(f"demo: failed: {missing}; or leave out --voice (VOICE=) for the offline voice")
+
+
+async def _missing(voice: str) -> str:
+    """What the voice lacks, in words; "" for nothing."""
+    voices = Voices(load_settings().voice_settings())
     try:
-        Voices(load_settings().voice_settings()).get(voice).voice(Session())
-    except VoiceError as error:
-        raise DemoError(f"demo: failed: {error}; or leave out --voice for the offline voice") from error
+        missing = await lacks(voices, voice)
+        if not missing and not voices.get(voice).capabilities.formats:
+            missing = f"'{voice}' has no voice: it reads and writes, but cannot talk"
+        return missing
+    finally:
+        await voices.close()
 
 
 def _settings(pbx: Instance, voice: str, flite: str) -> Settings:

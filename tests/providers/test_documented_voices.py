@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from providers import assembled, azure_speech, azure_voice_live, gemini, google, grok, openai, rehearsal
+from providers import assembled, azure_speech, azure_voice_live, gemini, google, gpt_live, grok, openai, rehearsal
 from providers.script import FINISH, Call, parse
 from providers.voice import Audio, Provider, Session, TurnDone
 from tests.emulators.openai_realtime import silence, tone
@@ -41,7 +41,7 @@ def test_the_options_are_taken() -> None:
 
 def test_every_option_is_documented() -> None:
     text = (DOCS / "voices.md").read_text()
-    for voice in (openai, azure_speech, azure_voice_live, gemini, google, assembled, grok, rehearsal):
+    for voice in (openai, azure_speech, azure_voice_live, gemini, google, gpt_live, assembled, grok, rehearsal):
         for name in voice.OPTIONS:
             assert f"`{name}`" in text, (voice.__name__, name)
 
