@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from providers import azure_openai, azure_speech, azure_voice_live, gemini, google, grok, openai, rehearsal
+from providers import azure_openai, azure_speech, azure_voice_live, gemini, google, gpt_live, grok, openai, rehearsal
 from providers.conformance import Ability, Asks, Conformance, Counterpart, Says, Scene
 from tests.emulators.stage import PLAYS, emulated
 from tests.emulators.vendors import VENDORS
@@ -64,6 +64,14 @@ class TestGemini(Vendors):
     vendor = "gemini"
     capabilities = gemini.CAPABILITIES
     plays: ClassVar[frozenset[Ability]] = PLAYS - {"truncations"} | {"takes_back"}
+
+
+class TestGptLive(Vendors):
+    """It speaks and hears at the same time, and what it calls tools for is done beside it."""
+
+    vendor = "gpt-live"
+    capabilities = gpt_live.CAPABILITIES
+    plays: ClassVar[frozenset[Ability]] = PLAYS - {"truncations", "empty"}  # it owes no answer
 
 
 class TestRehearsal(Conformance):

@@ -39,6 +39,10 @@ class LiveConversation(Conversation):
 
     settled: dict[str, Any]
 
+    @property
+    def heard_ms(self) -> float:
+        return len(self.audio) / self._format.bytes_per_ms
+
     async def _read(self) -> None:
         self.settled = {}
         self.delegations = 0
@@ -175,7 +179,7 @@ class LiveConversation(Conversation):
         if self.faults.stall:
             return
         ulaw = await self.emulator.voice(words)
-        wide = from_ulaw(ulaw, self.settled["audio"]["format"]["type"])
+        wide = from_ulaw(ulaw, self.settled["audio"]["format"]["type"], self._format.rate)
         told = words.split(" ")
         if self._saying:  # a breath between two thoughts
             self._saying.append(Speech(self._silence * (800 * self._format.bytes_per_ms // len(self._silence)), [], 1))
