@@ -271,6 +271,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "AZURE_VOICELIVE_API_KEY": ("voices", "azure-voice-live", "api_key"),
     "AZURE_VOICELIVE_ENDPOINT": ("voices", "azure-voice-live", "endpoint"),
     "GEMINI_API_KEY": ("voices", "gemini", "api_key"),
+    "GOOGLE_APPLICATION_CREDENTIALS": ("voices", "google", "credentials"),
     "GOOGLE_CLOUD_PROJECT": ("voices", "google", "project"),
     "OPENAI_API_KEY": ("voices", "openai", "api_key"),
     "XAI_API_KEY": ("voices", "grok", "api_key"),

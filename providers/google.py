@@ -114,8 +114,9 @@ class Google:
 
 
 def provider(settings: Mapping[str, str]) -> Google:
-    """Entry point. Settings: ``credentials`` or ``api_key``, ``project``, ``location``, ``listening_model``, ``voice``,
-    ``text_url``, ``text_model``, ``text_api_key``; ``listening_url`` and ``speech_url`` for a server of your own.
+    """Entry point. Settings: ``credentials``, ``api_key`` or ``account``; ``project``, ``location``,
+    ``listening_model``, ``voice``, ``text_url``, ``text_model``, ``text_api_key``; ``listening_url`` and
+    ``speech_url`` for a server of your own.
 
     Raises:
         VoiceError: Google's packages are not installed, or a setting is missing or wrong.
@@ -129,7 +130,8 @@ def provider(settings: Mapping[str, str]) -> Google:
         raise VoiceError(text, code="import") from error
     api_key = settings.get("api_key", "").strip()
     credentials, project = settings.get("credentials", "").strip(), settings.get("project", "").strip()
-    found = account(credentials=credentials, api_key=api_key, project=project)
+    machine = settings.get("account", "") == "machine"
+    found = account(credentials=credentials, api_key=api_key, project=project, machine=machine)
     location = settings.get("location", "global")
     host = "speech.googleapis.com" if location == "global" else f"{location}-speech.googleapis.com"
     text_url = settings.get("text_url", TEXT_URL)
