@@ -7,6 +7,7 @@ Settings and options are described in docs/voices.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from providers.cascade import Cascade
@@ -45,7 +46,6 @@ class Google:
     """One account. Its connections are shared by all conversations."""
 
     name = "google"
-    capabilities = CAPABILITIES
 
     def __init__(
         self, account: Account, *, listening_url: str, speech_url: str, location: str, listening_model: str,
@@ -56,6 +56,7 @@ class Google:
         self._listening_model = listening_model
         self._voice = voice
         self._texts = texts
+        self.capabilities = replace(CAPABILITIES, writes=texts is not None)
         self._listening, self._speech = _connections(account, listening_url, speech_url)
 
     def voice(self, session: Session) -> Cascade:
