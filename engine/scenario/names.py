@@ -42,6 +42,8 @@ def check_names(test: ScenarioFields, given: Map, library: Library, draft: Draft
             _check_expected(item.expect, line["expect"], library, draft)
         if item.converse is not None:
             _check_reply(line["converse"], library, draft)
+    for index, expected in enumerate(test.must):
+        _check_expected(expected, given["must"][index], library, draft)
     for index, rule in enumerate(test.always):
         _check_expected(rule.never, given["always"][index]["never"], library, draft)
 

@@ -13,6 +13,7 @@ from engine.http import Http, HttpFailedError, Reply
 from engine.metrics import Metrics
 from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
+from engine.scenario.text_voice import TextProvider
 from engine.scenario.writing import Writer
 from engine.services import Services
 from engine.speech import Speech
@@ -23,6 +24,7 @@ from engine.virtual.voice import Act
 from engine.voices import Voices
 from flows.json_schema import plain
 from flows.resources import Endpoint
+from providers.parts import TextModel
 from providers.voice import Provider, VoiceError
 
 ACKNOWLEDGES = "I see."  # what the AI says to words for which the test has no answer
@@ -104,9 +106,11 @@ class Watched:
         self._happened()
 
 
-def provider(voice: str, writer: Writer) -> VirtualProvider:
-    """The AI. Its replies are added as the script comes to them."""
+def provider(voice: str, writer: Writer, model: TextModel | None = None) -> VirtualProvider:
+    """The AI: a model's, or one that learns its replies as the script comes to them. ``writer`` is who writes."""
     reached = 0.1 if voice == "works" else VoiceError("the test says that it cannot be reached", code="unreachable")
+    if model is not None:
+        return TextProvider(model, connects_after=reached, writer=writer)
     return VirtualProvider(connects_after=reached, writer=writer)
 
 

@@ -58,10 +58,11 @@ class Says:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Call a tool (``finish`` is one)."""
+    """Call a tool (``finish`` is one). ``id``: how the call is known to who made it; else one is made up."""
 
     tool: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class VirtualVoice:
         """Note the result; unless ``respond`` is False, the next reply follows."""
         self.results.append((self._tool_names.get(call_id, call_id), output, respond))
         if respond:
-            self._owe(self._next_reply())
+            self._owe_next()
 
     async def update(self, *, instructions: str | None = None, tools: Sequence[Tool] | None = None) -> None:
         """Note what changed."""
@@ -256,9 +257,12 @@ class VirtualVoice:
         self.heard.append(text)
         self._emit(SpeechStopped())
         self._emit(UserText(text, item=f"caller{len(self.heard)}"))
-        self._owe(self._next_reply())
+        self._owe_next()
 
     # ── Answering ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _owe_next(self) -> None:
+        self._owe(self._next_reply())
 
     def _next_reply(self) -> Reply:
         replies = self._provider.replies
@@ -286,8 +290,8 @@ class VirtualVoice:
                 case Says():
                     spoke = True
                     delay = self._lay_out(act, item, delay)
-                case Calls(tool, arguments):
-                    id = f"{item}.{number}"
+                case Calls(tool, arguments, known_as):
+                    id = known_as or f"{item}.{number}"
                     self._tool_names[id] = tool
                     self._plan.append((delay, ToolCall(id, tool, arguments)))
                     delay = 0.0
