@@ -19,6 +19,7 @@ from engine.recording import Recording
 from engine.run import Walker
 from engine.safety import rescue
 from engine.services import Services
+from engine.watch import Live
 from flows.flow import Flow
 from flows.library import Library
 
@@ -41,7 +42,8 @@ class Call:
         self.library = library
         self.services = services
         self.is_over = False  # what still runs does so without the caller
-        self.with_person = False  # a person is connected: the AI's time limits no longer count
+        self.live = Live()
+        self._with_person = False
         facts = line.facts
         self.record = CallRecord(
             id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
@@ -65,6 +67,16 @@ class Call:
     @walker.setter
     def walker(self, walker: Walker) -> None:
         _WALKER.set(walker)
+
+    @property
+    def with_person(self) -> bool:
+        """A person is connected: the AI's time limits no longer count."""
+        return self._with_person
+
+    @with_person.setter
+    def with_person(self, connected: bool) -> None:
+        self._with_person = connected
+        self.changed()
 
     # ── What verbs use ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,10 +142,16 @@ class Call:
         step = self.record.steps[-1].path if self.record.steps else ""
         spoken = Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)
         self.record.transcript.append(spoken)
+        self.changed()
         return spoken
+
+    def changed(self) -> None:
+        """Tell whoever watches that the call is another than before. Costs next to nothing."""
+        self.services.watch.changed(self)
 
     async def save(self) -> None:
         """Keep the record as it is now."""
+        self.changed()
         await self.services.records.save(self.record)
 
     # ── Its life ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -126,12 +126,14 @@ class Conversation:
         self._metrics.sessions.inc()
         self._item = self._latest = self._cut = self._paused_at = self._speech_at = None
         self._open.clear()
+        self._call.live.voice = seat.name
 
     async def run(self) -> Outcome:
         """Talk until the model finishes, a limit is reached, the provider fails, or the step is cancelled (the voice
         is closed).
         """
         finished = False
+        self._call.live.turn = self._turn
         try:
             async with beside(self._watch_ear(), self._watch_line()) as tasks:
                 self._tasks = tasks
@@ -144,6 +146,8 @@ class Conversation:
                 return outcome
         finally:
             self._playout.listener = self._playout.on_drained = self._tasks = None
+            self._call.live.turn = None
+            self._call.live.caller_says = self._call.live.voice_says = ""
             self._call.line.drop_digits()  # they were meant for this talk
             closing = asyncio.ensure_future(self._end(flush=not finished))
             await asyncio.shield(closing)  # however often this is cancelled, no session stays open
@@ -260,6 +264,7 @@ class Conversation:
         self._speech_at = None  # whoever spoke had spoken into silence
         if self._paused_at is not None:
             self._metrics.turn_response.observe(self._clock() - self._paused_at)
+            self._call.live.response_ms = round((self._clock() - self._paused_at) * 1000)
             self._paused_at = None
         self._call.record.timings.setdefault("first_audio_ms", self._since_start())
         self._post(VoiceSpeaks(item))
@@ -282,6 +287,8 @@ class Conversation:
             case VoiceText(text, item, final):
                 self._minutes.add(item, text, final=final)
             case UserText(text, final, _):
+                self._call.live.caller_says = "" if final else text
+                self._call.changed()
                 if final and text.strip():
                     self._call.said("caller", text.strip())
                     if not self._capabilities.turn_detection:
@@ -377,7 +384,9 @@ class Conversation:
                 if outcome is not None:
                     return outcome
                 continue
-            for action in self._turn.handle(event, self._clock()):
+            actions = self._turn.handle(event, self._clock())
+            self._call.changed()
+            for action in actions:
                 outcome = await self._do(action)
                 if outcome is not None:
                     return outcome

@@ -186,9 +186,10 @@ class HandOff:
     async def _ring_one(self, turn: Round, target: str, won: asyncio.Future[Callee]) -> None:
         """Ring one target and note what became of it. Drops the leg unless it won."""
         call, started, now = self._call, self._clock(), self._call.services.clock.now()
-        attempt = Attempt(step=self._step, target=target, status="cancelled", started=now)
+        attempt = Attempt(step=self._step, target=target, status="ringing", started=now)
         self._attempts.append(attempt)
         call.record.attempts.append(attempt)
+        call.changed()
         options = DialOptions(turn.timeout, self._plan.caller_id or call.services.caller_id, None, self._plan.headers)
         callee: Callee | None = None
         asking = _Asking()
@@ -217,6 +218,8 @@ class HandOff:
             attempt.status = "unavailable"
             log.warning("a target could not be dialled", target=target, error=str(error))
         finally:
+            attempt.status = "cancelled" if attempt.status == "ringing" else attempt.status
+            call.changed()
             attempt.ring_ms = attempt.ring_ms or int((self._clock() - started) * 1000)
             call.services.metrics.handoff_attempt(attempt.status, attempt.ring_ms)
             if callee is not None and not (won.done() and not won.cancelled() and won.result() is callee):

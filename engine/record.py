@@ -36,7 +36,7 @@ class Attempt(BaseModel):
 
     step: str
     target: str
-    status: str  # answered, no_answer, busy, declined, unavailable, failed, cancelled
+    status: str  # ringing, then answered, no_answer, busy, declined, unavailable, failed, cancelled
     sip_code: int | None = None
     q850: int | None = None
     ring_ms: int = 0
