@@ -19,6 +19,7 @@ from engine.recording import Recording
 from engine.run import Walker
 from engine.safety import rescue
 from engine.services import Services
+from engine.steering import Steering
 from engine.watch import Live
 from flows.flow import Flow
 from flows.library import Library
@@ -43,6 +44,7 @@ class Call:
         self.services = services
         self.is_over = False  # what still runs does so without the caller
         self.live = Live()
+        self.steering = Steering(self)
         self._with_person = False
         facts = line.facts
         self.record = CallRecord(
@@ -67,6 +69,7 @@ class Call:
     @walker.setter
     def walker(self, walker: Walker) -> None:
         _WALKER.set(walker)
+        self.live.walker = walker
 
     @property
     def with_person(self) -> bool:
@@ -174,7 +177,8 @@ class Call:
         try:
             async with beside() as group:
                 self._group = group
-                await first_of(self._walk(), self._hung_up())
+                if await first_of(self._walk(), self._hung_up(), self.steering.answered()) == 2:
+                    await first_of(self._handed_off(), self._hung_up())
         except LineGone:
             self._ended("caller_hung_up", by="caller")
         except Exception as error:
@@ -201,12 +205,19 @@ class Call:
                 "the flow failed and does not say what then", error=str(error), exc_info=not isinstance(error, Leave)
             )
             stop = await rescue(self)
+        await self._end(stop)
+
+    async def _end(self, stop: Stop) -> None:
         if self.line.ended.done():
             raise LineGone("the caller hung up while the flow was ending")
         self.record.result = stop.result or self.record.result
         self._ended("handed_off" if self.with_person else "failed" if self.record.error else "completed", by=stop.by)
         with contextlib.suppress(LineError):
             await self.line.hangup(stop.cause)
+
+    async def _handed_off(self) -> None:
+        """What the flow did is over: a supervisor gave the call to a person."""
+        await self._end(await self.steering.talk())
 
     async def _hung_up(self) -> None:
         await asyncio.shield(self.line.ended)
@@ -257,6 +268,10 @@ class Call:
         await self.save()
         structlog.contextvars.unbind_contextvars("call_id", "flow")
 
+    def ended_by_supervisor(self) -> None:
+        """A supervisor hangs up: whatever comes of it, that is how the call ended."""
+        self._ended("handed_off" if self.with_person else "completed", by="supervisor")
+
     def _ended(self, outcome: str, *, by: str, error: str = "", ending: Ending | None = None) -> None:
         """Note how the call ended; the first to say so is right, but a cause may come later."""
         record = self.record
@@ -267,3 +282,4 @@ class Call:
             record.outcome = "handed_off" if self.with_person and outcome == "caller_hung_up" else outcome
             record.hangup_by = by  # type: ignore[assignment]
             record.error = record.error or error
+            self.changed()

@@ -70,6 +70,15 @@ class Result:
     attempts: Sequence[Attempt] = ()
 
 
+async def ring_beside(call: Call, plan: Plan, step: str) -> Callee | None:
+    """Ring the targets of the plan's first round while the call goes on as it is; who took it, not connected yet.
+
+    Whoever did not win is gone; who won is the caller's to connect, or to `drop`.
+    """
+    turn = plan.rounds[0]
+    return await HandOff(call, plan, step).ring(turn, turn.targets)
+
+
 async def hand_off(call: Call, plan: Plan, step: str) -> Result:
     """Ring until somebody answers, or accepts. On `connected` the caller and the leg hear each other already.
 
@@ -122,7 +131,7 @@ class HandOff:
         callee: Callee | None = None
         try:
             async with beside(*await self._company()):
-                callee = await self._ring(turn, targets)
+                callee = await self.ring(turn, targets)
                 if not limit.expired():
                     limit.reschedule(None)  # who won before the clock has won
                 if callee is not None and self._brief is not None and not _says_brief(turn):
@@ -151,7 +160,7 @@ class HandOff:
         except LineGone:
             raise
         except LineError as error:
-            await asyncio.shield(_drop(self._call, leg))
+            await asyncio.shield(drop(self._call, leg))
             log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
             return False
         return True
@@ -166,7 +175,7 @@ class HandOff:
             log.warning("the caller hears nothing while targets are rung", error=str(error))
             return []
 
-    async def _ring(self, turn: Round, targets: Sequence[str]) -> Callee | None:
+    async def ring(self, turn: Round, targets: Sequence[str]) -> Callee | None:
         """Ring targets at the same time; the first that takes the call, or None when all failed."""
         won: asyncio.Future[Callee] = asyncio.get_running_loop().create_future()
 
@@ -247,7 +256,7 @@ class HandOff:
         The caller never waits for that, unless they are gone.
         """
         if words is None:
-            await _drop(self._call, callee.leg)
+            await drop(self._call, callee.leg)
         elif self._call.line.ended.done():
             await self._dismiss(callee, HUNG_UP)
         else:
@@ -257,7 +266,7 @@ class HandOff:
         try:
             await callee.last_words(words)
         finally:
-            await asyncio.shield(_drop(self._call, callee.leg))
+            await asyncio.shield(drop(self._call, callee.leg))
 
 
 @dataclass(slots=True)
@@ -276,7 +285,7 @@ def _says_brief(turn: Round) -> bool:
     return turn.accept is not None and turn.accept.say(_MARK) != turn.accept.say("")
 
 
-async def _drop(call: Call, leg: Leg) -> None:
+async def drop(call: Call, leg: Leg) -> None:
     """Hang a leg up and write down how it ended."""
     try:
         await leg.hangup()
@@ -303,4 +312,4 @@ async def stay_connected(call: Call, leg: Leg) -> None:
         await asyncio.shield(leg.ended)
     finally:
         call.line.drop_digits()  # they were meant for the person
-        await asyncio.shield(_drop(call, leg))
+        await asyncio.shield(drop(call, leg))

@@ -105,7 +105,7 @@ class CallRecord(BaseModel):
     answered: datetime | None = None
     ended: datetime | None = None
     outcome: str = "live"  # then: completed, caller_hung_up, handed_off, refused, failed, lost
-    hangup_by: Literal["", "caller", "flow", "target", "engine"] = ""
+    hangup_by: Literal["", "caller", "flow", "target", "engine", "supervisor"] = ""
     cause: int | None = None
     error: str = ""  # what went wrong, in words, when something did
     result: str = ""  # the flow's own result (`hangup: {result: …}`)

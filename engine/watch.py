@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from engine.call import Call
+    from engine.run import Walker
     from engine.turn import Turn
 
 Doing = Literal["listening", "caller_speaking", "thinking", "ai_speaking"]
@@ -22,6 +23,7 @@ class Live:
     """What no record keeps of a call."""
 
     turn: Turn | None = None  # of the conversation that is under way
+    walker: Walker | None = None  # of the innermost flow that runs, or ran last
     voice: str | None = None  # which voice talks, or talked last
     response_ms: int | None = None  # from the end of the caller's last turn to the first audio of the answer
     caller_says: str = ""  # what is being said and is not in the transcript yet

@@ -120,7 +120,7 @@ class Flows(Model):
 
 
 class GraphNode(Model):
-    """A step, or where a section, a handler or the flow begins or ends. ``line`` is 0 where the file has none for it."""
+    """A step, or where a section, a handler or the flow begins or ends. ``line``: of the file, 0 without one."""
 
     id: str
     kind: Literal["start", "over", "section", "handler", "step", "wait", "leave", "disabled"]

@@ -20,7 +20,7 @@ class Patience:
 
     def wait(self, address: str, now: float) -> float:
         """0 when the address may try, else the seconds after which it may."""
-        one = self._failures.get(address, ())
+        one = self._failures.get(address) or deque()
         waits = [WITHIN - (now - one[0])] if len(one) >= FROM_ONE else []
         waits += [WITHIN - (now - self._all[0])] if len(self._all) == FROM_ALL else []
         return max(0.0, *waits) if waits else 0.0

@@ -1,8 +1,8 @@
 """Who may come in: tokens by name, with a role, in a file that holds only their SHA-256.
 
 A token is 256 bits of chance, so that its hash needs neither salt nor stretching. The file is read again when it
-changes. No file: nobody was named yet, and the engine may be open to its own machine. A file without tokens, or one that
-went away or cannot be read any more, lets nobody in.
+changes. No file: nobody was named yet, and the engine may be open to its own machine. A file without tokens, or one
+that went away or cannot be read any more, lets nobody in.
 """
 
 from __future__ import annotations
