@@ -19,6 +19,7 @@ from engine.recording import Recording
 from engine.run import Walker
 from engine.safety import rescue
 from engine.services import Services
+from engine.sides import Sides
 from engine.steering import Steering
 from engine.watch import Live
 from flows.flow import Flow
@@ -55,6 +56,8 @@ class Call:
         self.record.legs.append(caller)
         self._walker = Walker(self, flow, {})
         self.recording: Recording | None = None  # the latest, which may be over
+        self.taps: tuple[Sides, ...] = ()  # who hears the call: a recording, who listens
+        self.is_private = False  # a sensitive step runs: nobody hears the call
         self._playout: Playout | None = None
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
@@ -117,17 +120,26 @@ class Call:
                     raise LineError(f"no media connection within {MEDIA_WITHIN:.0f} s") from None
                 assert self._group is not None, "a call has audio only while it runs"
                 self._playout = Playout(media)
-                if self.recording is not None:
-                    self.tap(self.recording)
+                self._playout.taps = self.taps
+                for tap in self.taps:
+                    tap.attach()
                 self._group.create_task(self._playout.run(), name=f"playout {self.record.id}")
             return self._playout
 
-    def tap(self, recording: Recording) -> None:
-        """Let a recording hear the call: its audio now, and that of every media leg to come."""
-        self.recording = recording
+    def tap(self, sides: Sides) -> None:
+        """Let somebody hear the call: its audio now, and that of every media leg to come, until `untap`."""
+        self.taps = (*self.taps, sides)
+        if self.is_private:
+            sides.pause()
         if self._playout is not None and not self._playout.closed.is_set():
-            self._playout.tap = recording
-            recording.attach()
+            self._playout.taps = self.taps
+            sides.attach()
+
+    def untap(self, sides: Sides) -> None:
+        """They hear no more."""
+        self.taps = tuple(tap for tap in self.taps if tap is not sides)
+        if self._playout is not None:
+            self._playout.taps = self.taps
 
     def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something beside the flow; it is cancelled when the call ends."""

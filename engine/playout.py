@@ -16,7 +16,7 @@ from engine.audio import Heard, Ledger
 from engine.line import Media
 
 if TYPE_CHECKING:
-    from engine.recording import Recording
+    from engine.sides import Sides
 
 LOST_AFTER = 1.0  # seconds; audio that ends with the call ends a moment before the call's end is told
 
@@ -35,7 +35,7 @@ class Playout:
         self.heard = 0  # pieces of caller audio so far
         self.listening = False  # inside the listener: true for long means that it does not take the audio any more
         self.on_drained: Callable[[], None] | None = None  # nothing is left to play
-        self.tap: Recording | None = None  # who keeps what is said and heard
+        self.taps: tuple[Sides, ...] = ()  # who keeps what is said and heard
         self.closed = asyncio.Event()
         self._ledger = Ledger()
         self._waiting: _Waiting = {}
@@ -66,8 +66,8 @@ class Playout:
             async for event in self.media.events():
                 if type(event) is bytes:
                     self.heard += 1
-                    if self.tap is not None:
-                        self.tap.caller(event)
+                    for tap in self.taps:
+                        tap.caller(event)
                     if self._listener is not None:
                         await self._give(self._listener, event)
                 elif type(event) is MarkReached:
@@ -81,8 +81,8 @@ class Playout:
                     pass  # the line itself reports the caller's digits; counting both would double them
         finally:
             self.closed.set()
-            if self.tap is not None:
-                self.tap.gone()
+            for tap in self.taps:
+                tap.gone()
             _settle(self._waiting, None)
 
     async def _give(self, listener: Listener, audio: bytes) -> None:
@@ -107,8 +107,8 @@ class Playout:
     async def send(self, item: str, audio: bytes) -> None:
         """Play ``audio`` as part of ``item`` after what was handed over before. The hot path: one count, one write."""
         self._ledger.hand_over(item, len(audio))
-        if self.tap is not None:
-            self.tap.engine(audio)
+        for tap in self.taps:
+            tap.engine(audio)
         await self.media.send(audio)
 
     async def finish(self, item: str) -> asyncio.Future[bool]:
@@ -138,8 +138,8 @@ class Playout:
         ledger, self._ledger = self._ledger, Ledger()
         waiting, self._waiting = self._waiting, {}
         cut: list[Heard] | None = None
-        if self.tap is not None:
-            self.tap.hush()
+        for tap in self.taps:
+            tap.hush()
         try:
             cut = ledger.take_back(await self.media.flush())
         finally:

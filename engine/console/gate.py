@@ -155,9 +155,8 @@ class Gate:
     def allow(self, request: web.Request, identity: Identity, right: Right | None) -> None:
         """Raises `ProblemError` when the role does not do, or a request that changes something was not made by the
         engine's own page."""
-        if right is not None and not identity.may(right):
-            reasons = [f"this needs the role {needed(right)}; {identity.name} is {identity.role}"]
-            raise ProblemError("not-allowed", "the role does not allow this", reasons)
+        if right is not None:
+            require(identity, right)
         if identity.csrf is None or request.method in SAFE:
             return
         given = request.headers.get("X-CSRF-Token", "")
@@ -173,6 +172,13 @@ class Gate:
         own = {f"http://{request.host}", f"https://{request.host}"} | ({self._origin} if self._origin else set())
         if origin not in own:
             raise ProblemError("wrong-origin", f"the engine's own page is at {request.host}, not at {origin}")
+
+
+def require(identity: Identity, right: Right) -> None:
+    """Raises `ProblemError` when somebody has not this right."""
+    if not identity.may(right):
+        reasons = [f"this needs the role {needed(right)}; {identity.name} is {identity.role}"]
+        raise ProblemError("not-allowed", "the role does not allow this", reasons)
 
 
 def _stranger(why: str) -> ProblemError:

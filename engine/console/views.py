@@ -1,4 +1,4 @@
-"""Calls as the API shows them: from a live call or a record to the models, for who may see values and who may not."""
+"""Calls as the API shows them: from a live call or a record to the models. `engine.console.masks` hides values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.call import Call
-from engine.console import masks
 from engine.console.models import (
     AttemptEntry,
     CallEntry,
@@ -48,41 +47,40 @@ class Places:
 # ── Summaries ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def summary(call: Call, places: Places, *, masked: bool, listeners: int) -> CallSummary:
+def summary(call: Call, places: Places, *, listeners: int = 0) -> CallSummary:
     """A live call in the list."""
     record = call.record
     running = next((step for step in reversed(record.steps) if step.ms is None), None)
     recording = call.recording
     return _summary(
-        record, places, running or (record.steps[-1] if record.steps else None), masked=masked, listeners=listeners,
+        record, places, running or (record.steps[-1] if record.steps else None), listeners=listeners,
         state=state_of(call), voice=call.live.voice, response_ms=call.live.response_ms,
         recorded=recording is not None, caller_name=call.line.facts.caller_name, target=_with_whom(record),
     )  # fmt: skip
 
 
-def past(record: CallRecord, places: Places, *, masked: bool, recorded: bool = False) -> CallSummary:
+def past(record: CallRecord, places: Places, *, recorded: bool = False) -> CallSummary:
     """A call that is over, or is no call of this engine's any more."""
     last = record.steps[-1] if record.steps else None
     voice = record.tokens[-1].provider if record.tokens else None
     return _summary(
-        record, places, last, masked=masked, listeners=0, state="ended", voice=voice, response_ms=None,
+        record, places, last, listeners=0, state="ended", voice=voice, response_ms=None,
         recorded=recorded, caller_name="", target=_answered(record),
     )  # fmt: skip
 
 
 def _summary(
-    record: CallRecord, places: Places, step: StepTrace | None, *, masked: bool, listeners: int, state: State,
+    record: CallRecord, places: Places, step: StepTrace | None, *, listeners: int, state: State,
     voice: str | None, response_ms: int | None, recorded: bool, caller_name: str, target: str | None,
 ) -> CallSummary:  # fmt: skip
     return CallSummary(
         id=record.id, flow=record.flow, revision=record.revision, direction=record.direction,
-        caller=masks.number(record.caller) if masked else record.caller,
-        caller_name="" if masked else caller_name, did=record.did, trunk=record.trunk, state=state,
+        caller=record.caller, caller_name=caller_name, did=record.did, trunk=record.trunk, state=state,
         step=step.id if step else None, verb=step.verb if step else None,
         step_flow=places.flow(step.where) if step else None, step_path=step.path if step else None,
-        voice=voice, target=masks.target(target) if masked and target else target, started=record.started,
+        voice=voice, target=target, started=record.started,
         answered=record.answered, ended=record.ended, outcome=record.outcome, hangup_by=record.hangup_by,
-        error=masks.text(record.error) if masked else record.error, response_ms=response_ms, cost=None,
+        error=record.error, response_ms=response_ms, cost=None,
         listeners=listeners, recorded=recorded,
     )  # fmt: skip
 
@@ -118,10 +116,9 @@ Mark = tuple[Any, ...]  # what an entry is made of, when two of them differ the 
 class Timeline:
     """The entries of a record. `changes` gives those that are new or another than when it was asked last."""
 
-    def __init__(self, record: CallRecord, places: Places, *, masked: bool) -> None:
+    def __init__(self, record: CallRecord, places: Places) -> None:
         self._record = record
         self._places = places
-        self._masked = masked
         self._marks: dict[str, Mark] = {}
         self._files: dict[str, str | None] = {}  # path of a step -> its flow
         self._indexed = 0
@@ -151,7 +148,7 @@ class Timeline:
             yield f"step-{n}", (step.ms, step.outcome, step.detail), lambda n=n, step=step: self._step(n, step)
         for n, said in enumerate(record.transcript):
             yield f"said-{n}", (said.text, said.interrupted), lambda n=n, said=said: SaidEntry(
-                id=f"said-{n}", at=said.at, role=said.role, text=masks.text(said.text) if self._masked else said.text,
+                id=f"said-{n}", at=said.at, role=said.role, text=said.text,
                 interrupted=said.interrupted, **self._place(said.step),
             )  # fmt: skip
         for n, tool in enumerate(record.tools):
@@ -183,8 +180,8 @@ class Timeline:
         return StepEntry(
             id=f"step-{n}", at=step.started, step_flow=self._places.flow(step.where), step_path=step.path, step=step.id,
             verb=step.verb, line=int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else 0, ms=step.ms,
-            outcome=step.outcome, detail=masks.text(step.detail) if self._masked else step.detail,
-            data={} if self._masked else json.loads(json.dumps(step.data, default=str)),
+            outcome=step.outcome, detail=step.detail,
+            data=json.loads(json.dumps(step.data, default=str)),
         )  # fmt: skip
 
     def _attempt(self, n: int, attempt: Attempt) -> AttemptEntry:
@@ -192,7 +189,7 @@ class Timeline:
         place = self._of_step(attempt.step)
         return AttemptEntry(
             id=f"attempt-{n}", at=attempt.started,
-            target=masks.target(attempt.target) if self._masked else attempt.target, status=attempt.status,
+            target=attempt.target, status=attempt.status,
             ring_ms=attempt.ring_ms, sip_code=attempt.sip_code, q850=attempt.q850, cause_text=cause_text(attempt.q850),
             by="supervisor" if by_supervisor else "flow", **self._place("" if by_supervisor else place),
         )  # fmt: skip
@@ -205,20 +202,18 @@ class Timeline:
 # ── The rest of a call ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def interim(call: Call, *, masked: bool) -> Interim:
+def interim(call: Call) -> Interim:
     """What is being said."""
-    caller, voice = call.live.caller_says, call.live.voice_says
-    show = masks.text if masked else str
-    return Interim(caller=show(caller), voice=show(voice))
+    return Interim(caller=call.live.caller_says, voice=call.live.voice_says)
 
 
-def variables(call: Call, *, masked: bool) -> list[Variable]:
-    """The variables of the flow that runs, then of the flows that called it."""
+def variables(call: Call) -> list[Variable]:
+    """The variables of the flow that runs, then of the flows that called it; sensitive ones masked."""
     found = []
     walker: Walker | None = call.live.walker or call.walker
     while walker is not None:
         for name, value in walker.vars.items():
-            hidden = masked or walker.flow.vars[name].sensitive
+            hidden = walker.flow.vars[name].sensitive
             shown = None if hidden else json.loads(json.dumps(value, default=str))
             found.append(Variable(flow=walker.flow.name, name=name, value=shown, masked=hidden))
         walker = walker.parent

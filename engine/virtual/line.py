@@ -7,7 +7,8 @@ It keeps the promises of `engine.line.Line` and writes everything that happens i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final, Literal
 
 from engine.audio import tone
@@ -23,7 +24,9 @@ FACTS: Final = Facts(
 )
 _FRAME: Final = 160  # bytes: 20 ms, as a telephone sends them
 
-Command = Literal["ring", "answer", "hangup", "give_back", "send_digits", "open_media", "dial", "connect", "close"]
+Command = Literal[
+    "ring", "answer", "hangup", "give_back", "send_digits", "open_media", "dial", "connect", "overhear", "close",
+]  # fmt: skip
 
 
 class CallOver(AssertionError):  # noqa: N818 - what it says
@@ -47,6 +50,7 @@ class VirtualLine:
         self.log = Log()
         self.legs: list[VirtualLeg] = []  # every one that was ever dialled
         self.medias: list[VirtualMedia] = []  # every one that was ever opened
+        self.ears: list[tuple[VirtualMedia, VirtualMedia]] = []  # who overhears: the caller, and the other side
         self.caller = Caller(self)
         self.keys = Keys()
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -70,6 +74,7 @@ class VirtualLine:
         """What is still there. Empty after `close`, whose log entries tell what the engine had not hung up itself."""
         left = [f"leg to {leg.target}" for leg in self.legs if not leg.ended.done()]
         left += [f"media of {media.who}" for media in self.medias if not media.closed]
+        left += ["an ear"] * len(self.ears)
         return left if self.ended.done() else [*left, "the caller"]
 
     # ── engine.line.Line ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,6 +142,7 @@ class VirtualLine:
         leg = VirtualLeg(target, channel, behaviour, options, self.log, self._format, self._latency)
         self.legs.append(leg)
         leg.ended.add_done_callback(lambda _: self._left(leg))
+        leg.heard = lambda audio: self._overheard(leg, audio)
         return leg
 
     async def connect(self, leg: Leg) -> None:
@@ -150,6 +156,17 @@ class VirtualLine:
             leg.media.end("connected to the caller")
         self.connected = leg
         self.log.add(leg.target, "connected")
+
+    @asynccontextmanager
+    async def overhear(self) -> AsyncIterator[tuple[VirtualMedia, VirtualMedia]]:
+        """What the caller says, and what a person who is connected says. Raises `LineError`, `LineGone`."""
+        await self._command("overhear")
+        ears = tuple(VirtualMedia(f"an ear at the {side}", Log(), self._format) for side in ("caller", "other side"))
+        self.ears.append((ears[0], ears[1]))
+        try:
+            yield ears[0], ears[1]
+        finally:
+            self.ears.remove((ears[0], ears[1]))
 
     async def close(self) -> None:
         """Release everything. Idempotent."""
@@ -174,6 +191,11 @@ class VirtualLine:
         self.keys.gone()
         self.connected = None
         self.ended.set_result(ending)
+
+    def _overheard(self, leg: VirtualLeg, audio: bytes) -> None:
+        if self.connected is leg:
+            for _, ear in self.ears:
+                ear.hear(audio)
 
     def _left(self, leg: VirtualLeg) -> None:
         if self.connected is leg:
@@ -216,8 +238,9 @@ class Caller:
             await asyncio.sleep(0.020)
             if line.ended.done():
                 return
-            if line.media is not None:
-                line.media.hear(audio[start : start + _FRAME])
+            for media in (line.media, *(ear for ear, _ in line.ears)):
+                if media is not None:
+                    media.hear(audio[start : start + _FRAME])
 
     async def presses(self, keys: str, every: float = 0.3) -> None:
         """Press keys one after the other, so many seconds apart. Raises `CallOver`."""

@@ -167,7 +167,8 @@ def test_the_flow_may_win() -> None:
     async def waits(at: Any, call: Call) -> None:
         await asyncio.sleep(1)
 
-    record = run(steered(script, answers, waits, act, targets={"pjsip:sales": {"answer": 2}, "pjsip:desk": {"answer": 8}}))
+    targets = {"pjsip:sales": {"answer": 2}, "pjsip:desk": {"answer": 8}}
+    record = run(steered(script, answers, waits, act, targets=targets))
     assert record.outcome == "handed_off"
     assert said(record)[-1] == "desk answered, but the caller talks to a person already"
 
