@@ -120,9 +120,8 @@ class Call:
                     raise LineError(f"no media connection within {MEDIA_WITHIN:.0f} s") from None
                 assert self._group is not None, "a call has audio only while it runs"
                 self._playout = Playout(media)
-                self._playout.taps = self.taps
                 for tap in self.taps:
-                    tap.attach()
+                    self._playout.tapped(tap)
                 self._group.create_task(self._playout.run(), name=f"playout {self.record.id}")
             return self._playout
 
@@ -132,8 +131,7 @@ class Call:
         if self.is_private:
             sides.pause()
         if self._playout is not None and not self._playout.closed.is_set():
-            self._playout.taps = self.taps
-            sides.attach()
+            self._playout.tapped(sides)
 
     def untap(self, sides: Sides) -> None:
         """They hear no more."""
