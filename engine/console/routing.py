@@ -111,6 +111,8 @@ class Router:
                 answer = await route.handler(await self._let_in(route, request))
             except ProblemError as problem:
                 return refused(problem)
+            except ConnectionError:
+                return web.Response(status=400)  # the client went while it sent; nobody reads this
             if isinstance(answer, web.StreamResponse):
                 if not answer.prepared:
                     answer.headers.update({name: told for name, told in HEADERS.items() if name not in answer.headers})
@@ -135,12 +137,13 @@ class Router:
             await self.note(ask, route.action)
         return ask
 
-    async def note(self, ask: Ask, action: str, detail: str = "", who: Identity | None = None) -> None:
-        """Write down what is about to be served. Raises `ProblemError` when that is not possible."""
+    async def note(self, ask: Ask, action: str, who: Identity | None = None) -> None:
+        """Write down what is about to be served; ``who``: what they sent stays out. Raises `ProblemError` when that is
+        not possible."""
+        told = ""
+        if who is None:
+            told = ask.request.query_string if ask.body is None else ask.body.model_dump_json()
         identity = who or ask.identity
-        told = detail or "&".join(f"{name}={value}" for name, value in ask.request.query.items() if name != "ticket")
-        if ask.body is not None and not detail:
-            told = ask.body.model_dump_json()
         await self._audit.note(
             datetime.now(UTC), identity.name, identity.role, source_of(ask.request), action,
             ask.request.match_info.get("id"), told[:500],
