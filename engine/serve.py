@@ -21,10 +21,13 @@ from asterisk.installation import locate
 from asterisk.targets import Targets
 from engine.beside import beside, first_of
 from engine.comfort import prepare
+from engine.console.server import Console
 from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
-from engine.loading import load_library, settle, voices_of
+from engine.intake import Intake
+from engine.loading import closed_to_webhooks, load_library, settle, voices_of
+from engine.media_watch import MediaWatch
 from engine.metrics import metrics
 from engine.records.store import Records
 from engine.reload import Reload
@@ -126,7 +129,13 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
         reload = Reload(settings.flows, switchboard, services, load)
         pages = {"/flows": reload.state}
-        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages))
+        token = settings.events.token.get_secret_value()
+        if closed := closed_to_webhooks(library, token):
+            log.warning(closed)
+        intake, console = Intake(switchboard, token), Console(settings, switchboard, services, readiness)
+        routes = [*intake.routes(), *console.routes()]
+        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, routes))
+        stack.enter_context(console.served())
         exchange = await stack.enter_async_context(_exchange(settings))
         await stack.enter_async_context(
             beside(
@@ -168,9 +177,11 @@ async def _take_calls(switchboard: Switchboard, exchange: Exchange, lost: asynci
 
 
 async def _watch(exchange: Exchange, readiness: Readiness) -> None:
-    """Keep readiness in step with the connection to Asterisk."""
+    """Keep readiness in step with the connection to Asterisk, and the metrics with its media."""
     readiness.ari_connected = exchange.connected.is_set()
+    tell_media = MediaWatch(exchange.drivers, metrics).look
     while True:
+        readiness.warnings = tell_media()
         await asyncio.sleep(WATCH_EVERY)
         connected = exchange.connected.is_set()
         if connected and not readiness.ari_connected:

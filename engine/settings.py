@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -60,6 +60,12 @@ def _number(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s?#@]+", value.rstrip("/")):
+        raise ValueError("must be a scheme and a host such as https://calls.example.com, without a path")
+    return value.rstrip("/").lower()
+
+
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 Level = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: str(v).lower())]
 
@@ -94,6 +100,30 @@ class HttpSettings(Section):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all")
     port: int = Field(8070, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+
+
+class EventsSettings(Section):
+    """What others may tell live calls: POST /calls/{id}/events/{name}."""
+
+    token: SecretStr = Field(SecretStr(""), description="What they must know; without one nobody may")
+
+    @field_validator("token")
+    @classmethod
+    def long_enough(cls, token: SecretStr) -> SecretStr:
+        """Nobody shall guess it."""
+        if 0 < len(token.get_secret_value()) < 16:
+            raise ValueError("must have at least 16 characters, such as those that `openssl rand -hex 32` prints")
+        return token
+
+
+class ConsoleSettings(Section):
+    """The supervisors' console and its API."""
+
+    tokens: Path = Field(Path("var/tokens.json"), description="Who may come in; `hookflash token` writes it")
+    audit: Path = Field(Path("var/audit.jsonl"), description="Who looked at what and did what, a line each")
+    origin: Annotated[str, AfterValidator(_origin)] | None = Field(
+        None, description="Where browsers see the console when a proxy stands before it: https://calls.example.com"
+    )
 
 
 class LogSettings(Section):
@@ -152,6 +182,8 @@ class Settings(BaseSettings):
         None, description="Number shown to hand-off targets when the flow names none; else the caller's own"
     )
     storage: Path = Field(Path("var"), description="Folder for what is recorded: voicemail/ and recordings/")
+    events: EventsSettings = EventsSettings()
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
     record: RecordSettings = RecordSettings()
 
@@ -179,6 +211,7 @@ class Settings(BaseSettings):
     def secrets(self) -> Iterator[str]:
         """Every secret in clear, so that logs can be kept free of them."""
         yield self.asterisk.password.get_secret_value()
+        yield self.events.token.get_secret_value()
         if in_url := re.search(r"//[^/@]*:([^/@]+)@", self.database.url.get_secret_value()):
             yield in_url[1]
         for found in self.voices.values():

@@ -39,13 +39,16 @@ class _Order:
     pass_rate: float
     provider: str | None
     config: Path | None
+    audio: bool
+    at_once: int
 
 
 @click.command(
     short_help="Test flows without a telephone.",
     epilog="""\b
-Exit status: 0 all passed, 1 a test failed or too little is covered,
-2 a file or a setting cannot be used or there is no test, 130 after Ctrl-C.
+Exit status: 0 all passed, 1 a test failed, cannot run by audio, or too little is
+covered, 2 a file or a setting cannot be used, there is no test, or no Asterisk for
+--audio, 130 after Ctrl-C.
 
 \b
 Examples:
@@ -54,6 +57,7 @@ Examples:
   hookflash test flows/ --missing --coverage-min 80 --junit results.xml
   hookflash test flows/ --mode model --runs 10 --pass-rate 0.9
   hookflash test flows/ --mode simulated --provider chat
+  hookflash test flows/ --audio --only "is booked"
 
 \b
 What a test file holds, and when to use which mode: docs/testing.md""",
@@ -75,11 +79,19 @@ What a test file holds, and when to use which mode: docs/testing.md""",
     help="The share of its runs in which a test must pass.",
 )  # fmt: skip
 @click.option("--provider", metavar="NAME", help="Whose text model it is; default: the setting `text`.")
+@click.option(
+    "--audio",
+    is_flag=True,
+    help="Run them as real calls on two private Asterisks, with real speech. Scripted mode only.",
+)
+@click.option(
+    "--at-once", type=click.IntRange(1, 32), default=4, show_default=True, help="With --audio: calls at the same time."
+)
 @config_option
 def test(
     paths: tuple[Path, ...], flows: Path | None, only: str, junit: Path | None, missing: bool,
     coverage_min: float | None, watch: bool, mode: Mode, runs: int, pass_rate: float, provider: str | None,
-    config: Path | None,
+    audio: bool, at_once: int, config: Path | None,
 ) -> None:  # fmt: skip
     """Run the tests (*.test.yaml) in PATHS (files or folders; default: here) on a virtual line, in virtual time."""
     if mode == "scripted" and (runs != 1 or pass_rate != 1 or provider is not None):
@@ -89,9 +101,12 @@ def test(
         )
     if mode != "scripted" and watch:
         raise click.UsageError(f"--watch runs scripted tests only: a model costs money each time (--mode {mode})")
+    if mode != "scripted" and audio:
+        raise click.UsageError(f"--audio runs scripted tests only: leave out --mode {mode}")
     order = _Order(
-        paths or (Path(),), flows, only, junit, missing, coverage_min, mode, runs, pass_rate, provider, config
-    )
+        paths or (Path(),), flows, only, junit, missing, coverage_min, mode, runs, pass_rate, provider, config, audio,
+        at_once,
+    )  # fmt: skip
     try:
         sys.exit(_again_and_again(order) if watch else _run(order))
     except KeyboardInterrupt:
@@ -100,6 +115,7 @@ def test(
 
 def _run(order: _Order) -> int:
     """Run the tests once; the exit status. Ctrl-C is told, and passed on."""
+    from engine.cli.by_audio import by_audio, summary
     from engine.scenario import Result, ScenarioReader, coverage, found, report
     from engine.scenario.rated import needs
     from engine.verb import installed
@@ -107,6 +123,7 @@ def _run(order: _Order) -> int:
 
     reader = ScenarioReader(Language(installed()), order.flows)
     results: list[Result] = []
+    for_audio: list[Scenario] = []
     problems = 0
 
     def tell(result: Result) -> None:
@@ -120,9 +137,12 @@ def _run(order: _Order) -> int:
             problems += len(file.problems)
             _say(str(problem) for problem in file.problems)
             chosen = [one for one in file.scenarios if order.only.casefold() in f"{path} {one.name}".casefold()]
+            mine = [one for one in chosen if not needs(one, order.mode)]
+            if order.audio:
+                for_audio += mine  # those of all files go on side by side
+                mine, chosen = [], [one for one in chosen if one not in mine]
             if chosen:
                 click.echo(str(path))
-            mine = [one for one in chosen if not needs(one, order.mode)]
             if mine and play is None:
                 play = stack.enter_context(_modelled(order))
             try:
@@ -134,10 +154,13 @@ def _run(order: _Order) -> int:
             for one in chosen:
                 if one not in mine:
                     tell(Result(one, (), needs=needs(one, order.mode)))
+    if for_audio:
+        results += by_audio(for_audio, order.at_once)
     if order.junit is not None:
         order.junit.write_text(report.junit(results), encoding="utf-8")
     covered = coverage(reader.libraries, [result.ran for result in results])
     _say(report.coverage_lines(covered, missing=order.missing))
+    _say(summary(results))
     click.echo(report.total(results, covered), err=True)
     if problems or not results:
         if not problems:

@@ -1,4 +1,4 @@
-"""The sound of live calls for supervisors: one-use tickets, and a WebSocket that only sends (docs/api.md, Listening)."""
+"""The sound of live calls for supervisors: one-use tickets, and a WebSocket that only sends (docs/api.md)."""
 
 from __future__ import annotations
 
@@ -94,15 +94,14 @@ class Audience:
         await socket.prepare(request)
         listener = Listener()
         code, reason = WSCloseCode.OK, b""
-        with self._seat(call, listener) as tee:
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                await socket.send_str(_format(tee, call.record.id))
-                ways = self._send(socket, listener), _until_gone(socket), self._until_not_allowed(identity)
-                match await first_of(*ways, self._stopping.wait()):
-                    case 2:
-                        code, reason = WSCloseCode.POLICY_VIOLATION, b"the session is over"
-                    case 3:
-                        code, reason = WSCloseCode.GOING_AWAY, b"the engine stops"
+        with self._seat(call, listener) as tee, contextlib.suppress(ConnectionError, TimeoutError):
+            await socket.send_str(_format(tee, call.record.id))
+            ways = self._send(socket, listener), _until_gone(socket), self._until_not_allowed(identity)
+            match await first_of(*ways, self._stopping.wait()):
+                case 2:
+                    code, reason = WSCloseCode.POLICY_VIOLATION, b"the session is over"
+                case 3:
+                    code, reason = WSCloseCode.GOING_AWAY, b"the engine stops"
         await socket.close(code=code, message=reason)
         return socket
 

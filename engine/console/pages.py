@@ -14,7 +14,7 @@ from engine.console.routing import HEADERS
 
 STATIC: Final = Path(__file__).parent / "static"
 HASHED: Final = re.compile(r"[A-Za-z0-9_.-]+-[A-Za-z0-9_]{8,}\.[a-z0-9.]+")
-NO_PAGE: Final = "<!doctype html><title>Hookflash</title><p>The console is not part of this build: `make console` makes it.\n"
+NO_PAGE: Final = "<!doctype html><title>Hookflash</title><p>This build has no console: `make console` makes it.\n"
 
 
 def policy(nonce: str) -> str:

@@ -91,10 +91,10 @@ def state_of(call: Call) -> State:
         return "ended"
     if call.with_person:
         return "with_person"
-    if (doing := call.live.doing()) is not None:
-        return doing
     if any(attempt.status == "ringing" and attempt.step != BY_SUPERVISOR for attempt in call.record.attempts):
         return "ringing_target"
+    if (doing := call.live.doing()) is not None:
+        return doing
     return "in_flow" if call.line.is_answered else "starting"
 
 

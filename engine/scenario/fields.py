@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
+from engine.inbox import Source
 from engine.scenario.values import Asked, Moment, TargetAnswers
 from flows.fields import Digits, Duration
 from flows.problems import NOWHERE, MistakeError, Where, did_you_mean
@@ -268,6 +269,14 @@ class ReplyFields(Fields):
         return value
 
 
+class EventFields(Fields):
+    """Somebody outside tells the call that something happened."""
+
+    name: str = Field(description="Which event, as `wait_for` names it.")
+    data: Any = Field(None, description="Its data; of a webhook, the body that is posted.")
+    source: Source = Field("webhook", alias="from", description="Who sends it: webhook or supervisor.")
+
+
 class NothingFields(Fields):
     """``{}``."""
 
@@ -282,12 +291,13 @@ class ItemFields(Placed):
     beeps: NothingFields | None = Field(None, description="An answering machine beeps.")
     press: Digits | None = Field(None, description="Keys that the caller presses.")
     silence: Duration | None = Field(None, description="The caller does nothing for so long.")
+    event: EventFields | None = Field(None, description="Somebody outside tells the call of an event.")
     hangs_up: NothingFields | None = Field(None, description="The caller hangs up.")
 
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: Any) -> Any:
-        one_of("expect", "caller", "says", "beeps", "press", "silence", "hangs_up")(value)
+        one_of("expect", "caller", "says", "beeps", "press", "silence", "event", "hangs_up")(value)
         if isinstance(value, Map) and "converse" in value and "caller" not in value:
             message = "'converse' says what the AI does when the caller has spoken: it stands beside 'caller'"
             raise MistakeError(value.key_at["converse"], "E202", message)

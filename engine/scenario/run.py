@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,16 +16,18 @@ from engine.line import Facts
 from engine.record import CallRecord
 from engine.scenario import world
 from engine.scenario.expect import Expectations, Failure, Unmet, describe, violated
-from engine.scenario.fields import ItemFields, ScenarioFields
+from engine.scenario.fields import EventFields, ItemFields, ScenarioFields
 from engine.scenario.file import Scenario
 from engine.scenario.judge import judged
 from engine.scenario.model import Spent
 from engine.scenario.names import target_of
 from engine.scenario.part import ModelledPart, Part, ScriptedPart
+from engine.scenario.phone import Phone
 from engine.scenario.simulated import SimulatedCaller
 from engine.scenario.text_voice import TextProvider
 from engine.scenario.trace import Row, Trace
 from engine.scenario.writing import Writer
+from engine.services import Clock
 from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
 from engine.virtual import run as run_virtually
 from engine.virtual.clock import START
@@ -95,29 +98,45 @@ def run_scenario(scenario: Scenario, model: TextModel | None = None) -> Result:
 
 async def _play(scenario: Scenario, model: TextModel | None) -> Result:
     test, news = scenario.fields, asyncio.Event()
-    flow = scenario.library.flows[test.flow]
     line = VirtualLine(_facts(test), {
         target_of(name, scenario.library): list(answers) for name, answers in test.mocks.targets.items()
     })  # fmt: skip
     line.log.on_entry = news.set
+    return await carry_out(scenario, line, world.provider(test.mocks.voice, model), news, model=model)
+
+
+async def carry_out(
+    scenario: Scenario, line: Phone, voice: VirtualProvider, news: asyncio.Event, *, model: TextModel | None = None,
+    clock: Clock | None = None, within: float | None = None, begins: Callable[[Trace], None] = lambda trace: None,
+) -> Result:  # fmt: skip
+    """The call of a test on its line, virtual or real, beside a caller who follows the script (``within`` seconds).
+
+    ``model``: as for `run_scenario`. ``begins`` is told of the call before it runs; ``clock``: the virtual one when
+    absent.
+    """
+    test, flow = scenario.fields, scenario.library.flows[scenario.fields.flow]
     http = world.Endpoints(test.mocks.http, news.set)
     writer = Writer(test.mocks.text, news.set, model)
-    voice = world.provider(test.mocks.voice, writer, model)
-    call = Call(line, flow, scenario.library, world.services(voice, http, news.set))
+    voice.writer = writer
+    call = Call(line, flow, scenario.library, world.services(voice, http, news.set, clock))
     _give(call, flow, test)
+    trace = Trace(call, line, http, writer.asked)
+    begins(trace)
     running = asyncio.create_task(call.run(), name="call")
     running.add_done_callback(lambda _: news.set())
-    trace = Trace(call, line, http, writer.asked)
     expectations = Expectations(trace, running, news)
     failures: list[Failure] = []
     try:
-        if test.simulate is not None and model is not None:
-            await SimulatedCaller(line, voice, model, test.simulate).calls()
-        else:
-            part = ModelledPart(voice, test.script) if isinstance(voice, TextProvider) else ScriptedPart(voice)
-            await ScriptedCaller(line, part, expectations).follow(test.script)
+        async with asyncio.timeout(within):
+            if isinstance(line, VirtualLine) and test.simulate is not None and model is not None:
+                await SimulatedCaller(line, voice, model, test.simulate).calls()
+            else:
+                part = ModelledPart(voice, test.script) if isinstance(voice, TextProvider) else ScriptedPart(voice)
+                await ScriptedCaller(call, line, part, expectations).follow(test.script)
     except Unmet as unmet:
         failures.append(unmet.failure)
+    except TimeoutError:
+        failures.append(Failure(test.where, "the script comes to its end", f"not within {within:g} s"))
     finally:
         line.end("caller")  # the script is over: they put the phone down
         await running
@@ -151,8 +170,9 @@ def _give(call: Call, flow: Flow, test: ScenarioFields) -> None:
 class ScriptedCaller:
     """Does what the script says, one line after the other, and checks what it expects."""
 
-    def __init__(self, line: VirtualLine, part: Part, expectations: Expectations) -> None:
+    def __init__(self, call: Call, line: Phone, part: Part, expectations: Expectations) -> None:
         self._expectations = expectations
+        self._call = call
         self._line = line
         self._part = part
 
@@ -179,10 +199,13 @@ class ScriptedCaller:
             await self._line.caller.beeps()
         elif item.press is not None:
             await self._answered(item)
-            await self._line.caller.presses(item.press, BETWEEN_KEYS)
+            await self._line.caller.presses(item.press, every=BETWEEN_KEYS)
             await asyncio.sleep(BETWEEN_KEYS)
         elif item.silence is not None:
             await asyncio.sleep(item.silence)
+        elif item.event is not None:
+            self._tell(item, item.event)
+            await asyncio.sleep(0.1)  # the step that waited ends
         else:
             await self._line.caller.hangs_up()
 
@@ -216,6 +239,14 @@ class ScriptedCaller:
             waited += 0.1
         return self._part.check(item)
 
+    def _tell(self, item: ItemFields, event: EventFields) -> None:
+        told = self._call.tell(event.source, event.name, plain(event.data))
+        if told.fate == "over":
+            raise CallOver
+        self._line.log.add(event.source, "tells", event.name)
+        if told.fate not in ("taken", "kept"):
+            raise Unmet(Failure(item.where, _act(item), f"it was not taken: {'; '.join(told.why) or told.fate}"))
+
     def _is_listened_to(self) -> bool:
         if self._line.connected is not None:
             return True
@@ -246,6 +277,8 @@ def _act(item: ItemFields) -> str:
         return f'the caller says "{item.caller}"'
     if item.says is not None or item.beeps is not None:
         return "the caller beeps" if item.says is None else f'the caller says "{item.says}"'
+    if item.event is not None:
+        return f"the {item.event.source} tells of {item.event.name}"
     return f"the caller presses {item.press}" if item.press is not None else "the caller hangs up"
 
 

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from engine.virtual.words import Listening, Words, duration_ms, spoken
+from engine.virtual.words import Listening, Words, spoken
 from providers.parts import TextModel
 from providers.voice import (
     ALAW,
@@ -252,12 +252,16 @@ class VirtualVoice:
 
     def _turn_ended(self) -> None:
         self._turn_end = None
-        text = " ".join(words.text for words in self._turn)
+        text = self._understood()
         self._turn.clear()
         self.heard.append(text)
         self._emit(SpeechStopped())
         self._emit(UserText(text, item=f"caller{len(self.heard)}"))
         self._owe_next()
+
+    def _understood(self) -> str:
+        """What the caller said in the turn that is over."""
+        return " ".join(words.text for words in self._turn)
 
     # ── Answering ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -312,14 +316,17 @@ class VirtualVoice:
 
     def _lay_out(self, act: Says, item: str, delay: float) -> float:
         """Audio in chunks, faster than it will be played, then the text. Gives the delay of what follows."""
-        ms = duration_ms(act.text) if act.ms is None else act.ms
-        audio = spoken(act.text, ms, self.session.format.encoding)
+        audio = self._speech(act)
         size = _CHUNK_MS * self.session.format.bytes_per_ms
         for start in range(0, len(audio), size):
             self._plan.append((delay, Audio(audio[start : start + size], item)))
             delay = _CHUNK_MS / 1000 / _FASTER
         self._plan.append((0.0, VoiceText(act.text, item, final=True)))
         return delay
+
+    def _speech(self, act: Says) -> bytes:
+        """How it sounds."""
+        return spoken(act.text, act.ms, self.session.format.encoding)
 
     def _arm(self) -> None:
         if self._plan:
