@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 CALL: Final = "/calls/{id}"
 KEY: Final = ("Idempotency-Key",)
-_FLOW: Final = re.compile(r"/flows/(.+)/graph")
 
 
 class AuditQuery(BaseModel):
@@ -104,7 +102,7 @@ class Api:
             Route("GET", "/history", self._history, "Past calls", "history", "history", models.History,
                   query=HistoryQuery, problems=("no-records",)),
             Route("GET", "/flows", self._flows, "The flows", "", "live", models.Flows),
-            Route("GET", "/flows/{name:.+}/graph", self._graph, "A flow as a graph", "", "live", models.FlowGraph,
+            Route("GET", "/flows/{name:(?s:.+)}/graph", self._graph, "A flow as a graph", "", "live", models.FlowGraph,
                   problems=missing),
             Route("GET", "/audit", self._read_audit, "The audit log", "audit", "audit", models.AuditPage,
                   query=AuditQuery),
