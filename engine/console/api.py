@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.console import archive, masks, models, views
+from engine.console import archive, event_models, masks, models, views
 from engine.console.archive import Archive, HistoryQuery
 from engine.console.audio import Audience
 from engine.console.audit import Audit
@@ -318,10 +318,10 @@ class Api:
     async def _events(self, ask: Ask) -> web.StreamResponse:
         return await Stream(self.feed, self._gate, ask, self._reset).run()
 
-    async def _reset(self, reason: Reason, id_: str | None) -> models.Reset:
+    async def _reset(self, reason: Reason, id_: str | None) -> event_models.Reset:
         call = None if id_ is None else self._board.calls.get(id_)
         detail = None if call is None else await self._detail(call)
-        return models.Reset(
+        return event_models.Reset(
             reason=reason, now=datetime.now(UTC), engine=self.health(), calls=self.live(), detail=detail
         )
 
