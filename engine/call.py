@@ -150,6 +150,11 @@ class Call:
         return self.services.law if self._playout is None else self._playout.law
 
     @property
+    def has_audio(self) -> bool:
+        """The engine hears the caller, and can speak."""
+        return self._playout is not None and not self._playout.closed.is_set()
+
+    @property
     def has_begun(self) -> bool:
         """Its flow runs, or ran."""
         return self._group is not None
@@ -186,7 +191,7 @@ class Call:
         self.taps = (*self.taps, sides)
         if self.is_private:
             sides.pause()
-        if self._playout is not None and not self._playout.closed.is_set():
+        if self._playout is not None and self.has_audio:
             self._playout.tapped(sides)
 
     def untap(self, sides: Sides) -> None:

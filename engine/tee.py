@@ -196,7 +196,8 @@ class Tee:
                             await asyncio.sleep(FRAME_MS / 1000)
                 finally:
                     self._overhears = False
-                    self._sides.gone()
+                    if not call.has_audio:  # the flow may go on, and speak already
+                        self._sides.gone()
         except LineGone:
             raise
         except LineError as error:

@@ -165,6 +165,25 @@ def test_it_goes_on_through_the_hand_off_to_the_end_of_the_call() -> None:
     assert [source for source in sources if source != "none"] == ["engine", "bridge"]
 
 
+def test_the_flow_goes_on_after_the_person() -> None:
+    """The engine speaks again at the very moment at which the person is gone."""
+    heard = Heard()
+    act = HandsOff(ringing("pjsip:desk"))
+
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("connected")
+        async with listening(call, heard):
+            await line.log.until("hung_up", who="pjsip:desk")
+            await line.caller.waits(2.5)
+        await line.caller.hangs_up()
+
+    desk = {"answer": 1, "hangs_up_after": 3}
+    a_call(script, step(act), step(hums), step(forever), targets={"pjsip:desk": desk})
+    sources = [told.source for told in heard.told if isinstance(told, Moved)]
+    assert sources in (["none", "bridge", "engine"], ["none", "bridge", "none", "engine"])
+    assert heard.share(HIGH, left=False) > 0.9
+
+
 def test_a_line_that_cannot_be_overheard_ends_nothing() -> None:
     heard = Heard()
     act = HandsOff(ringing("pjsip:desk"))
