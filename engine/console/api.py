@@ -14,9 +14,11 @@ from engine.console.archive import Archive, HistoryQuery
 from engine.console.audio import Audience
 from engine.console.audit import Audit
 from engine.console.deeds import Deeds, key_of
+from engine.console.entries import Timeline
 from engine.console.feed import Feed
 from engine.console.gate import COOKIE, LASTS, Gate, is_secure
 from engine.console.openapi import document
+from engine.console.places import Places
 from engine.console.problems import ProblemError
 from engine.console.routing import NOBODY, Ask, Route, Router
 from engine.console.stream import EventsQuery, Reason, Stream
@@ -185,7 +187,7 @@ class Api:
     async def _graphs(self, ask: Ask) -> models.Graphs:
         call, record = await self._found(ask)
         library = self._board.library if call is None else call.library
-        places = views.Places.of(library)
+        places = Places.of(library)
         drawn = []
         for name in views.called_flows(record, places):
             flow = _flow_of(library, name, record)
@@ -202,7 +204,7 @@ class Api:
         return sorted((one for one in found if one.state != "ended"), key=lambda one: one.started)
 
     def _summary(self, call: Call) -> models.CallSummary:
-        return views.summary(call, views.Places.of(call.library), listeners=self.audience.of(call.record.id))
+        return views.summary(call, Places.of(call.library), listeners=self.audience.of(call.record.id))
 
     async def _calls(self, ask: Ask) -> models.LiveCalls:
         calls = self.live()
@@ -219,12 +221,12 @@ class Api:
         obstacles = call.steering.obstacles()
         kept = await self._recordings(call)
         return _detail_of(
-            call.record, self._summary(call), views.Places.of(call.library), kept, live=True,
+            call.record, self._summary(call), Places.of(call.library), kept, live=True,
             interim=views.interim(call), variables=views.variables(call), obstacles=obstacles,
         )  # fmt: skip
 
     async def _past(self, record: CallRecord) -> models.CallDetail:
-        places = views.Places.of(self._board.library)
+        places = Places.of(self._board.library)
         kept = await archive.recordings(self._services.storage / "recordings", record)
         return _detail_of(
             record, views.past(record, places, recorded=bool(kept)), places, kept, live=False,
@@ -258,7 +260,7 @@ class Api:
 
     async def _history(self, ask: Ask) -> models.History:
         found, cursor = await archive.page(self._archive(), ask.query)
-        places = views.Places.of(self._board.library)
+        places = Places.of(self._board.library)
         return models.History(calls=[views.past(record, places) for record in found], next=cursor)
 
     async def _recording(self, ask: Ask) -> web.FileResponse:
@@ -352,11 +354,11 @@ def targets(library: Library) -> list[models.Target]:
 
 
 def _detail_of(
-    record: CallRecord, summary: models.CallSummary, places: views.Places, kept: list[models.RecordingHead], *,
+    record: CallRecord, summary: models.CallSummary, places: Places, kept: list[models.RecordingHead], *,
     live: bool, interim: models.Interim, variables: list[models.Variable], obstacles: list[str],
 ) -> models.CallDetail:  # fmt: skip
     return models.CallDetail(
-        call=summary, live=live, result=record.result, entries=views.Timeline(record, places).all(), interim=interim,
+        call=summary, live=live, result=record.result, entries=Timeline(record, places).all(), interim=interim,
         variables=variables, recordings=kept, tokens=views.tokens(record), timings=record.timings,
         handoff=models.Possible(possible=not obstacles, reasons=obstacles),
     )  # fmt: skip

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from engine.console import masks, views
+from engine.console.entries import Timeline
 from engine.console.event_models import EntryEvent, InterimEvent, RecordingsEvent, VariablesEvent
 from engine.console.models import (
     CallSummary,
@@ -27,6 +28,7 @@ from engine.console.models import (
     RecordingHead,
     Variable,
 )
+from engine.console.places import Places
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -62,9 +64,9 @@ class Event:
 class _Seen:
     """What was told of a call."""
 
-    places: views.Places
+    places: Places
     summary: CallSummary | None = None
-    timeline: views.Timeline | None = None  # with the rest: only while somebody watches its details
+    timeline: Timeline | None = None  # with the rest: only while somebody watches its details
     since: int = 0  # from which number on its details are told
     until: float = 0.0  # when nobody is interested in them any more
     interim: Interim | None = None
@@ -253,7 +255,7 @@ class Feed:
 
     def _of(self, call: Call) -> _Seen:
         if call.record.id not in self._seen:
-            self._seen[call.record.id] = _Seen(views.Places.of(call.library))
+            self._seen[call.record.id] = _Seen(Places.of(call.library))
         return self._seen[call.record.id]
 
     async def _tell_recordings(self, call: Call) -> None:
@@ -270,7 +272,7 @@ class Feed:
         seen = self._of(call)
         seen.until = asyncio.get_running_loop().time() + LINGER
         if seen.timeline is None:
-            seen.timeline = views.Timeline(call.record, seen.places)
+            seen.timeline = Timeline(call.record, seen.places)
             self._safely(lambda call: self._look_closer(call, seen), call)
             seen.since = self.number
 
