@@ -25,7 +25,7 @@ async function page() {
   mkdirSync(target, { recursive: true });
   const folder = join(target, "assets");
   const assets = { ...shared, minify: true, legalComments: "none", outdir: folder, metafile: true };
-  const names = { entryNames: "[name]-[hash]", chunkNames: "[name]-[hash]", assetNames: "[name]-[hash]" };
+  const names = { entryNames: "[name]-[hash]", chunkNames: "part-[hash]", assetNames: "[name]-[hash]" };
   // The sound's processor is a script of its own, whose name the page must know: it is built first.
   const worklet = built(await build({ ...assets, ...names, entryPoints: ["src/speaker.ts"] }), "speaker");
   const made = await build({

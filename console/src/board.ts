@@ -15,8 +15,8 @@ type Name = keyof Events;
 
 /** The board after an event; one of a kind that is not known changes nothing. */
 export function after(board: Board, type: string, data: unknown, now = Date.now()): Board {
-  const change = CHANGES[type as Name] as ((board: Board, data: unknown, now: number) => Board) | undefined;
-  return change ? change(board, data, now) : board;
+  if (!Object.hasOwn(CHANGES, type)) return board;
+  return (CHANGES[type as Name] as (board: Board, data: unknown, now: number) => Board)(board, data, now);
 }
 
 /** Without the calls that ended a while ago. */

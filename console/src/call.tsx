@@ -1,5 +1,5 @@
 // One call, live or past.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Actions, Listened } from "./actions.tsx";
 import { lasted } from "./board.ts";
 import type { CallDetail, CallSummary, TokenCount, Variable } from "./contract.ts";
@@ -36,7 +36,7 @@ function Missing() {
   const why = store.missing.value;
   return (
     <section class="card empty">
-      <strong>{why ? "This call cannot be shown" : "The call is fetched"}</strong>
+      <h1>{why ? "This call cannot be shown" : "The call is fetched"}</h1>
       {why}
     </section>
   );
@@ -45,7 +45,7 @@ function Missing() {
 function Shown({ detail }: { detail: CallDetail }) {
   const { call, live, recordings, variables, tokens } = detail;
   const [playing, setPlaying] = useState<number | null>(null);
-  const player = useRef<Player | null>(null);
+  const [player, setPlayer] = useState<Player | null>(null);
   const whole = live ? [] : recordings.filter((recording) => recording.complete);
   return (
     <>
@@ -53,9 +53,9 @@ function Shown({ detail }: { detail: CallDetail }) {
         <Head detail={detail} />
         <Listened call={call} />
       </section>
-      {whole.length > 0 && <Recordings recordings={whole} onMoment={setPlaying} player={player} />}
+      {whole.length > 0 && <Recordings recordings={whole} onMoment={setPlaying} onReady={setPlayer} />}
       <div class="panes">
-        <Transcript detail={detail} playing={playing} seek={whole.length ? (at) => player.current?.seek(at) : null} />
+        <Transcript detail={detail} playing={playing} seek={player?.seek ?? null} />
         <div class="side">
           <Flow detail={detail} />
           {variables.length > 0 && <Variables variables={variables} />}

@@ -86,9 +86,9 @@ function Drawn({ graph, steps, detail }: { graph: FlowGraph; steps: Step[]; deta
 function Drawing({ drawn, way, told }: { drawn: Chart; way: Way; told: string }) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const lit = box.current?.querySelector<SVGElement>(".node.live");
-    if (!lit || !box.current) return;
-    const [outer, inner] = [box.current.getBoundingClientRect(), lit.getBoundingClientRect()];
+    const middle = box.current?.querySelector<SVGElement>(".node.live") ?? box.current?.querySelector<SVGElement>(".node.start");
+    if (!middle || !box.current) return;
+    const [outer, inner] = [box.current.getBoundingClientRect(), middle.getBoundingClientRect()];
     box.current.scrollBy({
       top: inner.top + inner.height / 2 - outer.top - outer.height / 2,
       left: inner.left + inner.width / 2 - outer.left - outer.width / 2,

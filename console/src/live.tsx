@@ -70,10 +70,10 @@ function Figures() {
       <Figure name="with the AI">{count("ai")}</Figure>
       <Figure name="ringing a target">{count("ring")}</Figure>
       <Figure name="with a person">{count("person")}</Figure>
-      <Figure name="median response">
+      <Figure name="response, median">
         <Response ms={percentile(responses, 0.5)} />
       </Figure>
-      <Figure name="slowest of 20">
+      <Figure name="95 % answered within">
         <Response ms={percentile(responses, 0.95)} />
       </Figure>
       {costs.length > 0 && (

@@ -15,10 +15,11 @@ interface Props {
   recordings: RecordingHead[];
   /** Where it is, in ms since 1970; null when it stands still. */
   onMoment: (at: number | null) => void;
-  player: { current: Player | null };
+  /** It can be played now, or (null) no more. */
+  onReady: (player: Player | null) => void;
 }
 
-export function Recordings({ recordings, onMoment, player }: Props) {
+export function Recordings({ recordings, onMoment, onReady }: Props) {
   const [number, setNumber] = useState(0);
   const recording = recordings[number] ?? recordings[0]!;
   return (
@@ -38,12 +39,12 @@ export function Recordings({ recordings, onMoment, player }: Props) {
           Save
         </a>
       </header>
-      <Wave key={recording.url} recording={recording} onMoment={onMoment} player={player} />
+      <Wave key={recording.url} recording={recording} onMoment={onMoment} onReady={onReady} />
     </section>
   );
 }
 
-function Wave({ recording, onMoment, player }: Omit<Props, "recordings"> & { recording: RecordingHead }) {
+function Wave({ recording, onMoment, onReady }: Omit<Props, "recordings"> & { recording: RecordingHead }) {
   const box = useRef<HTMLDivElement>(null);
   const wave = useRef<WaveSurfer | null>(null);
   const [at, setAt] = useState(0);
@@ -59,16 +60,15 @@ function Wave({ recording, onMoment, player }: Omit<Props, "recordings"> & { rec
       made.on("play", () => setPlays(true));
       made.on("pause", () => setPlays(false));
       made.on("error", (error) => setProblem(error.message));
-      player.current = {
-        seek(moment) {
-          made.setTime(Math.max(0, (moment - began) / 1000));
-          void made.play();
-        },
+      const seek = (moment: number) => {
+        made.setTime(Math.max(0, (moment - began) / 1000));
+        void made.play();
       };
+      made.on("ready", () => onReady({ seek }));
     });
     return () => {
       left = true;
-      player.current = null;
+      onReady(null);
       onMoment(null);
       wave.current?.destroy();
     };
