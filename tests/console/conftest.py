@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser
 
+from asterisk.instance import Instance
+from tests.calls.company import Open, company
 from tests.console.browsing import chromium
 
 
@@ -15,3 +19,9 @@ async def browser() -> AsyncIterator[Browser]:
     """Debian's Chromium. Where there is none this fails and says how to get it."""
     async with chromium() as found:
         yield found
+
+
+@pytest.fixture
+def open_company(pbx: Instance, world: Instance, tmp_path: Path) -> Open:
+    """``async with open_company(flow, …) as house``: see `company.company`."""
+    return partial(company, pbx, world, tmp_path)
