@@ -44,6 +44,11 @@ def facts_of(event: StasisStart, headers: Mapping[str, str]) -> Facts:
     )
 
 
+def is_wanted(header: str) -> bool:
+    """Whether a flow gets to see this SIP header of an INVITE."""
+    return _WANTED.fullmatch(header) is not None
+
+
 async def read_headers(channel: ari.Channel) -> dict[str, str]:
     """The headers of the INVITE that a flow may want (X-*, Diversion, User-to-User, P-Asserted-Identity, …).
 
@@ -61,7 +66,7 @@ async def read_headers(channel: ari.Channel) -> dict[str, str]:
     try:
         async with asyncio.timeout(HEADERS_WITHIN):
             names = (await channels.get_channel_var(channel_id=channel.id, variable="PJSIP_HEADERS()")).value.split(",")
-            wanted = list(dict.fromkeys(name for name in names if _WANTED.fullmatch(name)))[:MOST_HEADERS]
+            wanted = list(dict.fromkeys(name for name in names if is_wanted(name)))[:MOST_HEADERS]
             await asyncio.gather(*(read(name) for name in wanted), return_exceptions=True)
     except (TimeoutError, ari.AriError):
         pass  # a call without its headers is still a call

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from asterisk import ari
+from asterisk.carrier import CallAudio, Carrier, Carriers
 from asterisk.external_media import ExternalMedia
 from asterisk.facts import LineError
+from asterisk.media.choose import Driver
 from asterisk.media.leg import MediaLeg
 from asterisk.party import Party
 from asterisk.switch import Switch
 
 logger = logging.getLogger(__name__)
 
-MEDIA_WITHIN = 4.0  # seconds for a media leg to be heard
 # Two in a bridge are connected directly. `proxy_media` keeps their audio here, so that it can change hands;
 # `dtmf_events` keeps keys visible to us instead of passing them on unseen.
 KIND = "mixing,dtmf_events,proxy_media"
@@ -33,32 +36,24 @@ class CallBridge:
         self._audio = audio
         self._making: asyncio.Task[ari.Bridge] | None = None
         self._is_member = False  # the party is in it
-        self._media: tuple[MediaLeg, Party] | None = None
+        self._media: CallAudio | None = None
+        self._carriers = Carriers(
+            self._attempt, lambda old: self._end(self._hang_up(old.leg, old.channel)), audio.drivers
+        )
         self._endings: set[asyncio.Task[None]] = set()
 
     @property
     def media(self) -> MediaLeg | None:
         """The media leg, while it lives."""
-        if self._media is None or self._media[0].is_closed or self._media[1].ended.done():
-            return None
-        return self._media[0]
+        return self._media.leg if self._media is not None and self._media.is_alive else None
 
     async def open_media(self) -> MediaLeg:
         """Audio between the party and the engine: the leg that lives, or a new one. Raises `LineError`."""
         if (living := self.media) is not None:
             return living
         await self.drop_media()
-        channel = self._switch.follow()
-        try:
-            with self._switch.speaking_of("audio could not be connected", self.party):
-                async with asyncio.timeout(MEDIA_WITHIN):
-                    return await self._attach(channel)
-        except TimeoutError:
-            await self.drop_media(channel)
-            raise LineError(f"audio could not be connected within {MEDIA_WITHIN:g} s") from None
-        except BaseException:
-            await self.drop_media(channel)
-            raise
+        self._media = CallAudio(await self._carriers.open(), self._carriers, self.party)
+        return self._media.leg
 
     async def connect(self, other: Party) -> None:
         """Let the party and `other` hear each other, in place of the engine. Raises `LineError`.
@@ -73,33 +68,38 @@ class CallBridge:
             await self.drop_media()
             await self._add(other)
 
-    async def drop_media(self, channel: Party | None = None) -> None:
-        """Close the media leg (or a `channel` that was to become one) and wait until its channel is gone."""
+    async def drop_media(self) -> None:
+        """Close the media leg and wait until its channel is gone."""
         media, self._media = self._media, None
-        leg = None
         if media is not None:
-            leg, channel = media
-        if channel is not None:
-            ending = self._switch.start(self._end(leg, channel), f"end of media {channel.id}")
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
-            await asyncio.shield(ending)
+            await asyncio.shield(self._end(media.close()))
 
     async def close(self) -> None:
         """Delete everything: media leg, bridge. The party stays as it is. Idempotent."""
         await self.drop_media()
-        if self._endings:  # of media legs whose dropping was cancelled
+        if self._endings:  # of media legs that were given up
             await asyncio.wait(self._endings)
         if self._making is not None:
             await self._switch.finish(self._destroy(self._making), f"end of bridge {self.id}")
             self._making = None
 
-    async def _attach(self, channel: Party) -> MediaLeg:
-        making = self._make()
-        leg = await self._audio.open(channel)
-        self._media = leg, channel
-        await asyncio.shield(making)
-        # Asterisk takes a channel into a bridge only after its StasisStart.
+    async def _attempt(self, driver: Driver) -> Carrier:
+        """One media channel by this driver, in the bridge. Raises `LineError`; then, or cancelled, it is hung up."""
+        channel, leg = self._switch.follow(), None
+        try:
+            with self._switch.speaking_of("audio could not be connected", self.party):
+                making = self._make()
+                leg = await self._audio.open(channel, driver)
+                await asyncio.shield(making)
+                await self._enter(channel)
+                await self._add(channel)
+            return Carrier(leg, channel, driver, asyncio.get_running_loop().time())
+        except BaseException:
+            self._end(self._hang_up(leg, channel))
+            raise
+
+    async def _enter(self, channel: Party) -> None:
+        """Asterisk takes a channel into a bridge only after its StasisStart."""
         entered = asyncio.ensure_future(channel.entered.wait())
         try:
             await asyncio.wait((entered, channel.ended), return_when=asyncio.FIRST_COMPLETED)
@@ -107,8 +107,6 @@ class CallBridge:
             entered.cancel()
         if channel.ended.done():
             raise LineError(f"audio could not be connected: the media channel ended ({channel.ended.result().text})")
-        await self._add(channel)
-        return leg
 
     def _make(self) -> asyncio.Task[ari.Bridge]:
         if self._making is None or (self._making.done() and self._making.exception() is not None):
@@ -123,7 +121,14 @@ class CallBridge:
         await self._switch.client.bridges.add_channel(bridge_id=self.id, channel=members)
         self._is_member = True
 
-    async def _end(self, leg: MediaLeg | None, channel: Party) -> None:
+    def _end(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """End media, whoever is cancelled meanwhile; nobody who talks has to wait for it."""
+        ending = self._switch.start(work, f"end of media of {self.party.id}")
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return ending
+
+    async def _hang_up(self, leg: MediaLeg | None, channel: Party) -> None:
         if leg is not None:
             await leg.close()
         await self._switch.hang_up(channel)
@@ -134,8 +139,10 @@ class CallBridge:
         try:
             await self._switch.client.bridges.destroy(bridge_id=self.id)
         except ari.NotFound:
-            pass
+            if making.exception() is not None:
+                self._switch.doubt.set()  # it may be made yet
         except ari.AriError as error:
             logger.warning("bridge %s could not be deleted: %s", self.id, error)
+            self._switch.doubt.set()
         finally:
             self._switch.bridges.discard(self.id)

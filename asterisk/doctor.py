@@ -20,6 +20,7 @@ import aiohttp
 from asterisk import ari
 from asterisk.ari.rest import Rest, segment
 from asterisk.config.modules import RECOMMENDED, REQUIRED, RISKY
+from asterisk.media.choose import available
 from asterisk.version import MEDIA_WEBSOCKET_JSON, Level, UnknownVersionError, Version, judge, parse
 
 SKEW_S = 2.0
@@ -46,6 +47,11 @@ class _Patient:
     modules: dict[str, str] = field(default_factory=dict)
     """Name without `.so`, to `Running` or another state."""
     writable: bool = False
+
+    @property
+    def modules_running(self) -> list[str]:
+        """Names without `.so`."""
+        return [name for name, status in self.modules.items() if status == "Running"]
 
 
 async def examine(
@@ -220,6 +226,10 @@ async def _media(patient: _Patient) -> AsyncIterator[Finding]:
             yield Finding("error", "external media gave no id to connect to", "Upgrade Asterisk.")
         finally:
             await _hang_up(patient, channel)
+    version = patient.version
+    assert version is not None
+    others = available((version.major, version.minor, version.patch), patient.modules_running)[1:]
+    yield Finding("ok", f"where the media WebSocket fails, calls use {' or '.join(others)}")
 
 
 async def _first_message(patient: _Patient, connection: str, began: float) -> Finding:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -25,8 +26,9 @@ from asterisk.external_media import ExternalMedia
 from asterisk.facts import Ending
 from asterisk.janitor import Janitor, is_ours, new_tag, retire
 from asterisk.line import AsteriskLine
-from asterisk.media.choose import Driver, choose
+from asterisk.media.choose import Driver, available
 from asterisk.media.control import MediaError
+from asterisk.media.drivers import Drivers
 from asterisk.media.leg import Format
 from asterisk.party import Party
 from asterisk.switch import Switch
@@ -49,7 +51,8 @@ class ExchangeSettings:
     """Which Asterisk, as whom, and how.
 
     `app`: the Stasis application that the dialplan names; None: one of this process alone. `media`: the driver, or
-    `auto` for the best that this Asterisk has. `media_host`: where Asterisk reaches us, for AudioSocket and RTP.
+    `auto` for the best that this Asterisk has, and the next one where that fails. `media_host`: where Asterisk reaches
+    us, for AudioSocket and RTP.
     """
 
     url: str
@@ -99,8 +102,8 @@ class Exchange:
         try:
             async with AsyncExitStack() as stack:
                 with _explained(settings):
-                    driver = await _driver(settings)
-                    audio = ExternalMedia(switch, settings.url, driver, settings.format, settings.media_host)
+                    drivers = await _drivers(settings)
+                    audio = ExternalMedia(switch, settings.url, drivers, settings.format, settings.media_host)
                     await stack.enter_async_context(audio)
                     exchange = cls(client, switch, audio, settings.targets)
                     await stack.enter_async_context(client)
@@ -121,8 +124,13 @@ class Exchange:
 
     @property
     def media(self) -> Driver:
-        """The driver in use."""
-        return self._audio.driver
+        """The driver that is used unless it fails."""
+        return self._audio.drivers.best
+
+    @property
+    def drivers(self) -> Drivers:
+        """All drivers that may be used, and how they fare."""
+        return self._audio.drivers
 
     @property
     def failure(self) -> Exception | None:
@@ -167,13 +175,20 @@ class Exchange:
         for line in self._lines.values():
             self._switch.start(line.close(), f"close of line {line.facts.id}")
         await self._switch.settle(CLOSE_WITHIN)
+        if self._switch.doubt.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_WITHIN):
+                    await self._janitor.sweep()
 
     # ── Events. They come in order for each channel; none of these waits. ─────────────────────────────────────────────
 
     def _on_start(self, event: StasisStart) -> None:
         channel = event.channel
         party = self._switch.parties.get(channel.id)
-        if party is not None and not party.left.is_set():  # one that we made
+        if party is not None and party.back is not None:
+            if not party.back.done():
+                party.back.set_result(tuple(event.args))
+        elif party is not None and not party.left.is_set():  # one that we made
             party.see(channel)
             party.entered.set()
         elif is_dead(event):
@@ -285,8 +300,8 @@ def _explained(settings: ExchangeSettings) -> Iterator[None]:
         raise ExchangeError(f"Asterisk at {settings.url} cannot be used: {error}") from error
 
 
-async def _driver(settings: ExchangeSettings) -> Driver:
-    """Look at this Asterisk: say what is known to be wrong with its version, and choose how audio travels."""
+async def _drivers(settings: ExchangeSettings) -> Sequence[Driver]:
+    """Look at this Asterisk: say what is known to be wrong with its version, and how audio can travel, best first."""
     async with ari.Client(settings.url, settings.user, settings.password, timeout=settings.start_timeout) as client:
         info, modules = await asyncio.gather(client.asterisk.get_info(only="system"), client.asterisk.list_modules())
     try:
@@ -296,11 +311,13 @@ async def _driver(settings: ExchangeSettings) -> Driver:
     for verdict in version.judge(found):
         if verdict.level != "ok":
             logger.warning("%s. %s", verdict.what, verdict.advice)
-    best = choose(
+    found_drivers = available(
         (found.major, found.minor, found.patch), [module.name for module in modules if module.status == "Running"]
     )
-    if settings.media == "websocket" != best:
+    if settings.media == "auto":
+        return found_drivers
+    if settings.media == "websocket" and "websocket" not in found_drivers:
         raise ExchangeError(
             f"Asterisk {found} at {settings.url} has no media WebSocket with JSON control; set the media driver to auto"
         )
-    return best if settings.media == "auto" else settings.media
+    return (settings.media,)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import uuid
+from collections.abc import Sequence
 from typing import Self
 
 import aiohttp
@@ -16,57 +17,59 @@ from asterisk.g711 import CompandedLeg
 from asterisk.media.audiosocket import AudioSocketListener
 from asterisk.media.choose import Driver
 from asterisk.media.control import MediaError
+from asterisk.media.drivers import Drivers
 from asterisk.media.leg import Format, MediaLeg
 from asterisk.media.pacer import Pacer
 from asterisk.media.rtp import open_rtp
+from asterisk.media.rtp_packet import PAYLOAD_TYPE
 from asterisk.media.websocket import media_session, open_websocket
 from asterisk.party import Party
 from asterisk.switch import Switch
 
+_FORMATS: dict[Driver, tuple[Format, ...]] = {"audiosocket": ("ulaw",), "rtp": tuple(PAYLOAD_TYPE)}
 ATTACHED_WITHIN = 3.0  # seconds from the request to AudioSocket's connection
 
 
 class ExternalMedia:
     """Opens media legs on one Asterisk. `format`: of websocket and rtp; AudioSocket is always µ-law for us.
 
+    `drivers`: those that may be used; one that cannot carry `format` is left out, for a call keeps its format.
     `host`: where Asterisk reaches this engine (AudioSocket, RTP); by default the address that we have towards Asterisk.
     """
 
-    def __init__(self, switch: Switch, url: str, driver: Driver, format: Format, host: str | None = None) -> None:
-        self.driver = driver
+    def __init__(
+        self, switch: Switch, url: str, drivers: Sequence[Driver], format: Format, host: str | None = None
+    ) -> None:
+        able = [driver for driver in drivers if format in _FORMATS.get(driver, (format,))]
+        self.drivers = Drivers(able or drivers)
         self._switch = switch
         self._url = url.rstrip("/").removesuffix("/ari")
         self._format = format
-        self._host = host
-        self._http: aiohttp.ClientSession | None = None
+        self._given_host = host
         self._pacer = Pacer()
-        self._listener: AudioSocketListener | None = None
-        self._port = 0
+        self._http: aiohttp.ClientSession | None = None
+        self._listening: asyncio.Task[tuple[AudioSocketListener, str]] | None = None
 
     async def __aenter__(self) -> Self:
-        if self.driver == "websocket":
-            self._http = media_session()
-        else:
-            self._host = self._host or await self._own_address()
-        if self.driver == "audiosocket":
-            self._listener = AudioSocketListener(self._pacer)
-            assert self._host is not None
-            self._port = await self._listener.start(self._host)
+        if self.drivers.best == "audiosocket":  # an address that cannot be had is said at the start
+            await self._listener()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._listener is not None:
-            await self._listener.close()
+        if self._listening is not None:
+            await asyncio.wait([self._listening])
+            if self._listening.exception() is None:
+                await self._listening.result()[0].close()
         await self._pacer.close()
         if self._http is not None:
             await self._http.close()
 
-    async def open(self, party: Party) -> MediaLeg:
+    async def open(self, party: Party, driver: Driver) -> MediaLeg:
         """Make the channel `party` and connect to it. Raises `MediaError`, `ari.AriError`.
 
         When this fails or is cancelled there is no connection, but perhaps a channel: hang `party` up then.
         """
-        match self.driver:
+        match driver:
             case "websocket":
                 return await self._open_websocket(party)
             case "audiosocket":
@@ -75,7 +78,8 @@ class ExternalMedia:
                 return await self._open_rtp(party)
 
     async def _open_websocket(self, party: Party) -> MediaLeg:
-        assert self._http is not None
+        if self._http is None:
+            self._http = media_session()
         made = await self._post(
             party,
             self._format,
@@ -93,11 +97,10 @@ class ExternalMedia:
         )
 
     async def _open_audiosocket(self, party: Party) -> MediaLeg:
-        assert self._listener is not None
+        listener, host = await self._listener()
         name = str(uuid.uuid4())
-        coming = self._listener.expect(name, channel_id=party.id)
+        coming = listener.expect(name, channel_id=party.id)
         try:
-            host = f"{self._host}:{self._port}"
             await self._post(party, "slin", transport="tcp", encapsulation="audiosocket", external_host=host, data=name)
             async with asyncio.timeout(ATTACHED_WITHIN):
                 return CompandedLeg(await coming)
@@ -111,8 +114,7 @@ class ExternalMedia:
             coming.cancel()
 
     async def _open_rtp(self, party: Party) -> MediaLeg:
-        assert self._host is not None
-        leg = await open_rtp(self._host, pacer=self._pacer, channel_id=party.id, format=self._format)
+        leg = await open_rtp(await self._host(), pacer=self._pacer, channel_id=party.id, format=self._format)
         try:
             host, port = leg.address
             made = await self._post(
@@ -133,8 +135,21 @@ class ExternalMedia:
         request = client.channels.external_media(app=client.app, format=format, channel_id=party.id, **how)  # type: ignore[arg-type]
         return await self._switch.make(party, request)
 
-    async def _own_address(self) -> str:
-        """The address that this machine has towards Asterisk: what it sends from, nothing is sent."""
+    async def _listener(self) -> tuple[AudioSocketListener, str]:
+        """The one listener of all AudioSocket legs and its address (host:port), from the first that needs it on."""
+        failed = self._listening is not None and self._listening.done() and self._listening.exception() is not None
+        if self._listening is None or failed:
+            self._listening = self._switch.start(self._listen(), "AudioSocket listener")
+        return await asyncio.shield(self._listening)
+
+    async def _listen(self) -> tuple[AudioSocketListener, str]:
+        listener, host = AudioSocketListener(self._pacer), await self._host()
+        return listener, f"{host}:{await listener.start(host)}"
+
+    async def _host(self) -> str:
+        """Where Asterisk reaches us: as given, or what this machine sends from towards Asterisk; nothing is sent."""
+        if self._given_host is not None:
+            return self._given_host
         host = URL(self._url).host or "127.0.0.1"
         with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
             probe.setblocking(False)

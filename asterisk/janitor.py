@@ -9,6 +9,7 @@ who talk to each other are left alone until one of them hangs up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
@@ -24,6 +25,7 @@ from asterisk.switch import Switch
 logger = logging.getLogger(__name__)
 
 EVERY = 60.0  # seconds between two rounds
+SOON = 6.0  # seconds to the next round when something may have been left: longer than a request may take
 GRACE = 1.0  # seconds that a channel without an owner gets: its StasisStart may be on its way to us
 
 _TAG = re.compile(r"(hf-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{6})-[0-9a-f]{16}")
@@ -79,10 +81,16 @@ class Janitor:
         self._sweeping = asyncio.Lock()
 
     async def run(self) -> None:
-        """Sweep now and every minute, until cancelled."""
+        """Sweep now and every minute, and soon after something went wrong, until cancelled."""
+        doubt = self._switch.doubt
         while True:
             await self.sweep()
-            await asyncio.sleep(EVERY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await doubt.wait()
+            if doubt.is_set():
+                await asyncio.sleep(SOON)
+                doubt.clear()
 
     async def sweep(self) -> None:
         """One round. Raises nothing: what could not be removed waits for the next."""

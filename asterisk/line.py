@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from asterisk import ari
 from asterisk.bridge import CallBridge
 from asterisk.causes import NORMAL_CLEARING
+from asterisk.detector import Verdict, detect
 from asterisk.external_media import ExternalMedia
 from asterisk.facts import DialOptions, Ending, Facts, LineError, LineGone
 from asterisk.leg import AsteriskLeg
@@ -71,6 +72,11 @@ class AsteriskLine:
         if not self.is_answered:
             await self._ask("ringing", self._switch.client.channels.ring(channel_id=self._party.id))
 
+    async def progress(self) -> None:
+        """Let the caller hear us before the answer (183 with SDP). Does nothing after the answer. Raises `LineGone`."""
+        if not self.is_answered:
+            await self._ask("early media", self._switch.client.channels.progress(channel_id=self._party.id))
+
     async def answer(self) -> None:
         """Answer (200). Idempotent. Raises `LineGone`."""
         if not self.is_answered:
@@ -104,6 +110,10 @@ class AsteriskLine:
     async def send_digits(self, digits: str) -> None:
         """Send keys (0-9, *, #, A-D; 64 at most) to the caller. Raises `LineError`, `LineGone`."""
         await self._switch.send_digits(self._party, digits)
+
+    async def detect_machine(self, *, timeout: float, max_words: int) -> Verdict:
+        """What Asterisk's AMD says of who speaks at the caller's side. Raises `LineError`, `LineGone`."""
+        return await self._while_there(detect(self._switch, self._party, timeout=timeout, max_words=max_words))
 
     async def open_media(self) -> MediaLeg:
         """Audio between the caller and the engine; the same leg while it lives. Raises `LineError`, `LineGone`."""

@@ -28,6 +28,8 @@ class Party:
         """It is ours no longer: its StasisEnd came."""
         self.going_back = False
         """It was told to go on in the dialplan: leaving is no end."""
+        self.back: asyncio.Future[tuple[str, ...]] | None = None
+        """It was sent into the dialplan and shall come back: resolves with the arguments of its next StasisStart."""
         self.rang = False
         """The far side said that it rings, or plays something before the answer (180, 183)."""
         self.up: asyncio.Future[None] = loop.create_future()
@@ -68,7 +70,8 @@ class Party:
         end, unless it was given back. One that we made tells its end, and the true cause, in its ChannelDestroyed.
         """
         self.left.set()
-        if self.making is None and not self.going_back:
+        from_dialplan = self.making is None or (self.back is not None and self.back.done())
+        if from_dialplan and not self.going_back:
             self.end(self._ending or Ending(NORMAL_CLEARING, None, "it left the application"))
 
     def end(self, ending: Ending) -> None:

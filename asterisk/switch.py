@@ -37,6 +37,8 @@ class Switch:
         self.tag = tag
         self.parties: dict[str, Party] = {}
         self.bridges: set[str] = set()
+        self.doubt = asyncio.Event()
+        """Something may be left in Asterisk: a request to end it, or one to make it, got no clear answer."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def follow(self, channel_id: str | None = None) -> Party:
@@ -86,7 +88,10 @@ class Switch:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def hang_up(self, party: Party, cause: int = NORMAL_CLEARING) -> None:
-        """End a channel and wait until it is gone, for at most 2 s. Raises nothing: what stays is the janitor's."""
+        """End a channel and wait until it is gone, for at most 2 s. Raises nothing: what stays is the janitor's.
+
+        A POST that got no answer may make its channel yet, after it was said that there is none.
+        """
         if party.making is not None and not party.making.done():
             await asyncio.wait([party.making])
         if party.ended.done():
@@ -96,9 +101,13 @@ class Switch:
             await self.client.channels.hangup(channel_id=party.id, reason_code=str(cause))
             await asyncio.wait([party.ended], timeout=GONE_WITHIN)
         except ari.NotFound:
+            if party.making is not None and party.making.exception() is not None:
+                self.doubt.set()
             party.end(Ending(cause, None, describe(cause)))
         except ari.AriError as error:
             logger.warning("channel %s could not be hung up: %s", party.id, error)
+        if not party.ended.done():
+            self.doubt.set()
 
     @contextmanager
     def speaking_of(self, what: str, party: Party) -> Iterator[None]:

@@ -16,22 +16,25 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import math
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from asterisk.ari.client import Client
-from asterisk.ari.errors import NotFound
-from asterisk.ari.models import Channel
+from asterisk.ari.errors import Conflict, NotFound
+from asterisk.ari.models import Channel, StasisStart
 from asterisk.ari.stream import EventStream
 from asterisk.instance import Instance
 from asterisk.recording import RATE, Track, write
 
 APP = "world"
 TRUNKS = ("pbx", "pbx-tls")
-SPOKEN_WITHIN = 30.0  # seconds for one sentence to be played
+SPOKEN_WITHIN = 30.0  # seconds for one sentence to be made, and more than its length to be played
+REFUSED_WITHIN = 5.0  # seconds for a refusal to end the call
+HEADER, WIDEBAND = 44, 32000  # bytes of a WAV file's header, and of a second of what flite makes
 WRITTEN_WITHIN = 5.0  # seconds for MixMonitor to close its files
 
 
@@ -57,6 +60,7 @@ class Caller:
         self._quiet.set()
         self._played: dict[str, asyncio.Event] = {}
         self._up = asyncio.Event()
+        self.up_at: float | None = None  # when its recording began (the loop's clock, s)
         self._keys: asyncio.Queue[str] = asyncio.Queue()
         self._key_at: object = None  # events of a call come twice: for its trunk, and for itself
 
@@ -64,6 +68,7 @@ class Caller:
         async for event in self._events:
             match event.type:
                 case "StasisStart":
+                    self.up_at = asyncio.get_running_loop().time()
                     self._up.set()
                 case "ChannelTalkingStarted":
                     self._quiet.clear()
@@ -101,11 +106,16 @@ class Caller:
 
     async def says(self, text: str, *, wait: bool = True) -> None:
         """Speak a sentence; returns at its end, or at once when ``wait`` is false."""
-        await self._play(await self._outside.speech(text), wait)
+        await self._play(await self._outside.speech(text), await self.seconds_of(text), wait=wait)
+
+    async def seconds_of(self, text: str) -> float:
+        """How long `says` takes for a sentence."""
+        file = await self._outside.speech(text)
+        return max(0, file.stat().st_size - HEADER) / WIDEBAND
 
     async def sounds(self, hertz: float, seconds: float = 2.0) -> None:
         """Make a tone for so long."""
-        await self._play(await asyncio.to_thread(self._outside.tone, hertz, seconds), wait=True)
+        await self._play(await asyncio.to_thread(self._outside.tone, hertz, seconds), seconds, wait=True)
 
     async def hears_key(self, within: float = 5.0) -> str:
         """The next key that the company sends."""
@@ -140,12 +150,12 @@ class Caller:
                 await asyncio.sleep(0.05)
         return Track.read(files[0]), Track.read(files[1])
 
-    async def _play(self, sound: Path, wait: bool) -> None:
+    async def _play(self, sound: Path, seconds: float, *, wait: bool) -> None:
         playback_id = uuid.uuid4().hex
         done = self._played.setdefault(playback_id, asyncio.Event())
         await self.channel.play_with_id(playback_id=playback_id, media=[f"sound:{sound.with_suffix('')}"])
         if wait:
-            await self._until(done, SPOKEN_WITHIN, "its own words to end")
+            await self._until(done, SPOKEN_WITHIN + seconds, "its own words to end")
 
     async def _until(self, event: asyncio.Event, within: float, what: str) -> None:
         over = asyncio.ensure_future(self.over.wait())
@@ -160,6 +170,23 @@ class Caller:
             raise WorldError(f"{self.name} waited for {what}: {reason}")
 
 
+class Rung(Caller):
+    """A telephone of the world that the company rings: nothing has happened yet but the INVITE."""
+
+    async def rings(self) -> None:
+        """Tell the company that it rings (180)."""
+        await self.channel.ring()
+
+    async def answers(self) -> None:
+        """Take the call (200)."""
+        await self.channel.answer()
+
+    async def refuses(self, cause: int) -> None:
+        """Refuse with a Q.850 cause; Asterisk makes a SIP status of it (17: 486, 16: 603, 1: 404, 38: 500)."""
+        await self.channel.hangup(reason_code=str(cause))
+        await self.is_over(REFUSED_WITHIN)  # another hang-up before that changes the cause (measured: 486 became 603)
+
+
 class World:
     """The world, connected to its ARI. Make it with `open`."""
 
@@ -168,6 +195,8 @@ class World:
         self._client = client
         self._tasks = tasks
         self._watchers: list[asyncio.Task[None]] = []
+        self._phones: dict[str, Callable[[Rung], Awaitable[None]]] = {}
+        client.on_event("StasisStart", self._on_start)
 
     @classmethod
     @asynccontextmanager
@@ -188,17 +217,48 @@ class World:
                 for watcher in outside._watchers:
                     watcher.cancel()
 
+    def when_rung(self, number: str, act: Callable[[Rung], Awaitable[None]]) -> None:
+        """What the telephone of a number +1 212 559 XXXX does when the company rings it next. When that is done, or the
+        call is over, it hangs up."""
+        self._phones[number] = act
+
+    def _on_start(self, event: StasisStart) -> None:
+        act = self._phones.pop(event.args[0], None) if len(event.args) == 1 else None
+        if act is not None:
+            events = self._client.events(channel_id=event.channel.id)
+            who = Rung(self, event.channel, events, f"caller-{event.channel.id}")
+            self._watchers.append(self._tasks.create_task(self._answer(who, events, act), name=who.name))
+
+    async def _answer(self, who: Rung, events: EventStream, act: Callable[[Rung], Awaitable[None]]) -> None:
+        async with events:
+            acting, over, watching = (
+                asyncio.create_task(work, name=f"{who.name} {what}")
+                for what, work in (("acts", _act(who, act)), ("ends", _until_over(who)), ("is followed", who._watch()))
+            )
+            try:
+                await asyncio.wait((acting, over), return_when=asyncio.FIRST_COMPLETED)
+                if acting.done():
+                    acting.result()
+            finally:
+                for task in (acting, over, watching):
+                    task.cancel()
+                await asyncio.gather(acting, over, watching, return_exceptions=True)
+                if not who.over.is_set():
+                    await asyncio.shield(who.hangs_up())
+
     async def call(
-        self, number: str, *, caller: str = "+12125550199", name: str = "", trunk: str = "pbx", timeout: int = 30
-    ) -> Caller:
-        """Dial the company; returns while it rings. See `Caller.answered`."""
+        self, number: str, *, caller: str = "+12125550199", name: str = "", trunk: str = "pbx", timeout: int = 30,
+        headers: Mapping[str, str] = {},
+    ) -> Caller:  # fmt: skip
+        """Dial the company, with these SIP headers; returns while it rings. See `Caller.answered`."""
         record = f"caller-{uuid.uuid4().hex[:8]}"
         channel_id = f"{record}-channel"
         events = self._client.events(channel_id=channel_id)
         await events.__aenter__()
         channel = await self._client.channels.originate_with_id(
             channel_id=channel_id, endpoint=f"PJSIP/{number}@{trunk}", context="world-caller", extension="s",
-            priority=1, caller_id=f'"{name}" <{caller}>', timeout=timeout, variables={"RECORD": record}, formats="ulaw",
+            priority=1, caller_id=f'"{name}" <{caller}>', timeout=timeout, formats="ulaw",
+            variables={"RECORD": record} | {f"PJSIP_HEADER(add,{key})": value for key, value in headers.items()},
         )  # fmt: skip
         who = Caller(self, channel, events, record)
         self._watchers.append(self._tasks.create_task(self._follow(who, events), name=record))
@@ -222,14 +282,25 @@ class World:
         """A sentence as a sound file that Asterisk can play."""
         file = self.instance.sounds / f"said-{uuid.uuid5(uuid.NAMESPACE_OID, voice + text).hex}.wav16"
         if not file.exists():
+            part = file.with_name(uuid.uuid4().hex)  # nobody else plays it before it is whole
             process = await asyncio.create_subprocess_exec(
-                *self.instance.installation.flite("-voice", voice, "-t", text, "-o", str(file)),
+                *self.instance.installation.flite("-voice", voice, "-t", text, "-o", str(part)),
                 env=dict(self.instance.installation.env),
             )
             async with asyncio.timeout(SPOKEN_WITHIN):
                 if await process.wait() != 0:
                     raise WorldError(f"flite could not speak {text!r}")
+            part.rename(file)
         return file
+
+
+async def _act(who: Rung, act: Callable[[Rung], Awaitable[None]]) -> None:
+    with contextlib.suppress(NotFound, Conflict, WorldError):  # the company has hung up meanwhile
+        await act(who)
+
+
+async def _until_over(who: Caller) -> None:
+    await who.over.wait()
 
 
 def _closed(file: Path) -> bool:

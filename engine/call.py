@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from engine.beside import beside, first_of
+from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Goto, Leave, Return, Stop
 from engine.playout import Playout
@@ -21,6 +22,9 @@ from engine.safety import rescue
 from engine.services import Services
 from flows.flow import Flow
 from flows.library import Library
+
+if TYPE_CHECKING:
+    from providers.voice import Session
 
 log = structlog.get_logger()
 
@@ -50,8 +54,11 @@ class Call:
         caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
         self.record.legs.append(caller)
         self._walker = Walker(self, flow, {})
+        self.inbox = Inbox()
         self.recording: Recording | None = None  # the latest, which may be over
+        self.talk: tuple[str, Session] | None = None  # the latest: with which voice, and how it was opened
         self._playout: Playout | None = None
+        self._early = False  # prompts are heard before the answer
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
         self._errands: set[asyncio.Task[None]] = set()
@@ -87,13 +94,20 @@ class Call:
             await self.line.answer()
             self.record.answered = self.record.legs[0].answered = self.services.clock.now()
 
-    async def playout(self) -> Playout:
+    async def progress(self) -> None:
+        """From now on the caller hears prompts although the call is not answered. Raises `LineError`, `LineGone`."""
+        if not self.line.is_answered:
+            await self.line.progress()
+            self._early = True
+
+    async def playout(self, *, early: bool = False) -> Playout:
         """The audio to and from the caller, who is answered; opens the media leg where there is none.
 
-        Raises `LineError`, `LineGone`.
+        ``early``: who only speaks need not answer after `progress`. Raises `LineError`, `LineGone`.
         """
         async with self._opening:
-            await self.answer()
+            if not (early and self._early):
+                await self.answer()
             if self._playout is None or self._playout.closed.is_set():
                 try:
                     async with asyncio.timeout(MEDIA_WITHIN):
@@ -113,6 +127,13 @@ class Call:
         if self._playout is not None and not self._playout.closed.is_set():
             self._playout.tap = recording
             recording.attach()
+
+    def tell(self, source: Source, name: str, data: Any, *, key: str | None = None) -> Told:
+        """Somebody outside tells the call that something happened: for a step that waits for it, now or later.
+
+        ``data`` is a JSON value. Never raises and never waits; what became of it is in the answer.
+        """
+        return Told("over") if self.is_over or self.line.ended.done() else self.inbox.tell(source, name, data, key)
 
     def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something beside the flow; it is cancelled when the call ends."""

@@ -1,11 +1,11 @@
-"""What the caller hears while somebody else is rung, or something takes its time: ringback or music, from the engine,
-until it is cancelled.
+"""Sounds for a caller who waits: ringback or music while somebody else is rung or something takes its time, a sound
+while a tool of a voice runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,9 @@ import structlog
 
 from engine.audio import AudioError, load, ringback, tone
 from engine.beside import beside
+from engine.http import HttpFailedError
 from engine.line import LineError
+from engine.outcome import StepError
 from engine.playout import Playout
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ log = structlog.get_logger()
 
 SILENT_FOR = 2.0  # seconds; a caller who hears nothing for longer thinks that the line is dead
 
-Comfort = Literal["ringback", "music"]
+Sound = Literal["ringback", "music"]
 
 
 @lru_cache(maxsize=8)
@@ -48,16 +50,50 @@ def prepare(law: str) -> None:
     _sound("music", law, None)
 
 
-async def keep_company(playout: Playout, kind: Comfort, music: Path | None = None) -> None:
+async def keep_company(playout: Playout, kind: Sound, music: Path | None = None) -> None:
     """Play in a loop until cancelled; then the line falls silent at once."""
     try:
         sound = _sound(kind, playout.law, music if kind == "music" else None)
     except AudioError as error:
         log.warning("the music cannot be played, the caller hears ringback", error=str(error))
         sound = _sound("ringback", playout.law, None)
-    while await playout.play(sound, "comfort"):
+    await again_and_again(playout, sound)
+
+
+async def again_and_again(playout: Playout, sound: bytes) -> None:
+    """Play a sound in a loop until cancelled."""
+    while sound and await playout.play(sound, "comfort"):
         pass
-    await asyncio.Event().wait()  # the leg closed: whoever waits for the target decides what happens now
+    await asyncio.Event().wait()  # the leg closed: whoever waits for something else decides what happens now
+
+
+class Hold:
+    """A sound while a tool of a voice runs: again and again, until it is stopped or silenced."""
+
+    def __init__(self, playout: Playout) -> None:
+        self._playout = playout
+        self._playing: asyncio.Task[None] | None = None
+
+    def start(self, sound: Callable[[], Awaitable[bytes]], tasks: asyncio.TaskGroup) -> None:
+        """Fetch it and play it beside the talk; another that plays goes on instead."""
+        if self._playing is None or self._playing.done():
+            self._playing = tasks.create_task(self._play(sound), name="hold")
+
+    async def stop(self) -> None:
+        """Silence it, before anybody says something: what is played afterwards is not cut off."""
+        playing, self._playing = self._playing, None
+        if playing is not None and not playing.done():
+            playing.cancel()
+            await asyncio.wait([playing])
+
+    async def _play(self, sound: Callable[[], Awaitable[bytes]]) -> None:
+        try:
+            audio = await sound()
+        except (AudioError, HttpFailedError, StepError) as error:
+            log.warning("the sound for a tool cannot be played", error=str(error))
+            return
+        while audio and await self._playout.play(audio, "hold"):
+            pass
 
 
 @asynccontextmanager

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engine.audio import BYTES_PER_MS, SILENCE
+from engine.audio import BYTES_PER_MS, SILENCE, Heard
 from engine.beside import beside
+from engine.comfort import Hold
 from engine.minutes import Minutes
 from engine.outcome import Outcome
 from engine.playout import Playout
@@ -47,6 +48,7 @@ from engine.turn import (
     VoiceSpeaks,
 )  # fmt: skip
 from engine.usage import count
+from engine.voices import close
 from providers.voice import (
     Audio,
     Expiring,
@@ -69,7 +71,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
 EAR_EVERY = 0.2  # seconds between two looks at the caller's audio
 DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
 
@@ -112,9 +113,9 @@ class Conversation:
         self._paused_at: float | None = None
         self._speech_at: float | None = None
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._hold = Hold(playout)
         self._tasks: asyncio.TaskGroup | None = None
         self._speaking: asyncio.Task[None] | None = None  # the mouth
-        self._closings: list[asyncio.Future[None]] = []  # of voices that were replaced
         self._sit(seat)
 
     def _sit(self, seat: Seat) -> None:
@@ -128,10 +129,8 @@ class Conversation:
         self._open.clear()
 
     async def run(self) -> Outcome:
-        """Talk until the model finishes, a limit is reached, the provider fails, or the step is cancelled (the voice
-        is closed).
-        """
-        finished = False
+        """Talk until the model finishes, a limit is reached, the provider fails or the step is cancelled."""
+        self._toolbox.leaving = finished = False
         try:
             async with beside(self._watch_ear(), self._watch_line()) as tasks:
                 self._tasks = tasks
@@ -145,28 +144,20 @@ class Conversation:
         finally:
             self._playout.listener = self._playout.on_drained = self._tasks = None
             self._call.line.drop_digits()  # they were meant for this talk
-            closing = asyncio.ensure_future(self._end(flush=not finished))
-            await asyncio.shield(closing)  # however often this is cancelled, no session stays open
+            if self._seated:
+                self._close(self._seat)
+            if not finished and not self._playout.closed.is_set():
+                await asyncio.shield(asyncio.ensure_future(self._silence()))
 
     def _begin_to_talk(self) -> None:
         assert self._tasks is not None
         self._speaking = self._tasks.create_task(self._mouth(self._seat), name=f"voice {self._name}")
         self._playout.listener = self._voice.send_audio
 
-    async def _end(self, *, flush: bool) -> None:
-        if flush and not self._playout.closed.is_set():
-            await self._playout.flush()
-        if self._seated:
-            self._closings.append(asyncio.ensure_future(self._close(self._seat)))
-        await asyncio.gather(*self._closings)
-
-    async def _close(self, seat: Seat) -> None:
+    def _close(self, seat: Seat) -> None:
+        """What comes next does not wait for it."""
         self._call.services.metrics.voice(seat.name).sessions.dec()
-        try:
-            async with asyncio.timeout(CLOSE_WITHIN):
-                await seat.voice.close()
-        except Exception as error:  # the talk is over: how it ended stands
-            log.warning("a voice could not be closed", provider=seat.name, error=f"{type(error).__name__}: {error}")
+        self._call.errand(close(seat.voice, seat.name), f"close of {seat.name}")
 
     # ── Another voice ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,7 +209,7 @@ class Conversation:
         for item in self._open:
             self._minutes.note(item, interrupted=True)
         self._seated = False
-        self._closings.append(asyncio.ensure_future(self._close(old)))
+        self._close(old)
 
     async def _go_on(self, seat: Seat) -> None:
         """A voice that knows what was said answers what is open; one that comes before the first word greets."""
@@ -248,6 +239,7 @@ class Conversation:
                     continue
                 if event.item != self._item:
                     self._begin(event.item)
+                    await self._hold.stop()
                 await send(event.item, event.data)
             else:
                 await self._on_event(event)
@@ -267,6 +259,7 @@ class Conversation:
     async def _on_event(self, event: VoiceEvent) -> None:
         match event:
             case SpeechStarted():
+                await self._hold.stop()
                 self._speech_at = time.perf_counter()
                 if self._turn.options.allow_interruptions:
                     self._cut, self._item = self._latest, None
@@ -399,9 +392,11 @@ class Conversation:
             case Reprompt():
                 await self._say(self._reprompt)
             case Fill(tool):
-                filler = self._toolbox.tools[tool.split(" ", 1)[0]].filler
-                if filler:
-                    await self._say(filler)
+                used = self._toolbox.tools[tool.split(" ", 1)[0]]
+                if used.filler:
+                    await self._say(used.filler)
+                elif used.sound is not None and self._tasks is not None:
+                    self._hold.start(used.sound, self._tasks)
             case End("exit", exit):
                 return Outcome(exit)
             case End("stalled"):
@@ -416,7 +411,7 @@ class Conversation:
 
     async def _hush(self) -> None:
         """Silence the line first; then tell the voice what was heard, in milliseconds really played."""
-        cut = await self._playout.flush()
+        cut = await self._silence()
         if self._speech_at is not None:  # else nobody spoke: a farewell was too long
             took = time.perf_counter() - self._speech_at  # finer than the loop's clock
             self._call.services.metrics.barge_in.inc()
@@ -426,9 +421,15 @@ class Conversation:
         if not self._capabilities.turn_detection:
             await self._tell(self._voice.interrupt())
         for heard in cut:
-            self._minutes.interrupted(heard.item)
             if self._capabilities.truncation and heard.item.startswith(self._prefix):
                 await self._tell(self._voice.truncate(heard.item.removeprefix(self._prefix), heard.played_ms))
+
+    async def _silence(self) -> list[Heard]:
+        """Silence the line; what was cut off, which is noted."""
+        cut = await self._playout.flush()
+        for heard in cut:
+            self._minutes.note(heard.item, interrupted=True)
+        return cut
 
     async def _say(self, text: str) -> None:
         self._post(VoiceAsked())  # first: the audio may come before the command is confirmed
@@ -451,7 +452,7 @@ class Conversation:
                 self._post(VoiceAsked())
                 return await self._tell(self._voice.tool_result(call.id, json.dumps({"error": problem})))
             await self._tell(self._voice.tool_result(call.id, '{"ok": true}', respond=False))
-            return self._post(FinishAsked(exit))
+            return self._leave(exit)
         assert self._tasks is not None
         task = self._tasks.create_task(self._use_tool(call, self._seat), name=f"tool {call.name}")
         self._running[call.id] = task
@@ -460,23 +461,31 @@ class Conversation:
     async def _use_tool(self, call: ToolCall, asked_by: Seat) -> None:
         tool = self._toolbox.tools.get(call.name)
         key = f"{call.name} {asked_by.number}{call.id}"
-        self._post(ToolOpened(key, tool.filler_after if tool is not None and tool.filler else None))
+        self._post(ToolOpened(key, None if tool is None else tool.fills_after))
         owed = False
         try:
             answer = await self._toolbox.use(call.name, call.arguments)
             leaves = self._toolbox.leaves(call.name, answer)
-            owed = not leaves
+            owed = not (leaves or self._toolbox.leaving)
         finally:
             self._running.pop(call.id, None)
             self._post(ToolClosed(key, owed=owed))
+            if not self._running:
+                await self._hold.stop()
         self._succession.learn(call.name, json.dumps(dict(call.arguments)), answer)
+        if self._toolbox.leaving:  # an answer would be spoken into the farewell
+            return
         if asked_by is self._seat:
             await self._tell(self._voice.tool_result(call.id, answer, respond=owed))
         elif owed:  # whoever asked is gone: the voice that took over is told
             await self._tell(self._voice.update(instructions=self._succession.instructions(self._name)))
             await self._tell(self._voice.answer())
         if leaves:
-            self._post(FinishAsked(LEAVES + call.name))
+            self._leave(LEAVES + call.name)
+
+    def _leave(self, exit: str) -> None:
+        self._toolbox.leaving = True
+        self._post(FinishAsked(exit))
 
     def _since_start(self) -> float:
         return round((self._call.services.clock.now() - self._call.record.started).total_seconds() * 1000, 2)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from engine.beside import beside, first_of
 from engine.callee import HUNG_UP, MOVED_ON, TAKEN, Accept, Answered, Callee
-from engine.comfort import Comfort, keep_company
+from engine.company import Comfort, Company
 from engine.line import DialOptions, Leg, LineError, LineGone
 from engine.record import Attempt
 from engine.record import Leg as LegRecord
@@ -35,6 +35,14 @@ GRACE = 2.0  # seconds that a line may take beyond the ringing time to say that 
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What happens before targets ring. ``aloud``: the caller is spoken to, and hears no other company meanwhile."""
+
+    run: Callable[[], Awaitable[None]]
+    aloud: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """Targets that are rung together, or one after the other."""
 
@@ -43,6 +51,7 @@ class Round:
     timeout: float = 30.0  # simultaneous: all of them; serial: each
     accept: Accept | None = None  # the call is theirs when they press a key, not when they answer
     machine: Literal["accept", "reject"] = "accept"
+    before: Before | None = None  # has the time of `timeout`; then it rings all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,8 @@ class HandOff:
         try:
             if self._plan.brief is not None:
                 self._brief = asyncio.ensure_future(self._plan.brief())
-            leg = await self._first_connected()
+            async with beside() as tasks:
+                leg = await self._first_connected(Company(self._call, tasks, self._plan.caller_hears, self._plan.music))
         finally:
             if self._brief is not None:
                 self._brief.cancel()
@@ -105,29 +115,44 @@ class HandOff:
         self._call.with_person = True
         return Result("connected", leg, self._attempts)
 
-    async def _first_connected(self) -> Leg | None:
+    async def _first_connected(self, company: Company) -> Leg | None:
         """Go through the rounds within the time box; the leg that was connected first."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(self._ends) as limit:
                 for turn in self._plan.rounds:
+                    await self._prepare(turn, company)
                     groups = [turn.targets] if turn.ring == "simultaneous" else [(target,) for target in turn.targets]
                     for targets in groups:
-                        leg = await self._reach(turn, targets, limit)
+                        leg = await self._reach(turn, targets, limit, company)
                         if leg is not None:
                             return leg
         return None
 
-    async def _reach(self, turn: Round, targets: Sequence[str], limit: asyncio.Timeout) -> Leg | None:
+    async def _prepare(self, turn: Round, company: Company) -> None:
+        """The steps before an attempt, no longer than the attempt may ring."""
+        if turn.before is None:
+            return
+        if turn.before.aloud:
+            await company.end()
+        else:
+            await company.begin()
+        try:
+            async with asyncio.timeout(turn.timeout) as limit:
+                await turn.before.run()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            log.warning("the steps before an attempt took too long and were stopped", seconds=turn.timeout)
+
+    async def _reach(self, turn: Round, targets: Sequence[str], limit: asyncio.Timeout, company: Company) -> Leg | None:
         """Ring targets and connect the winner, in company until then; None when nobody could be reached."""
         callee: Callee | None = None
         try:
-            async with beside(*await self._company()):
-                callee = await self._ring(turn, targets)
-                if not limit.expired():
-                    limit.reschedule(None)  # who won before the clock has won
-                if callee is not None and self._brief is not None and not _says_brief(turn):
-                    await self._tell(callee)
-            connected = callee is not None and await self._connected(callee.leg)
+            await company.begin()
+            callee = await self._ring(turn, targets)
+            if not limit.expired():
+                limit.reschedule(None)  # who won before the clock has won
+            connected = callee is not None and await self._join(turn, callee, company)
             if not connected:
                 limit.reschedule(self._ends)
             return callee.leg if callee is not None and connected else None
@@ -135,6 +160,13 @@ class HandOff:
             if callee is not None:
                 await asyncio.shield(self._leave(callee, None if turn.accept is None else MOVED_ON))
             raise
+
+    async def _join(self, turn: Round, callee: Callee, company: Company) -> bool:
+        """Tell the winner what it is about, then let both hear each other; False when the winner is gone."""
+        if self._brief is not None and not _says_brief(turn):
+            await self._tell(callee)
+        await company.end()
+        return await self._connected(callee.leg)
 
     async def _tell(self, callee: Callee) -> None:
         """The brief, to the person alone; a person who hangs up meanwhile is not connected."""
@@ -155,16 +187,6 @@ class HandOff:
             log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
             return False
         return True
-
-    async def _company(self) -> list[Coroutine[Any, Any, None]]:
-        """What the caller hears meanwhile. Without any audio of ours they can still be put through."""
-        try:
-            return [keep_company(await self._call.playout(), self._plan.caller_hears, self._plan.music)]
-        except LineGone:
-            raise
-        except LineError as error:
-            log.warning("the caller hears nothing while targets are rung", error=str(error))
-            return []
 
     async def _ring(self, turn: Round, targets: Sequence[str]) -> Callee | None:
         """Ring targets at the same time; the first that takes the call, or None when all failed."""

@@ -8,9 +8,9 @@ engine (``/flows``). None tells of a caller.
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -35,6 +35,7 @@ class Readiness:
     flows_loaded: bool = False
     draining: bool = False
     active: int = 0  # live calls
+    warnings: list[str] = field(default_factory=list)  # what is wrong although calls can be taken
 
     def missing(self) -> list[str]:
         """What a start still waits for; empty when it is over."""
@@ -59,7 +60,9 @@ class Readiness:
 Pages = Mapping[str, Callable[[], Any]]  # by path: what gives the JSON that is answered there
 
 
-def application(readiness: Readiness, metrics: Metrics, pages: Pages | None = None) -> web.Application:
+def application(
+    readiness: Readiness, metrics: Metrics, pages: Pages | None = None, routes: Iterable[web.RouteDef] = ()
+) -> web.Application:
     """The aiohttp application, for `serve_health` and for tests."""
 
     async def livez(request: web.Request) -> web.Response:
@@ -68,6 +71,8 @@ def application(readiness: Readiness, metrics: Metrics, pages: Pages | None = No
     async def readyz(request: web.Request) -> web.Response:
         reasons = readiness.reasons()
         body = {"status": "not ready" if reasons else "ready", "reasons": reasons, "calls": readiness.active}
+        if readiness.warnings:
+            body["warnings"] = readiness.warnings
         return web.json_response(body, status=503 if reasons else 200)
 
     async def startupz(request: web.Request) -> web.Response:
@@ -91,16 +96,21 @@ def application(readiness: Readiness, metrics: Metrics, pages: Pages | None = No
     app.router.add_get("/metrics", exposition)
     for path, told in (pages or {}).items():
         app.router.add_get(path, page(told))
+    app.router.add_routes(routes)
     return app
 
 
 @asynccontextmanager
 async def serve_health(
-    settings: HttpSettings, readiness: Readiness, metrics: Metrics, pages: Pages | None = None
+    settings: HttpSettings,
+    readiness: Readiness,
+    metrics: Metrics,
+    pages: Pages | None = None,
+    routes: Iterable[web.RouteDef] = (),
 ) -> AsyncIterator[str]:
     """Serve while the block runs; gives the server's URL. Raises `ListenError`."""
     readiness.export(metrics)
-    runner = web.AppRunner(application(readiness, metrics, pages), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(application(readiness, metrics, pages, routes), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         try:

@@ -101,6 +101,9 @@ class Line(Protocol):
     async def ring(self) -> None:
         """Tell the caller that it rings (180)."""
 
+    async def progress(self) -> None:
+        """Let the caller hear the engine before the answer (183, early media). Does nothing after the answer."""
+
     async def answer(self) -> None:
         """Answer (200). Idempotent. Raises `LineGone`."""
 
@@ -124,6 +127,9 @@ class Line(Protocol):
 
     async def send_digits(self, digits: str) -> None:
         """Send DTMF to the caller."""
+
+    async def detect_machine(self, *, timeout: float, max_words: int) -> Literal["human", "machine", "unknown"]:
+        """What the telephone system's own detector says of who speaks at the caller's side. Raises `LineError`."""
 
     async def open_media(self) -> Media:
         """Audio between the caller and the engine; the same leg while it lives, a new one after `connect`."""

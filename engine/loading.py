@@ -55,6 +55,16 @@ def voices_of(library: Library) -> list[str]:
     return sorted(str(name) for name in named | writing if name)
 
 
+def closed_to_webhooks(library: Library, token: str) -> str:
+    """What is wrong with flows that wait for webhooks while this engine, without a token, refuses all; "" when not."""
+    flows = (*library.flows.values(), *library.next.values())
+    waits = (flow.name for flow in flows for step in flow.walk() if getattr(step.fields, "event", None) == "webhook")
+    names = sorted(set(waits))
+    if token or not names:
+        return ""
+    return f"{', '.join(names)}: waits for webhooks, which are all refused until events.token is set"
+
+
 def settle() -> None:
     """Keep the garbage collector away from what was loaded, which lives as long as its flows are in use.
 

@@ -12,10 +12,10 @@ import math
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, Protocol
 
 from engine.audio import RATE, decode, silence
-from engine.playout import Playout
+from engine.playout import Listener
 from providers.energy import EnergyDetector
 from providers.voice import ALAW, ULAW
 
@@ -139,22 +139,33 @@ def _explained(pcm: bytes, pitch: float) -> float:
     return total / max(audioop.rms(pcm, 2), 1) ** 2
 
 
-async def detect(playout: Playout, *, timeout: float = 4.0, max_words: int = 6) -> Answerer:
+class Ear(Protocol):
+    """Where they are heard: a `Playout`, or whatever gives its ``listener`` what it hears."""
+
+    listener: Listener | None
+    heard: int  # pieces so far
+
+    @property
+    def law(self) -> str:
+        """The G.711 law of what is heard."""
+
+
+async def detect(ear: Ear, *, timeout: float = 4.0, max_words: int = 6) -> Answerer:
     """Listen to whoever answered, for ``timeout`` seconds at most."""
-    answer = Answer(playout.law, max_words)
+    answer = Answer(ear.law, max_words)
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout):
-            await _listen(playout, answer.feed, lambda: answer.verdict is not None)
+            await _listen(ear, answer.feed, lambda: answer.verdict is not None)
     return answer.at_the_end()
 
 
-async def beep(playout: Playout) -> None:
+async def beep(ear: Ear) -> None:
     """Until a machine has beeped. Bound it."""
-    tone = Beep(playout.law)
-    await _listen(playout, tone.feed, lambda: tone.heard)
+    tone = Beep(ear.law)
+    await _listen(ear, tone.feed, lambda: tone.heard)
 
 
-async def _listen(playout: Playout, feed: Callable[[bytes], None], is_enough: Callable[[], bool]) -> None:
+async def _listen(ear: Ear, feed: Callable[[bytes], None], is_enough: Callable[[], bool]) -> None:
     enough = asyncio.Event()
 
     async def hear(audio: bytes) -> None:
@@ -162,15 +173,15 @@ async def _listen(playout: Playout, feed: Callable[[bytes], None], is_enough: Ca
         if is_enough():
             enough.set()
 
-    before, playout.listener = playout.listener, hear
-    quiet = silence(MUTE_MS, playout.law)
+    before, ear.listener = ear.listener, hear
+    quiet = silence(MUTE_MS, ear.law)
     try:
         while not enough.is_set():
-            heard = playout.heard
+            heard = ear.heard
             with suppress(TimeoutError):
                 async with asyncio.timeout(MUTE_MS / 1000):
                     await enough.wait()
-            if playout.heard == heard:  # a telephone that is quiet may send nothing at all
+            if ear.heard == heard:  # a telephone that is quiet may send nothing at all
                 await hear(quiet)
     finally:
-        playout.listener = before
+        ear.listener = before

@@ -120,6 +120,18 @@ class Metrics:
         self.ari_reconnects = Counter(
             "ari_reconnects", "Times the event socket was opened anew", namespace=PREFIX, registry=registry
         )
+        self.media_failures = Counter(
+            "media_failures", "Attempts of a driver that brought no media leg up", ["driver"], namespace=PREFIX,
+            registry=registry,
+        )  # fmt: skip
+        self.media_replaced = Counter(
+            "media_replaced", "Media legs that were lost in mid-call and replaced", ["driver"], namespace=PREFIX,
+            registry=registry,
+        )  # fmt: skip
+        self.media_resting = Gauge(
+            "media_driver_resting", "1 while a driver is tried last because it kept failing", ["driver"],
+            namespace=PREFIX, registry=registry,
+        )  # fmt: skip
         self.event_loop_lag = Histogram(
             "event_loop_lag_seconds", "How late a timer of the event loop fired", namespace=PREFIX,
             registry=registry, buckets=_LAG,

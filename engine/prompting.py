@@ -18,22 +18,24 @@ if TYPE_CHECKING:
 Interruptible = Literal["none", "dtmf", "speech", "any"]
 
 
-async def synthesise(call: Call, text: str, *, voice: str | None = None, language: str | None = None) -> bytes:
-    """A prompt as audio for this call's line. Raises `StepError`."""
-    playout = await call.playout()
+async def synthesise(
+    call: Call, text: str, *, voice: str | None = None, language: str | None = None, early: bool = False
+) -> bytes:
+    """A prompt as audio for this call's line; ``early`` as for `Call.playout`. Raises `StepError`."""
+    playout = await call.playout(early=early)
     try:
         return await call.services.speech.audio(text, playout.law, voice=voice, language=language)
     except VoiceError as error:
         raise StepError(f"the prompt cannot be spoken: {error}") from error
 
 
-async def prompt(call: Call, audio: bytes, interruptible: Interruptible = "none") -> bool:
+async def prompt(call: Call, audio: bytes, interruptible: Interruptible = "none", *, early: bool = False) -> bool:
     """Play a prompt; True when it was heard to its end, False when the caller interrupted it.
 
     A key that interrupts stays in the line's buffer for whoever reads keys next. Raises `LineError` when the audio is
     lost meanwhile: nobody heard the rest.
     """
-    playout = await call.playout()
+    playout = await call.playout(early=early)
     if interruptible == "none" or not audio:
         await _play(playout, audio)
         return True

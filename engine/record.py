@@ -73,7 +73,7 @@ class ToolUse(BaseModel):
     name: str
     at: datetime = Field(default_factory=utc_now)
     ms: int | None = None
-    outcome: str = ""  # ok, error, timeout, cancelled
+    outcome: str = ""  # ok, error, timeout, unconfirmed, cancelled, late (after the model had left)
     step: str = ""
 
 

@@ -7,8 +7,9 @@ nothing else. Handlers of the inner flow come first, then those of the flows tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 MAX_STEPS = 1000  # a call that runs more steps than this loops
 UNREAD = 32  # keys that may wait to be read; a caller who leans on the keypad shall not hide a handler's key
 MAX_DEPTH = 16  # sections that were called and have not come back
+LONGEST_PAUSE = 60.0  # seconds between two tries of a step
 MAX_JUMPS = 32  # jumps with no word or key from the caller in between
 
 # Which handler answers for an outcome that no step handled; every other one goes to `error`.
@@ -210,7 +214,8 @@ class Walker:
             if outcome.name not in (*step.possible.bad, "error"):
                 break
             if retry is not None and attempt + 1 < tries:
-                await asyncio.sleep(retry.delay * retry.backoff**attempt)
+                pause = min(retry.delay * retry.backoff**attempt, LONGEST_PAUSE)
+                await self._interruptible(step, partial(asyncio.sleep, pause))
         self.keep(step, outcome)
         return outcome
 
@@ -261,16 +266,20 @@ class Walker:
     async def _timed(self, step: Step) -> Outcome:
         """Run a step under its own time limit; whatever goes wrong in it becomes its failure outcome."""
         failure = getattr(step.verb, "failure", "error")
+        if failure not in step.possible.names:  # a step that does not wait has fewer outcomes than its verb
+            failure = "error"
         try:
             async with asyncio.timeout(step.timeout) as limit:
-                return await self._interruptible(step)
+                run: Callable[[Step, Call], Awaitable[Outcome]] = step.verb.run  # type: ignore[attr-defined]
+                return await self._interruptible(step, lambda: run(step, self.call))
         except (Leave, LineGone):
             raise
         except TimeoutError:
             if not limit.expired():
                 return Outcome(failure, detail="a wait inside the step took too long")
-            names = step.possible.names
-            return Outcome("timeout" if "timeout" in names else failure, detail=f"longer than {step.timeout} s")
+            ways = ("timeout", "max_duration")  # what a verb calls it
+            name = next((name for name in ways if name in step.possible.names), failure)
+            return Outcome(name, detail=f"longer than {step.timeout} s")
         except StepError as error:
             known = (*step.possible.names, "error")
             return Outcome(error.outcome if error.outcome in known else failure, detail=str(error))
@@ -280,19 +289,20 @@ class Walker:
             log.exception("a verb failed in a way that it does not know", verb=step.verb.name, where=str(step.where))
             return Outcome(failure, detail=f"{type(error).__name__}: {error}")
 
-    async def _interruptible(self, step: Step) -> Outcome:
-        """Run a step; a key that a `dtmf` handler waits for takes the call there, unless the step reads keys itself."""
+    async def _interruptible(self, step: Step, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work of a step; a key that a `dtmf` handler waits for takes the call there, unless the step reads
+        keys itself."""
         handlers = self._digit_handlers()
         reads: bool = step.verb.reads_keys(step.fields)  # type: ignore[attr-defined]
         if not handlers or reads or self.call.line.ended.done():
-            return await step.verb.run(step, self.call)  # type: ignore[attr-defined, no-any-return]
-        outcomes: list[Outcome] = []
+            return await work()
+        done: list[T] = []
 
         async def run() -> None:
-            outcomes.append(await step.verb.run(step, self.call))  # type: ignore[attr-defined]
+            done.append(await work())
 
         await first_of(run(), self._watch_digits(handlers))
-        return outcomes[0]
+        return done[0]
 
     async def _watch_digits(self, handlers: Mapping[str, HandlerFired]) -> None:
         unread = 0  # keys of no handler stay for the step that reads keys next

@@ -24,7 +24,9 @@ from engine.comfort import prepare
 from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
-from engine.loading import load_library, settle, voices_of
+from engine.intake import Intake
+from engine.loading import closed_to_webhooks, load_library, settle, voices_of
+from engine.media_watch import MediaWatch
 from engine.metrics import metrics
 from engine.records.store import Records
 from engine.reload import Reload
@@ -126,7 +128,11 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
         reload = Reload(settings.flows, switchboard, services, load)
         pages = {"/flows": reload.state}
-        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages))
+        token = settings.events.token.get_secret_value()
+        if closed := closed_to_webhooks(library, token):
+            log.warning(closed)
+        intake = Intake(switchboard, token)
+        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, intake.routes()))
         exchange = await stack.enter_async_context(_exchange(settings))
         await stack.enter_async_context(
             beside(
@@ -168,9 +174,11 @@ async def _take_calls(switchboard: Switchboard, exchange: Exchange, lost: asynci
 
 
 async def _watch(exchange: Exchange, readiness: Readiness) -> None:
-    """Keep readiness in step with the connection to Asterisk."""
+    """Keep readiness in step with the connection to Asterisk, and the metrics with its media."""
     readiness.ari_connected = exchange.connected.is_set()
+    tell_media = MediaWatch(exchange.drivers, metrics).look
     while True:
+        readiness.warnings = tell_media()
         await asyncio.sleep(WATCH_EVERY)
         connected = exchange.connected.is_set()
         if connected and not readiness.ari_connected:

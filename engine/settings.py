@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -96,6 +96,20 @@ class HttpSettings(Section):
     port: int = Field(8070, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
 
 
+class EventsSettings(Section):
+    """What others may tell live calls: POST /calls/{id}/events/{name}."""
+
+    token: SecretStr = Field(SecretStr(""), description="What they must know; without one nobody may")
+
+    @field_validator("token")
+    @classmethod
+    def long_enough(cls, token: SecretStr) -> SecretStr:
+        """Nobody shall guess it."""
+        if 0 < len(token.get_secret_value()) < 16:
+            raise ValueError("must have at least 16 characters, such as those that `openssl rand -hex 32` prints")
+        return token
+
+
 class LogSettings(Section):
     """What is logged, and how it looks. Logs go to stderr."""
 
@@ -152,6 +166,7 @@ class Settings(BaseSettings):
         None, description="Number shown to hand-off targets when the flow names none; else the caller's own"
     )
     storage: Path = Field(Path("var"), description="Folder for what is recorded: voicemail/ and recordings/")
+    events: EventsSettings = EventsSettings()
     log: LogSettings = LogSettings()
     record: RecordSettings = RecordSettings()
 
@@ -179,6 +194,7 @@ class Settings(BaseSettings):
     def secrets(self) -> Iterator[str]:
         """Every secret in clear, so that logs can be kept free of them."""
         yield self.asterisk.password.get_secret_value()
+        yield self.events.token.get_secret_value()
         if in_url := re.search(r"//[^/@]*:([^/@]+)@", self.database.url.get_secret_value()):
             yield in_url[1]
         for found in self.voices.values():

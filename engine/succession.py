@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.voices import close
 from providers.voice import Capabilities, Session, Voice, VoiceError
 
 if TYPE_CHECKING:
@@ -117,13 +118,15 @@ class Succession:
 
     async def _seat(self, name: str, notes: str, within: float) -> Seat:
         provider = self._call.services.voices.get(name)
-        voice = provider.voice(self._session(name, notes))
+        session = self._session(name, notes)
+        self._call.talk = name, session
+        voice = provider.voice(session)
         started = self._clock()
         try:
             async with asyncio.timeout(within):
                 await voice.connect()
         except BaseException as error:
-            await asyncio.shield(asyncio.gather(voice.close(), return_exceptions=True))
+            self._call.errand(close(voice, name), f"close of {name}")
             if isinstance(error, TimeoutError):
                 raise VoiceError(f"no session within {within:g} s", code="timeout") from None
             raise

@@ -24,6 +24,7 @@ from flows.routes import Route
 log = structlog.get_logger()
 
 REFUSE_WITHIN = 5.0  # seconds to give a call back
+REMEMBERED = 10_000  # calls that are over and known to have been
 
 
 class Exchange(Protocol):
@@ -39,6 +40,7 @@ class Switchboard:
     def __init__(self, library: Library, services: Services, readiness: Readiness) -> None:
         self.library = library
         self.calls: dict[str, Call] = {}
+        self.over: dict[str, None] = {}  # ids of calls that are over, oldest first
         self.trials = Trials(services.metrics)
         self._services = services
         self._readiness = readiness
@@ -92,6 +94,9 @@ class Switchboard:
             await call.run()
         finally:
             del self.calls[line.facts.id]
+            self.over[line.facts.id] = None
+            if len(self.over) > REMEMBERED:
+                del self.over[next(iter(self.over))]
             self._count()
             if route.versions and route.versions.roll_back and flow is library.next.get(route.flow):
                 self.trials.ended(flow, route.versions.roll_back, call.record)

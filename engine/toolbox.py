@@ -54,10 +54,16 @@ class FlowTool:
     timeout: float = 10.0
     max_calls: int | None = None
     filler: str | None = None  # spoken while it runs
+    sound: Callable[[], Awaitable[bytes]] | None = None  # or played; G.711 of the line's law
     filler_after: float = 0.8
     allowed: Callable[[], bool] = lambda: True
     confirm: str | None = None  # what the caller must be asked before it is used
     leave: Callable[[], Awaitable[Outcome | str]] | None = None  # it ends the talk: what comes then
+
+    @property
+    def fills_after(self) -> float | None:
+        """After how many seconds the caller is to hear something; None when they never are."""
+        return self.filler_after if self.filler or self.sound is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class Toolbox:
     collect: Collect | None = None
     used: dict[str, int] = field(default_factory=dict)
     turns: int = 0  # in which the caller spoke
+    leaving: bool = False  # the talk is ending: the model is told nothing any more
     asked: dict[str, tuple[str, int]] = field(default_factory=dict)  # tool -> arguments and turn that need a yes
 
     def offered(self) -> tuple[Tool, ...]:
@@ -134,6 +141,8 @@ class Toolbox:
         use.outcome = "cancelled"
         try:
             use.outcome, answer = await self._run(name, arguments)
+            if self.leaving:
+                use.outcome = "late"
         finally:
             use.ms = int((clock() - started) * 1000)
             label = name if name in self.tools else "unknown"

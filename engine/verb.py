@@ -28,6 +28,7 @@ class Verb:
     falls_through: ClassVar[bool] = True
     interactive: ClassVar[bool] = False
     needs_caller: ClassVar[bool] = True
+    takes_save: ClassVar[bool] = False  # `save` of a step names what it keeps of what comes from outside
     takes_digits: ClassVar[bool] = False  # reads keys itself, or runs steps that may: `dtmf` handlers stay quiet
     repeats: ClassVar[bool] = False  # runs the steps in its fields again and again: drawn as a loop
     outcome_word: ClassVar[str] = "outcome"  # what authors call its outcomes

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import structlog
 
 from engine.breaker import Breakers
 from providers.registry import capabilities, load, names
-from providers.voice import Capabilities, Provider, VoiceError
+from providers.voice import Capabilities, Provider, Voice, VoiceError
 
 log = structlog.get_logger()
+
+CLOSE_WITHIN = 2.0  # seconds for a provider to say goodbye
 
 
 def known_voices() -> dict[str, Capabilities]:
@@ -50,3 +53,12 @@ class Voices:
         for provider in self._loaded.values():
             await provider.close()
         self._loaded.clear()
+
+
+async def close(voice: Voice, name: str) -> None:
+    """End a session in bounded time; how it ended changes nothing any more."""
+    try:
+        async with asyncio.timeout(CLOSE_WITHIN):
+            await voice.close()
+    except Exception as error:
+        log.warning("a voice could not be closed", provider=name, error=f"{type(error).__name__}: {error}")

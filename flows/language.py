@@ -17,6 +17,7 @@ from flows.dialling import Dialling
 from flows.draft import Draft
 from flows.flow import Flow
 from flows.library import Library
+from flows.mailboxes import RECIPIENT
 from flows.problems import Problem, Where, did_you_mean, has
 from flows.reader import Map, Seq
 from flows.resources import Resources, read_resources
@@ -193,15 +194,23 @@ def _found(paths: Iterable[Path | str], problems: list[Problem]) -> Iterable[tup
 
 def _references(draft: Draft, around: Surroundings) -> Iterable[Problem]:
     for reference in draft.references:
-        known = around.flows if reference.kind == "flow" else around.resources.calendars
+        known = _known(reference.kind, around)
         if reference.name not in known:
             near = did_you_mean(reference.name, known) or has(known)
             yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
 
 
+def _known(kind: str, around: Surroundings) -> Iterable[str]:
+    """The names that routes.yaml (flows, calendars) and resources.yaml (who is told of messages) may refer to."""
+    resources = around.resources
+    if kind == RECIPIENT:
+        return [*resources.endpoints, *resources.destinations, *(f"group:{name}" for name in resources.groups)]
+    return around.flows if kind == "flow" else resources.calendars
+
+
 def _joined(first: Resources, second: Resources, draft: Draft) -> Resources:
     """Several resources.yaml make one set; a name that stands in two of them is a mistake."""
-    kinds = ("calendars", "endpoints", "destinations", "groups", "prompts")
+    kinds = ("calendars", "endpoints", "destinations", "groups", "prompts", "mailboxes")
     both: dict[str, Any] = {}
     for kind in kinds:
         known, added = getattr(first, kind), getattr(second, kind)

@@ -1,11 +1,12 @@
-"""resources.yaml: what flows share by name. Calendars, HTTP endpoints, destinations, groups and prompts; secrets only
-by name."""
+"""resources.yaml: what flows share by name. Calendars, HTTP endpoints, destinations, groups, prompts and mailboxes;
+secrets only by name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,13 +14,14 @@ from flows.calendars import Calendar
 from flows.dialling import PATTERN, Dialling
 from flows.draft import Draft
 from flows.hours import known_keys, read_calendar
+from flows.mailboxes import Mailbox, read_mailbox
 from flows.problems import MistakeError, Where
 from flows.reader import Map, Seq
 from flows.values import read_duration
 
 _TARGET = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
 _NAME_OF_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_KINDS = ("calendars", "endpoints", "destinations", "groups", "prompts", "dialling")
+_KINDS = ("calendars", "endpoints", "destinations", "groups", "prompts", "dialling", "mailboxes")
 T = TypeVar("T")
 
 
@@ -61,6 +63,7 @@ class Resources:
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # name -> targets, numbers, destinations
     dialling: Dialling = field(default_factory=Dialling)
+    mailboxes: Mapping[str, Mailbox] = field(default_factory=dict)
 
 
 def read_resources(tree: Any, draft: Draft) -> Resources:
@@ -77,6 +80,7 @@ def read_resources(tree: Any, draft: Draft) -> Resources:
         prompts=_each(tree, "prompts", draft, _prompt),
         groups=_each(tree, "groups", draft, _group),
         dialling=_dialling(tree, draft),
+        mailboxes=_each(tree, "mailboxes", draft, partial(read_mailbox, prompt=_prompt)),
     )
 
 

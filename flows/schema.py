@@ -68,7 +68,11 @@ def _step(verbs: Mapping[str, Verb], forms: Mapping[str, dict[str, Any]]) -> dic
         "timeout": {**_DURATION, "description": "How long the step may take."},
         "retry": {
             "type": "object",
-            "properties": {"max": {"type": "integer", "minimum": 0}, "delay": _DURATION, "backoff": {"type": "number"}},
+            "properties": {
+                "max": {"type": "integer", "minimum": 0, "maximum": 10, "description": "How often at most."},
+                "delay": {**_DURATION, "description": "The pause before it; a minute at most."},
+                "backoff": {"type": "number", "minimum": 1, "maximum": 10, "description": "Makes each pause longer."},
+            },
             "required": ["max"],
             "additionalProperties": False,
             "description": "How often the step runs again when it ended badly.",

@@ -22,6 +22,7 @@ from flows.verb import Fields, Outcomes, Verb
 
 COMMON_KEYS = ("id", "when", "outcomes", "save", "timeout", "retry", "catch", "note", "disabled")
 """The keys that every step may have beside its verb."""
+MOST_RETRIES = 10
 
 
 @dataclass(slots=True)
@@ -77,6 +78,8 @@ class StepReader:
                 self.saved[f"steps.{id_}"] = "any"
             return None
         possible = verb.outcomes(fields)
+        if not isinstance(item.get("note", ""), str):
+            self.draft.report(item.value_at["note"], "E203", "'note' is a text for people")
         step = Step(
             id=id_,
             path=item.path,
@@ -85,7 +88,7 @@ class StepReader:
             possible=possible,
             outcomes=self._outcomes(item, verb, possible),
             when=self._when(item),
-            save=self._save(item, id_),
+            save=self._save(item, id_, verb),
             timeout=self._duration(item, "timeout"),
             retry=self._retry(item),
             catch=self.read(item["catch"], item.value_at["catch"]) if "catch" in item else None,
@@ -195,7 +198,7 @@ class StepReader:
             self._report(mistake, item.value_at["when"])
             return None
 
-    def _save(self, item: Map, id_: str | None) -> dict[str, str]:
+    def _save(self, item: Map, id_: str | None, verb: Verb) -> dict[str, str]:
         given = item.get("save", {})
         if not isinstance(given, Map):
             if "save" in item:
@@ -207,6 +210,9 @@ class StepReader:
             self.draft.report(
                 item.key_at["save"], "E202", "'save' needs an 'id', so that steps.<id>.… can name what is saved"
             )
+        elif given and not getattr(verb, "takes_save", False):
+            message = f"'{verb.name}' has nothing to save: 'save' names what comes from outside"
+            self.draft.report(item.key_at["save"], "E203", message)
         saved: dict[str, str] = {}
         for name, kind in given.items():
             if not isinstance(kind, str) or kind not in TYPES:
@@ -220,8 +226,10 @@ class StepReader:
         if "retry" not in item:
             return None
         given = item["retry"]
-        if not isinstance(given, Map) or not isinstance(given.get("max"), int) or given["max"] < 0:
-            self.draft.report(item.value_at["retry"], "E203", "retry needs a count, such as {max: 2, delay: 500ms}")
+        most = given.get("max") if isinstance(given, Map) else None
+        if not isinstance(most, int) or isinstance(most, bool) or not 0 <= most <= MOST_RETRIES:
+            message = f"retry needs a count, such as {{max: 2, delay: 500ms}}; {MOST_RETRIES} at most"
+            self.draft.report(item.value_at["retry"], "E203", message)
             return None
         for key in given:
             if key not in ("max", "delay", "backoff"):
@@ -233,7 +241,7 @@ class StepReader:
         if not isinstance(backoff, int | float) or isinstance(backoff, bool) or not 1 <= backoff <= 10:
             self.draft.report(given.value_at["backoff"], "E203", "backoff is a factor from 1 to 10")
             backoff = 1
-        return Retry(given["max"], self._duration(given, "delay") or 0.0, float(backoff))
+        return Retry(most, self._duration(given, "delay") or 0.0, float(backoff))
 
     def _duration(self, item: Map, key: str) -> float | None:
         if key not in item:

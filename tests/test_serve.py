@@ -350,3 +350,49 @@ class TestAsteriskRestarts:
             assert lost.result == "", "it was not heard"
         assert good.cause == 16
         assert (good.outcome, good.hangup_by) == ("handed_off" if connected else "caller_hung_up", "caller")
+
+
+class TestEvents:
+    """What others may tell live calls: POST /calls/{id}/events/{name}."""
+
+    WAITS = """
+flow: test
+steps:
+  - wait_for: {event: webhook, name: paid, timeout: 20s}
+    catch: []
+  - hangup: {result: paid}
+"""
+
+    async def test_who_has_the_token_of_a_file_tells_the_call(
+        self, pbx: Instance, world: Instance, tmp_path: Path
+    ) -> None:
+        (tmp_path / "token").write_text("0123456789abcdef\n")
+        async with (
+            served(pbx, tmp_path, self.WAITS, HOOKFLASH_EVENTS_TOKEN_FILE=str(tmp_path / "token")) as engine,
+            World.open(world) as outside,
+            aiohttp.ClientSession() as http,
+        ):
+            url = await engine.url()
+            caller = await outside.call("+12125550100")
+            await caller.answered()
+            await caller.hears_something()
+            [live] = await records(tmp_path)
+            posted = f"{url}/calls/{live.id}/events/paid"
+            async with http.post(posted, headers={"Authorization": "Bearer 0123456789abcdeg"}) as answer:
+                assert answer.status == 401
+            async with http.post(posted, headers={"Authorization": "Bearer 0123456789abcdef"}) as answer:
+                assert (answer.status, await answer.json()) == (200, {"status": "taken"})
+            await caller.is_over()
+            engine.tell(signal.SIGTERM)
+            assert await engine.stops(within=8) == 0
+            assert "0123456789abcdef" not in "\n".join(engine.lines)
+        [over] = await records(tmp_path)
+        assert over.result == "paid"
+
+    async def test_without_a_token_it_says_so_and_takes_none(self, pbx: Instance, tmp_path: Path) -> None:
+        async with served(pbx, tmp_path, self.WAITS) as engine, aiohttp.ClientSession() as http:
+            async with http.post(f"{await engine.url()}/calls/0/events/paid") as answer:
+                assert answer.status == 403
+            assert "test: waits for webhooks, which are all refused until events.token is set" in "\n".join(
+                engine.lines
+            )

@@ -33,7 +33,7 @@ CODECS = (
     "format_gsm res_format_attr_opus"
 )
 APPLICATIONS = (
-    "app_dial app_echo app_exec app_if app_milliwatt app_mixmonitor app_originate app_playback app_playtones "
+    "app_amd app_dial app_echo app_exec app_if app_milliwatt app_mixmonitor app_originate app_playback app_playtones "
     "app_read app_record app_senddtmf app_stack app_transfer app_verbose app_while"
 )
 FUNCTIONS = (
@@ -60,6 +60,7 @@ REQUIRED = (
 
 RECOMMENDED = {
     "codec_g722": "wideband phones fall back to narrow band",
+    "app_amd": "detect_machine cannot ask Asterisk (engine: asterisk) and ends with unknown",
     "res_timing_timerfd": "another source of timing is used, which costs more and may stutter",
     "app_mixmonitor": "calls cannot be recorded in the dialplan",
     "res_musiconhold": "callers who wait hear nothing",

@@ -46,6 +46,7 @@ def render(config: AsteriskConfig) -> dict[str, str]:
         "http.conf": _http(config.http, version),
         "ari.conf": {"users": "\n".join(_user(user, version) for user in config.users)},
         "chan_websocket.conf": {},
+        "amd.conf": {},
         "rtp.conf": {"rtp_start": config.rtp_start, "rtp_end": config.rtp_end},
         "indications.conf": {},
         "musiconhold.conf": {"folder": f"{config.folders.data if config.folders else '/var/lib/asterisk'}/moh"},
@@ -165,5 +166,6 @@ def _dialplan(config: AsteriskConfig) -> dict[str, object]:
     return {
         "calls": "\n".join(fill(call, {"pattern": pattern, **shared}) for pattern in PATTERNS).rstrip(),
         "fallback": "\n".join(fallback),
+        "application": config.application,
         "contexts": "\n".join(f"[{name}]\ninclude => hookflash" for name in names),
     }

@@ -38,9 +38,10 @@ class Dtmf:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The connection is gone; the last event. ``reason`` is for the trace."""
+    """The connection is gone; the last event. ``reason`` is for the trace; Asterisk was heard ``silent`` s ago."""
 
     reason: str
+    silent: float = 0.0
 
 
 MediaEvent = bytes | MarkReached | Drained | Dtmf | Closed  # bytes: audio from the caller, usually 20 ms

@@ -17,12 +17,26 @@ from typing import cast
 import aiohttp
 
 from asterisk.media.ahead import WriteAhead
-from asterisk.media.control import Digit, MarkProcessed, MediaError, Refused, Started, Status, Xoff, Xon, parse
+from asterisk.media.control import (
+    Digit,
+    MarkProcessed,
+    MediaError,
+    Refused,
+    Started,
+    Status,
+    Xoff,
+    Xon,
+    command,
+    parse,
+)
 from asterisk.media.leg import Closed, Dtmf, Format, MediaEvent
 
 CONNECT_TIMEOUT = 3.0  # seconds
 FLUSH_TIMEOUT = 0.25  # seconds; after it our own count stands
 CLOSE_TIMEOUT = 2.0  # seconds
+# A caller whose phone sends nothing while it is quiet is no fault: before a connection counts as silent it is asked.
+LOOK_EVERY = 0.4  # seconds between two looks at whether anything came
+SILENT_LOOKS = 4  # in a row, the first of which asks: 1.2 s to answer
 
 
 def media_session() -> aiohttp.ClientSession:
@@ -88,6 +102,10 @@ class WebSocketLeg:
         self._feeding: asyncio.Task[object] | None = None
         self._alarm: asyncio.Handle = self._loop.call_soon(self._wake)
         self._alarm_at = self._now()
+        self._heard = True  # something came since the last look
+        self._silent_looks = 0
+        self._silent = 0.0  # seconds, when it was given up for its silence
+        self._looking = self._loop.call_later(LOOK_EVERY, self._look)
         self._reader = cast(AsyncGeneratorType[MediaEvent, None], self._read())
 
     @property
@@ -154,6 +172,7 @@ class WebSocketLeg:
         binary, text = aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT
         while True:
             message = await receive()
+            self._heard = True
             if message.type is binary:
                 yield message.data
             elif message.type is text:
@@ -170,8 +189,9 @@ class WebSocketLeg:
                 code = self._socket.close_code
                 self._end(f"Asterisk closed the media connection (websocket code {code})")
                 break
-        await self.close()
-        yield Closed(self._closed or "")
+        if not self._silent:  # else nobody answers: `close` ends it, whoever comes next need not wait
+            await self.close()
+        yield Closed(self._closed or "", self._silent)
 
     def _control(self, text: str) -> list[MediaEvent]:
         event = parse(text)
@@ -230,6 +250,24 @@ class WebSocketLeg:
         if self._outbox and not self._pumping:
             self._feeding = self._loop.create_task(self._pump())
 
+    def _look(self) -> None:
+        """Has anything come? Where nobody reads nothing can; and what came while we were held up counts."""
+        if self._heard or not self._reader.ag_running:
+            self._heard, self._silent_looks = False, 0
+        else:
+            self._silent_looks += 1
+        if self._silent_looks == SILENT_LOOKS:
+            self._silent = (SILENT_LOOKS + 1) * LOOK_EVERY  # at most; words twice are better than words lost
+            self._end(f"Asterisk has said nothing on the media connection for {self._silent:g} s")
+            self._feeding = self._loop.create_task(self._socket.close())
+            return
+        if self._silent_looks:
+            self._asked.append(self._loop.create_future())
+            self._outbox.append(command("GET_STATUS"))
+            if not self._pumping:
+                self._feeding = self._loop.create_task(self._pump())
+        self._looking = self._loop.call_later(LOOK_EVERY, self._look)
+
     def _lost(self, error: ConnectionError) -> None:
         self._end(f"the media connection broke: {error}")
 
@@ -237,4 +275,5 @@ class WebSocketLeg:
         if self._closed is None:
             self._closed = why
             self._alarm.cancel()
+            self._looking.cancel()
             self._ahead.room = -1

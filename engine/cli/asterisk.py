@@ -18,6 +18,7 @@ from engine.errors import UserError
 
 if TYPE_CHECKING:
     from asterisk.config import AsteriskConfig
+    from asterisk.doctor import Finding
     from engine.settings import Settings
 
 _COLOURS = {"ok": "green", "warn": "yellow", "error": "red"}
@@ -40,8 +41,10 @@ def doctor(config: Path | None, as_json: bool) -> None:
     from asterisk.doctor import examine, healthy
     from engine.settings_sources import load_settings
 
-    pbx = load_settings(config).asterisk
+    settings = load_settings(config)
+    pbx = settings.asterisk
     findings = asyncio.run(examine(pbx.url, pbx.user, pbx.password.get_secret_value(), application=pbx.app))
+    findings += _webhooks(settings)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
@@ -51,6 +54,18 @@ def doctor(config: Path | None, as_json: bool) -> None:
                 click.echo(f"       {finding.advice}")
         click.echo("Calls can be taken." if healthy(findings) else "Calls cannot be taken yet: see the errors above.")
     sys.exit(0 if healthy(findings) else 1)
+
+
+def _webhooks(settings: Settings) -> list[Finding]:
+    """Flows of this engine that would wait in vain."""
+    from asterisk.doctor import Finding
+    from engine.loading import closed_to_webhooks
+    from engine.verbs import installed
+    from flows.language import Language
+
+    library = Language(installed()).load([path for path in settings.flows if path.exists()]).library
+    closed = closed_to_webhooks(library, settings.events.token.get_secret_value()) if library is not None else ""
+    return [Finding("warn", closed, "openssl rand -hex 32, as HOOKFLASH_EVENTS_TOKEN")] if closed else []
 
 
 @click.command(

@@ -8,8 +8,10 @@ for scenario in ScenarioReader(library).read(Path("orders.test.yaml")).scenarios
 from engine.scenario.coverage import Coverage, coverage
 from engine.scenario.expect import Failure
 from engine.scenario.file import Scenario, ScenarioFile, ScenarioReader, found
+from engine.scenario.rated import run_rated
 from engine.scenario.run import Result, run_scenario
 
 __all__ = [
-    "Coverage", "Failure", "Result", "Scenario", "ScenarioFile", "ScenarioReader", "coverage", "found", "run_scenario",
+    "Coverage", "Failure", "Result", "Scenario", "ScenarioFile", "ScenarioReader", "coverage", "found", "run_rated",
+    "run_scenario",
 ]  # fmt: skip

@@ -64,6 +64,20 @@ class Expectations:
             ended = expected.outcome is not None or expected.elapsed is not None
             self._past["end of step"] = key[1] + ended
 
+    async def anywhere(self, expected: ExpectFields) -> None:
+        """It happened at any time of a call that is over; of a step or a target, in any attempt. Raises `Unmet`."""
+        first: Unmet | None = None
+        while True:
+            try:
+                return await self.meet(expected)
+            except Unmet as unmet:
+                first = first or unmet
+                kind, index = unmet.failure.key or ("", 0)
+                past = {"step": "end of step", "line": "rung"}.get(kind)
+                if past is None:
+                    raise first from None
+                self._past[past] = index + 1
+
     async def _until(
         self, expected: ExpectFields, look: Callable[[ExpectFields], tuple[str, int] | None]
     ) -> tuple[str, int]:

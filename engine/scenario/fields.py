@@ -5,20 +5,17 @@ Values that only the flow knows (steps, exits, endpoints) are checked in `engine
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
-from engine.virtual.targets import Behaviour, Target, TargetError
-from flows.draft import Draft, ReadBy
+from engine.inbox import Source
+from engine.scenario.values import Asked, Moment, TargetAnswers
 from flows.fields import Digits, Duration
-from flows.problems import NOWHERE, MistakeError, Where, did_you_mean, has
+from flows.problems import NOWHERE, MistakeError, Where, did_you_mean
 from flows.reader import Map, Seq, where_of
-from flows.values import read_duration
 from flows.verb import Fields
 
 WITHIN = 600.0  # seconds on the telephone in which what is expected must happen
@@ -27,64 +24,6 @@ HangsUp = Literal["caller", "flow", "target", "engine"]
 DialledStatus = Literal[
     "answered", "no_answer", "busy", "declined", "unavailable", "failed", "impossible", "cancelled", "connected"
 ]
-_ANSWERS: tuple[str, ...] = get_args(Behaviour)
-# What else can be said of a target, with its type as `Target` writes it.
-_TRAITS = {field.name: str(field.type) for field in dataclasses.fields(Target) if field.name not in ("status", "after")}
-_TARGET_KEYS = (*_ANSWERS, *_TRAITS)
-
-
-def _read_moment(value: Any, draft: Draft | None) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        message = f'{value!r} is not a date and time with its zone, such as "2026-12-25T22:10:00-05:00"'
-        raise MistakeError(where_of(value), "E203", message)
-    return moment
-
-
-def _read_targets(value: Any, draft: Draft | None) -> tuple[Target, ...]:
-    """What becomes of a target each time it is rung: one for all times, or a list in order."""
-    if isinstance(value, Seq) and value:
-        return tuple(_target(item, value.value_at[index]) for index, item in enumerate(value))
-    return (_target(value, where_of(value)),)
-
-
-def _target(value: Any, where: Where) -> Target:
-    if isinstance(value, Map):
-        for key in value:
-            if key not in _TARGET_KEYS:
-                message = f"unknown key '{key}'{did_you_mean(key, _TARGET_KEYS) or has(_TARGET_KEYS)}"
-                raise MistakeError(value.key_at[key], "E201", message)
-        value = {key: _target_value(key, item) for key, item in value.items()}
-    elif isinstance(value, str) and value not in _ANSWERS:
-        raise MistakeError(where, "E203", f"'{value}' is no answer{did_you_mean(value, _ANSWERS) or has(_ANSWERS)}")
-    try:
-        return Target.of(value)
-    except (TargetError, TypeError) as error:
-        raise MistakeError(where, "E203", str(error)) from error
-
-
-def _target_value(key: str, value: Any) -> Any:
-    kind = _TRAITS.get(key, "float")
-    if value is None:
-        return None
-    if "float" in kind:
-        return read_duration(value)
-    if kind == "str":
-        return str(value)
-    wanted = bool if kind == "bool" else int
-    if type(value) is not wanted:
-        words = "true or false" if wanted is bool else "a whole number"
-        raise MistakeError(where_of(value), "E203", f"'{key}' must be {words}")
-    return value
-
-
-Moment = Annotated[datetime, ReadBy(_read_moment, {"type": "string", "format": "date-time"})]
-"""A date and time with its zone, ISO 8601."""
-TargetAnswers = Annotated[tuple[Target, ...], ReadBy(_read_targets, {})]
-"""How a target answers."""
 
 
 class Placed(Fields):
@@ -330,6 +269,14 @@ class ReplyFields(Fields):
         return value
 
 
+class EventFields(Fields):
+    """Somebody outside tells the call that something happened."""
+
+    name: str = Field(description="Which event, as `wait_for` names it.")
+    data: Any = Field(None, description="Its data; of a webhook, the body that is posted.")
+    source: Source = Field("webhook", alias="from", description="Who sends it: webhook or supervisor.")
+
+
 class NothingFields(Fields):
     """``{}``."""
 
@@ -344,16 +291,25 @@ class ItemFields(Placed):
     beeps: NothingFields | None = Field(None, description="An answering machine beeps.")
     press: Digits | None = Field(None, description="Keys that the caller presses.")
     silence: Duration | None = Field(None, description="The caller does nothing for so long.")
+    event: EventFields | None = Field(None, description="Somebody outside tells the call of an event.")
     hangs_up: NothingFields | None = Field(None, description="The caller hangs up.")
 
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: Any) -> Any:
-        one_of("expect", "caller", "says", "beeps", "press", "silence", "hangs_up")(value)
+        one_of("expect", "caller", "says", "beeps", "press", "silence", "event", "hangs_up")(value)
         if isinstance(value, Map) and "converse" in value and "caller" not in value:
             message = "'converse' says what the AI does when the caller has spoken: it stands beside 'caller'"
             raise MistakeError(value.key_at["converse"], "E202", message)
         return value
+
+
+class SimulateFields(Placed):
+    """A model plays the caller."""
+
+    brief: str = Field(min_length=1, description="Who the caller is, and what they know and want: You are …")
+    goal: str = Field("", description="What they want to reach; then they say goodbye and hang up.")
+    max_turns: int = Field(12, ge=1, le=40, description="How often the caller may act; more fails the test.")
 
 
 class ScenarioFields(Placed):
@@ -364,8 +320,31 @@ class ScenarioFields(Placed):
     given: GivenFields = GivenFields()
     mocks: MocksFields = MocksFields()
     script: tuple[ItemFields, ...] = ()
+    simulate: SimulateFields | None = Field(None, description="In place of a script: a model plays the caller.")
+    must: tuple[ExpectFields, ...] = Field((), description="What must have happened when a simulated call is over.")
+    judge: tuple[Asked, ...] = Field((), description="What a model is asked of a simulated call: sentences.")
     always: tuple[AlwaysFields, ...] = ()
     note: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_caller(cls, value: Any) -> Any:
+        if not isinstance(value, Map):
+            return value
+        if "simulate" not in value:
+            if alone := [key for key in ("must", "judge") if key in value]:
+                raise MistakeError(value.key_at[alone[0]], "E202", f"'{alone[0]}' is for tests with 'simulate'")
+            return value
+        if "script" in value:
+            message = "the caller follows a script, or a model plays it ('simulate'): not both"
+            raise MistakeError(value.key_at["script"], "E204", message)
+        if not {"must", "judge", "always"} & set(value):
+            raise MistakeError(value.key_at["simulate"], "E202", "'simulate' needs 'must', 'judge' or 'always'")
+        for expected in value["must"] if isinstance(value.get("must"), Seq) else ():
+            if isinstance(expected, Map) and "within" in expected:
+                message = "'must' is looked at when the call is over: 'within' means nothing there"
+                raise MistakeError(expected.key_at["within"], "E204", message)
+        return value
 
 
 def contains(whole: Any, part: Any) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.outcome import StepError
-from engine.scenario.fields import ExpectFields, NeverFields, ScenarioFields
+from engine.scenario.fields import EventFields, ExpectFields, NeverFields, ScenarioFields
 from engine.values import fit
+from engine.verbs.wait_for import WaitForFields
 from flows.draft import Draft
 from flows.flow import Flow, Step, Variable
 from flows.json_schema import plain
@@ -42,6 +43,10 @@ def check_names(test: ScenarioFields, given: Map, library: Library, draft: Draft
             _check_expected(item.expect, line["expect"], library, draft)
         if item.converse is not None:
             _check_reply(line["converse"], library, draft)
+        if item.event is not None:
+            _check_event(item.event, line["event"], library, draft)
+    for index, expected in enumerate(test.must):
+        _check_expected(expected, given["must"][index], library, draft)
     for index, rule in enumerate(test.always):
         _check_expected(rule.never, given["always"][index]["never"], library, draft)
 
@@ -120,6 +125,13 @@ def _check_expected(expected: ExpectFields | NeverFields, given: Map, library: L
         for name in expected.vars:
             if name not in declared:
                 _unknown(draft, given["vars"].key_at[name], "variable", name, declared)
+
+
+def _check_event(event: EventFields, given: Map, library: Library, draft: Draft) -> None:
+    waits = (step.fields for step in _all(library) if isinstance(step.fields, WaitForFields))
+    known = {fields.name for fields in waits if fields.event == event.source and fields.name is not None}
+    if event.name not in known:
+        _unknown(draft, given.value_at["name"], f"{event.source} event", event.name, known)
 
 
 def _check_reply(given: Map, library: Library, draft: Draft) -> None:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.scenario.coverage import Coverage
 from engine.scenario.expect import Failure
-from engine.scenario.run import Result
+from engine.scenario.model import Spent
+from engine.scenario.run import Result, Runs
 
 _ACTUAL = 70  # characters of what happened, before what was expected
 
 
 def told(result: Result) -> Iterator[str]:
     """One test: a line when it passed; when not, each failure, then what happened beside what was expected."""
+    if result.needs:
+        yield f"  -     {result.scenario.name}  (needs --mode {result.needs})"
+        return
     yield f"  {'ok  ' if result.passed else 'FAIL'}  {result.scenario.name}  ({_times(result)})"
     for failure in result.failures:
         yield f"        {failure.where}"
         yield f"          expected: {failure.expected}"
         yield f"          actual:   {failure.actual}"
+    for failure in result.runs.also if result.runs is not None else ():
+        yield f"        in another run: {failure.where}: expected {failure.expected}; {failure.actual}"
     if not result.passed and result.rows:
         yield from (f"        {line}" for line in trace(result))
 
@@ -46,7 +53,30 @@ def trace(result: Result) -> list[str]:
 
 
 def _times(result: Result) -> str:
+    if (runs := result.runs) is not None:
+        wanted = "" if runs.wanted == 1 else f", {runs.wanted:.0%} wanted"
+        return f"{runs.passed} of {runs.total} runs passed{wanted}; {tokens(runs.spent)}"
     return f"{result.seconds:.0f} s on the telephone in {result.ms:.0f} ms"
+
+
+def total(results: Sequence[Result], coverage: Coverage | None) -> str:
+    """The last line: how many passed, failed and did not run, and what a model's answers cost."""
+    failed = sum(bool(result.failures) for result in results)
+    parts = [f"{sum(result.passed for result in results)} passed, {failed} failed"]
+    for mode, number in sorted(Counter(result.needs for result in results if result.needs).items()):
+        parts[0] += f", {number} need --mode {mode}"
+    if coverage is not None:
+        parts.append(f"{coverage.percent:.0f} % covered")
+    if spent := [result.runs.spent for result in results if result.runs is not None]:
+        parts.append(tokens(sum(spent, Spent())))
+    return "; ".join(parts)
+
+
+def tokens(spent: Spent) -> str:
+    """What a model's answers cost."""
+    read, written = spent.tokens
+    answers = "1 answer" if spent.answers == 1 else f"{spent.answers:,} answers"
+    return f"{answers}, {read:,} tokens read, {written:,} written"
 
 
 def coverage_lines(coverage: Coverage, *, missing: bool) -> Iterator[str]:
@@ -59,14 +89,15 @@ def coverage_lines(coverage: Coverage, *, missing: bool) -> Iterator[str]:
 
 def junit(results: Sequence[Result]) -> str:
     """All results as JUnit XML."""
-    root = ET.Element("testsuites", tests=str(len(results)), failures=str(sum(not one.passed for one in results)))
+    root = ET.Element("testsuites", tests=str(len(results)), failures=str(sum(bool(one.failures) for one in results)))
     files: dict[Path, list[Result]] = {}
     for result in results:
         files.setdefault(result.scenario.file, []).append(result)
     for file, several in files.items():
         suite = ET.SubElement(
             root, "testsuite", name=str(file), tests=str(len(several)),
-            failures=str(sum(not one.passed for one in several)), errors="0",
+            failures=str(sum(bool(one.failures) for one in several)), errors="0",
+            skipped=str(sum(bool(one.needs) for one in several)),
             time=f"{sum(one.ms for one in several) / 1000:.3f}",
         )  # fmt: skip
         for result in several:
@@ -74,12 +105,28 @@ def junit(results: Sequence[Result]) -> str:
                 suite, "testcase", classname=str(file), name=result.scenario.name, file=str(file),
                 line=str(result.scenario.fields.where.line), time=f"{result.ms / 1000:.3f}",
             )  # fmt: skip
+            if result.needs:
+                ET.SubElement(case, "skipped", message=f"needs --mode {result.needs}")
+            if result.runs is not None:
+                _put_runs(case, result.runs)
             for failure in result.failures:
                 message = f"expected {failure.expected}; actual: {failure.actual}"
                 node = ET.SubElement(case, "failure", message=_xml(message), type="unmet")
                 node.text = _xml("\n".join([f"{failure.where}: {message}", "", *trace(result)]))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _put_runs(case: ET.Element, runs: Runs) -> None:
+    """How often it ran and passed, and what that cost, as properties of the test case."""
+    read, written = runs.spent.tokens
+    properties = ET.SubElement(case, "properties")
+    values = {
+        "runs": runs.total, "passed": runs.passed, "pass_rate": f"{runs.passed / runs.total:.3f}",
+        "pass_rate_wanted": f"{runs.wanted:.3f}", "tokens_read": read, "tokens_written": written,
+    }  # fmt: skip
+    for name, value in values.items():
+        ET.SubElement(properties, "property", name=name, value=str(value))
 
 
 def _xml(text: str) -> str:

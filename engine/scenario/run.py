@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,17 +16,24 @@ from engine.line import Facts
 from engine.record import CallRecord
 from engine.scenario import world
 from engine.scenario.expect import Expectations, Failure, Unmet, describe, violated
-from engine.scenario.fields import ItemFields, ScenarioFields
+from engine.scenario.fields import EventFields, ItemFields, ScenarioFields
 from engine.scenario.file import Scenario
+from engine.scenario.judge import judged
+from engine.scenario.model import Spent
 from engine.scenario.names import target_of
+from engine.scenario.part import ModelledPart, Part, ScriptedPart
+from engine.scenario.phone import Phone
+from engine.scenario.simulated import SimulatedCaller
+from engine.scenario.text_voice import TextProvider
 from engine.scenario.trace import Row, Trace
 from engine.scenario.writing import Writer
-from engine.toolbox import FINISH
+from engine.services import Clock
 from engine.virtual import CallOver, VirtualLine, VirtualProvider, VirtualTimeError
 from engine.virtual import run as run_virtually
 from engine.virtual.clock import START
 from flows.flow import Flow
 from flows.json_schema import plain
+from providers.parts import TextModel
 
 PAUSE: Final = 0.5  # seconds of quiet after which the caller speaks
 TURN_WITHIN: Final = 120.0  # seconds in which the AI must have listened
@@ -32,8 +41,22 @@ BETWEEN_KEYS: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
+class Runs:
+    """A test that ran several times. ``also``: what failed in other runs than the one that is shown."""
+
+    passed: int
+    total: int
+    wanted: float  # share of the runs that must pass, 0 to 1
+    spent: Spent
+    also: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one test. ``seconds`` on the telephone took ``ms`` here; ``ran``: place, path, outcome of steps."""
+    """What came of one test. ``seconds`` on the telephone took ``ms`` here; ``ran``: place, path, outcome of steps.
+
+    ``needs``: it did not run, since it needs another mode.
+    """
 
     scenario: Scenario
     failures: tuple[Failure, ...]
@@ -42,20 +65,29 @@ class Result:
     seconds: float = 0.0
     ms: float = 0.0
     ran: frozenset[tuple[str, str, str]] = frozenset()
+    runs: Runs | None = None
+    needs: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether everything held."""
-        return not self.failures
+        """Whether it ran and everything held."""
+        return not self.failures and not self.needs
 
 
-def run_scenario(scenario: Scenario) -> Result:
-    """Run it in virtual time. Never raises for what flow and test do."""
+def run_scenario(scenario: Scenario, model: TextModel | None = None) -> Result:
+    """Run it in virtual time. Never raises for what flow and test do.
+
+    ``model`` plays the AI, and in a simulated test the caller and the judge; it must take no virtual time
+    (`engine.scenario.model.HeldModel`), and whoever gives it keeps the log quiet. Without one a simulated test does not
+    run: its `Result.needs` says so.
+    """
     started = time.perf_counter()
     test = scenario.fields
+    if test.simulate is not None and model is None:
+        return Result(scenario, (), needs="simulated")
     try:
-        with capture_logs():
-            result = run_virtually(_play(scenario), start=test.given.now or START)
+        with capture_logs() if model is None else contextlib.nullcontext():  # not to be captured by two threads
+            result = run_virtually(_play(scenario, model), start=test.given.now or START)
     except VirtualTimeError as error:
         result = Result(scenario, (Failure(test.where, "the call comes to an end", str(error)),))
     return Result(
@@ -64,33 +96,57 @@ def run_scenario(scenario: Scenario) -> Result:
     )  # fmt: skip
 
 
-async def _play(scenario: Scenario) -> Result:
+async def _play(scenario: Scenario, model: TextModel | None) -> Result:
     test, news = scenario.fields, asyncio.Event()
-    flow = scenario.library.flows[test.flow]
     line = VirtualLine(_facts(test), {
         target_of(name, scenario.library): list(answers) for name, answers in test.mocks.targets.items()
     })  # fmt: skip
     line.log.on_entry = news.set
+    return await carry_out(scenario, line, world.provider(test.mocks.voice, model), news, model=model)
+
+
+async def carry_out(
+    scenario: Scenario, line: Phone, voice: VirtualProvider, news: asyncio.Event, *, model: TextModel | None = None,
+    clock: Clock | None = None, within: float | None = None, begins: Callable[[Trace], None] = lambda trace: None,
+) -> Result:  # fmt: skip
+    """The call of a test on its line, virtual or real, beside a caller who follows the script (``within`` seconds).
+
+    ``model``: as for `run_scenario`. ``begins`` is told of the call before it runs; ``clock``: the virtual one when
+    absent.
+    """
+    test, flow = scenario.fields, scenario.library.flows[scenario.fields.flow]
     http = world.Endpoints(test.mocks.http, news.set)
-    writer = Writer(test.mocks.text, news.set)
-    voice = world.provider(test.mocks.voice, writer)
-    call = Call(line, flow, scenario.library, world.services(voice, http, news.set))
+    writer = Writer(test.mocks.text, news.set, model)
+    voice.writer = writer
+    call = Call(line, flow, scenario.library, world.services(voice, http, news.set, clock))
     _give(call, flow, test)
+    trace = Trace(call, line, http, writer.asked)
+    begins(trace)
     running = asyncio.create_task(call.run(), name="call")
     running.add_done_callback(lambda _: news.set())
-    trace = Trace(call, line, http, writer.asked)
-    caller = ScriptedCaller(line, voice, running, trace, news)
+    expectations = Expectations(trace, running, news)
     failures: list[Failure] = []
     try:
-        await caller.follow(test.script)
+        async with asyncio.timeout(within):
+            if isinstance(line, VirtualLine) and test.simulate is not None and model is not None:
+                await SimulatedCaller(line, voice, model, test.simulate).calls()
+            else:
+                part = ModelledPart(voice, test.script) if isinstance(voice, TextProvider) else ScriptedPart(voice)
+                await ScriptedCaller(call, line, part, expectations).follow(test.script)
     except Unmet as unmet:
         failures.append(unmet.failure)
+    except TimeoutError:
+        failures.append(Failure(test.where, "the script comes to its end", f"not within {within:g} s"))
     finally:
         line.end("caller")  # the script is over: they put the phone down
         await running
-    failures += _unmocked(trace, test) + _broken_rules(trace, test)
+    met = expectations.met
+    failures += _unmocked(trace, test) + _broken_rules(trace, test) + _troubles(voice, test)
+    failures += await _never_happened(test, trace, running, met)
+    if model is not None:
+        failures += await judged(model, test.judge, trace.rows())
     return Result(
-        scenario, tuple(failures), tuple(trace.rows()), caller.expectations.met, line.log.now,
+        scenario, tuple(failures), tuple(trace.rows()), met, line.log.now,
         ran=frozenset((step.where, step.path, trace.outcome(step) or "") for step in trace.steps),
     )  # fmt: skip
 
@@ -114,13 +170,11 @@ def _give(call: Call, flow: Flow, test: ScenarioFields) -> None:
 class ScriptedCaller:
     """Does what the script says, one line after the other, and checks what it expects."""
 
-    def __init__(
-        self, line: VirtualLine, voice: VirtualProvider, running: asyncio.Task[CallRecord], trace: Trace,
-        news: asyncio.Event,
-    ) -> None:  # fmt: skip
-        self.expectations = Expectations(trace, running, news)
+    def __init__(self, call: Call, line: Phone, part: Part, expectations: Expectations) -> None:
+        self._expectations = expectations
+        self._call = call
         self._line = line
-        self._voice = voice
+        self._part = part
 
     async def follow(self, script: tuple[ItemFields, ...]) -> None:
         """The whole script. Raises `Unmet`."""
@@ -132,7 +186,8 @@ class ScriptedCaller:
 
     async def _do(self, item: ItemFields) -> None:
         if item.expect is not None:
-            await self.expectations.meet(item.expect)
+            if self._part.asserts(item.expect):
+                await self._expectations.meet(item.expect)
         elif item.caller is not None:
             await self._turn(item)
             await self._talk(item, item.caller)
@@ -144,10 +199,13 @@ class ScriptedCaller:
             await self._line.caller.beeps()
         elif item.press is not None:
             await self._answered(item)
-            await self._line.caller.presses(item.press, BETWEEN_KEYS)
+            await self._line.caller.presses(item.press, every=BETWEEN_KEYS)
             await asyncio.sleep(BETWEEN_KEYS)
         elif item.silence is not None:
             await asyncio.sleep(item.silence)
+        elif item.event is not None:
+            self._tell(item, item.event)
+            await asyncio.sleep(0.1)  # the step that waited ends
         else:
             await self._line.caller.hangs_up()
 
@@ -171,28 +229,29 @@ class ScriptedCaller:
             if reply is not None:
                 raise Unmet(Failure(item.where, "the AI answers", f"{self._line.connected.target} is connected"))
             return await self._line.caller.says(text)
-        voice, replies = self._voice.voices[-1], self._voice.replies
-        replies.extend(world.replies(reply))
+        voice, waited = self._part.provider.voices[-1], 0.0
+        self._part.prepare(reply)
         await self._line.caller.says(text)
-        leaves = reply is not None and (reply.exit is not None or reply.fails)
-        waited = 0.0
-        while not voice.closed and not self._line.ended.done() and (leaves or replies or voice.is_busy):
+        while not voice.closed and not self._line.ended.done() and self._part.goes_on(reply):
             if waited > TURN_WITHIN:
                 raise Unmet(Failure(item.where, "the AI answers", f"its talk went on for {TURN_WITHIN:g} s"))
             await asyncio.sleep(0.1)
             waited += 0.1
-        replies.clear()  # what a talk left over is not meant for the next one
-        for tool, output, refused in voice.results:
-            if tool == FINISH and refused and reply is not None:
-                raise Unmet(
-                    Failure(item.where, f"the AI takes the exit {reply.exit}", f"the flow refused it: {output}")
-                )
-        return None
+        return self._part.check(item)
+
+    def _tell(self, item: ItemFields, event: EventFields) -> None:
+        told = self._call.tell(event.source, event.name, plain(event.data))
+        if told.fate == "over":
+            raise CallOver
+        self._line.log.add(event.source, "tells", event.name)
+        if told.fate not in ("taken", "kept"):
+            raise Unmet(Failure(item.where, _act(item), f"it was not taken: {'; '.join(told.why) or told.fate}"))
 
     def _is_listened_to(self) -> bool:
         if self._line.connected is not None:
             return True
-        voice = self._voice.voices[-1] if self._voice.voices else None
+        voices = self._part.provider.voices
+        voice = voices[-1] if voices else None
         media = self._line.media
         return (
             voice is not None and not voice.closed and not voice.is_busy
@@ -218,6 +277,8 @@ def _act(item: ItemFields) -> str:
         return f'the caller says "{item.caller}"'
     if item.says is not None or item.beeps is not None:
         return "the caller beeps" if item.says is None else f'the caller says "{item.says}"'
+    if item.event is not None:
+        return f"the {item.event.source} tells of {item.event.name}"
     return f"the caller presses {item.press}" if item.press is not None else "the caller hangs up"
 
 
@@ -244,6 +305,25 @@ def _unmocked(trace: Trace, test: ScenarioFields) -> list[Failure]:
         Failure(test.where, "an answer in mocks.targets", f"{who} was rung and has none", key)
         for who, key in rung.items()
     ]
+
+
+async def _never_happened(
+    test: ScenarioFields, trace: Trace, over: asyncio.Task[CallRecord], met: dict[tuple[str, int], str]
+) -> list[Failure]:
+    """What must happen at some time of a simulated call, in any order, and did not."""
+    failures = []
+    for expected in test.must:
+        try:
+            await Expectations(trace, over, asyncio.Event(), met).anywhere(expected)
+        except Unmet as unmet:
+            failures.append(unmet.failure)
+    return failures
+
+
+def _troubles(voice: VirtualProvider, test: ScenarioFields) -> list[Failure]:
+    """A model that did not answer."""
+    troubles = dict.fromkeys(voice.troubles) if isinstance(voice, TextProvider) else ()
+    return [Failure(test.where, "the model answers", trouble) for trouble in troubles]
 
 
 def _broken_rules(trace: Trace, test: ScenarioFields) -> list[Failure]:

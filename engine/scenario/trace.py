@@ -9,13 +9,14 @@ from typing import Final
 
 from engine.call import Call
 from engine.record import StepTrace
+from engine.scenario.phone import Phone
 from engine.scenario.world import Endpoints
 from engine.scenario.writing import Asked
-from engine.virtual import Entry, VirtualLine
+from engine.virtual import Entry
 
 _WORDS: Final[Mapping[str, str]] = {
     "heard": "hears", "cut": "hears", "said": "says", "sent_digits": "hears keys", "given_back": "is given back",
-    "hung_up": "hung up by", "refused": "does not answer:",
+    "hung_up": "hung up by", "progress": "hears us before the answer", "refused": "does not answer:",
 }  # fmt: skip
 
 
@@ -32,7 +33,7 @@ class Row:
 class Trace:
     """A view of a call that is running or over."""
 
-    def __init__(self, call: Call, line: VirtualLine, http: Endpoints, written: Sequence[Asked] = ()) -> None:
+    def __init__(self, call: Call, line: Phone, http: Endpoints, written: Sequence[Asked] = ()) -> None:
         self.call = call
         self.line = line
         self.http = http

@@ -13,8 +13,8 @@ from engine.http import Http, HttpFailedError, Reply
 from engine.metrics import Metrics
 from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
-from engine.scenario.writing import Writer
-from engine.services import Services
+from engine.scenario.text_voice import TextProvider
+from engine.services import Clock, Services
 from engine.speech import Speech
 from engine.text import Texts
 from engine.toolbox import FINISH
@@ -23,6 +23,7 @@ from engine.virtual.voice import Act
 from engine.voices import Voices
 from flows.json_schema import plain
 from flows.resources import Endpoint
+from providers.parts import TextModel
 from providers.voice import Provider, VoiceError
 
 ACKNOWLEDGES = "I see."  # what the AI says to words for which the test has no answer
@@ -104,10 +105,10 @@ class Watched:
         self._happened()
 
 
-def provider(voice: str, writer: Writer) -> VirtualProvider:
-    """The AI. Its replies are added as the script comes to them."""
+def provider(voice: str, model: TextModel | None = None) -> VirtualProvider:
+    """The AI: a model's, or one that learns its replies as the script comes to them."""
     reached = 0.1 if voice == "works" else VoiceError("the test says that it cannot be reached", code="unreachable")
-    return VirtualProvider(connects_after=reached, writer=writer)
+    return VirtualProvider(connects_after=reached) if model is None else TextProvider(model, connects_after=reached)
 
 
 def replies(reply: ReplyFields | None) -> list[list[Act]]:
@@ -126,11 +127,13 @@ def replies(reply: ReplyFields | None) -> list[list[Act]]:
     return [*used, acts]
 
 
-def services(voice: VirtualProvider, http: Http, happened: Callable[[], None]) -> Services:
-    """What the call needs around it."""
+def services(
+    voice: VirtualProvider, http: Http, happened: Callable[[], None], clock: Clock | None = None
+) -> Services:  # fmt: skip
+    """What the call needs around it. ``clock``: the virtual one when absent."""
     voices = OneVoice(voice)
     return Services(
         voices=voices, speech=Speech(voices, voice.name), http=http, records=Watched(happened),
-        metrics=Metrics(CollectorRegistry()), clock=virtual_clock(), engine="test", default_voice=voice.name,
+        metrics=Metrics(CollectorRegistry()), clock=clock or virtual_clock(), engine="test", default_voice=voice.name,
         texts=Texts(voices, voice.name),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 from engine.extraction import MISSING, found
 from engine.scenario.fields import WrittenFields
 from flows.json_schema import plain
-from providers.parts import Message, TextDone, TextEvent, TextPart
+from providers.parts import Message, TextDone, TextEvent, TextModel, TextPart
 from providers.voice import Tool, VoiceError
 
 SHOWN = 80  # characters of what was asked, in a report
@@ -28,12 +28,15 @@ class Asked:
 
 
 class Writer:
-    """Satisfies `providers.parts.TextModel`: the first answer that fits what it is asked."""
+    """Satisfies `providers.parts.TextModel`: the first answer that fits what it is asked, or that of ``otherwise``."""
 
-    def __init__(self, answers: Sequence[WrittenFields], happened: Callable[[], None]) -> None:
+    def __init__(
+        self, answers: Sequence[WrittenFields], happened: Callable[[], None], otherwise: TextModel | None = None
+    ) -> None:
         self.asked: list[Asked] = []
         self._answers = [(answer, [answer.times]) for answer in answers]
         self._happened = happened
+        self._otherwise = otherwise
         self._began = asyncio.get_running_loop().time()
 
     async def answer(
@@ -47,6 +50,11 @@ class Writer:
     ) -> AsyncIterator[TextEvent]:
         """A question that no answer fits has failed, and the test with it."""
         answer = self._next("\n".join(message.text for message in messages))
+        if answer is None and self._otherwise is not None:
+            real = self._otherwise.answer(messages, model=model, tools=tools, schema=schema, most=most)
+            async for event in real:
+                yield event
+            return
         text = None if answer is None else _text(answer, schema)
         read = messages[1].text if len(messages) > 1 else messages[0].text
         short = read if len(read) <= SHOWN else f"{read[: SHOWN - 1]}…"

@@ -1,4 +1,4 @@
-"""`answer`: take the call, at once or after some ringing."""
+"""`answer`: take the call, at once, after some ringing, or let prompts be heard before."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ class AnswerFields(Fields):
     """What `answer` takes."""
 
     after: Duration = Field(0.0, description="How long the caller hears ringing before the call is answered.")
+    early_media: bool = Field(
+        False,
+        description="Let prompts be heard before the answer (SIP 183), which comes with the next answer, or a step "
+        "that does more than speak.",
+    )
 
 
 class Answer(Verb):
-    """Answers and opens the audio, so that the first word comes without delay."""
+    """Answers and opens the audio, so that the first word comes without delay; with `early_media` it opens the audio
+    alone, and the call costs nothing yet."""
 
     name: ClassVar[str] = "answer"
     summary: ClassVar[str] = "Answer the call, after some ringing if you like."
@@ -36,5 +42,7 @@ class Answer(Verb):
         if fields.after and not call.line.is_answered:
             await call.line.ring()
             await asyncio.sleep(fields.after)
-        await call.playout()
+        if fields.early_media:
+            await call.progress()
+        await call.playout(early=fields.early_media)
         return DONE

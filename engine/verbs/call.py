@@ -41,6 +41,7 @@ class Call(Verb):
     name: ClassVar[str] = "call"
     summary: ClassVar[str] = "Run a section or another flow, and come back."
     Fields: ClassVar[type[Fields]] = CallFields
+    takes_save: ClassVar[bool] = True
     needs_caller: ClassVar[bool] = False
     takes_digits: ClassVar[bool] = True  # its steps may
     ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("error",))

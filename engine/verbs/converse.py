@@ -166,6 +166,8 @@ class Converse(Verb):
                     yield unknown(scope, scope.at("exits", name, "requires", index), "variable", required, scope.vars)
         for name, tool in fields.tools.items():
             yield from tool.kind.check(scope, "tools", name, tool.kind_name)
+            if tool.while_running is not None and tool.while_running.play is not None:
+                yield from tool.while_running.play.check(scope, "tools", name, "while_running", "play")
         if fields.context == "summary":
             instead = "the voice is told everything"
             yield from needs_text_model(scope, scope.at("context"), "context: summary", instead)

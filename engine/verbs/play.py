@@ -23,16 +23,14 @@ from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
 
-class PlayFields(Fields):
-    """What `play` takes: a file, a prompt, or what an endpoint has."""
+class SoundFields(Fields):
+    """A sound: a file, a prompt, or what an endpoint has."""
 
     file: FilePath | None = Field(None, description="A WAV (8 kHz, mono, 16 bit), .ulaw or .alaw file beside the flow.")
     prompt: PromptName | None = Field(None, description="A prompt of resources.yaml.")
     endpoint: EndpointName | None = Field(None, description="An endpoint of resources.yaml that has the sound.")
     path: Text | None = Field(None, description="The sound's path below the endpoint's address; values are escaped.")
     keep: Duration = Field(300.0, description="How long a sound of an endpoint is played again without asking.")
-    loop: int = Field(1, ge=1, le=1000, description="How often it is played.")
-    interruptible: Interruptible = Field("none", description="What stops it: none, dtmf, speech or any.")
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
@@ -42,6 +40,38 @@ class PlayFields(Fields):
         if (self.endpoint is None) != (self.path is None):
             raise ValueError("'endpoint' and 'path' belong together")
         return self
+
+    def check(self, scope: Scope, *path: str) -> Iterable[Problem]:
+        """A sound that could not be played; ``path`` leads to these fields."""
+        sound = _recorded(self, scope.resources)
+        try:
+            if sound is not None:
+                from_file(*sound, "ulaw")
+        except AudioError as error:
+            where = scope.at(*path, "file" if self.file is not None else "prompt")
+            yield scope.problem(where, "E306", str(error))
+        if self.path is not None:
+            yield from leaks(scope, self.path.expressions, "in a URL")
+
+    async def audio(self, call: Call, timeout: float | None = None) -> bytes:
+        """The sound in the line's law. Raises `HttpFailedError`, `AudioError`, `StepError`."""
+        law = (await call.playout(early=True)).law
+        if self.endpoint is not None and self.path is not None:
+            endpoint = call.library.resources.endpoints[self.endpoint]
+            path = self.path.render(call.walker.context(), escape)
+            services = call.services
+            return await services.sounds.get(services.http, endpoint, path, law, keep=self.keep, timeout=timeout)
+        sound = _recorded(self, call.library.resources)
+        if sound is not None:
+            return from_file(*sound, law)
+        return await synthesise(call, call.library.resources.prompts[self.prompt or ""].text or "", early=True)
+
+
+class PlayFields(SoundFields):
+    """What `play` takes."""
+
+    loop: int = Field(1, ge=1, le=1000, description="How often it is played.")
+    interruptible: Interruptible = Field("none", description="What stops it: none, dtmf, speech or any.")
 
 
 class Play(Verb):
@@ -58,46 +88,25 @@ class Play(Verb):
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """A sound that could not be played."""
-        sound = _recorded(fields, scope.resources)
-        try:
-            if sound is not None:
-                from_file(*sound, "ulaw")
-        except AudioError as error:
-            yield scope.problem(scope.at("file" if fields.file is not None else "prompt"), "E306", str(error))
-        if fields.path is not None:
-            yield from leaks(scope, fields.path.expressions, "in a URL")
+        yield from fields.check(scope)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Play it, as often as asked."""
         fields = step.fields
         assert isinstance(fields, PlayFields)
         try:
-            audio = await _audio(fields, call, step.timeout)
+            audio = await fields.audio(call, step.timeout)
         except HttpFailedError as error:
             return Outcome(error.kind, detail=str(error))
         except AudioError as error:
             return Outcome("http_error", detail=str(error))
         for _ in range(fields.loop):
-            if not await prompt(call, audio, fields.interruptible):
+            if not await prompt(call, audio, fields.interruptible, early=True):
                 return Outcome("interrupted")
         return DONE
 
 
-async def _audio(fields: PlayFields, call: Call, timeout: float | None) -> bytes:
-    """The sound in the line's law. Raises `HttpFailedError`, `AudioError`, `StepError`."""
-    law = (await call.playout()).law
-    if fields.endpoint is not None and fields.path is not None:
-        endpoint = call.library.resources.endpoints[fields.endpoint]
-        path = fields.path.render(call.walker.context(), escape)
-        services = call.services
-        return await services.sounds.get(services.http, endpoint, path, law, keep=fields.keep, timeout=timeout)
-    sound = _recorded(fields, call.library.resources)
-    if sound is not None:
-        return from_file(*sound, law)
-    return await synthesise(call, call.library.resources.prompts[fields.prompt or ""].text or "")
-
-
-def _recorded(fields: PlayFields, resources: Resources) -> tuple[Path, bytes] | None:
+def _recorded(fields: SoundFields, resources: Resources) -> tuple[Path, bytes] | None:
     """The sound file and its content, as they were when the flow was loaded; None for a prompt that is spoken."""
     if fields.file is not None:
         return fields.file.path, fields.file.read_bytes()

@@ -39,10 +39,10 @@ class Say(Verb):
         fields = step.fields
         assert isinstance(fields, SayFields)
         text = fields.text.render(call.walker.context())
-        audio = await synthesise(call, text, voice=fields.voice, language=fields.language)
+        audio = await synthesise(call, text, voice=fields.voice, language=fields.language, early=True)
         spoken = call.said("voice", text)
         for _ in range(fields.loop):
-            if not await prompt(call, audio, fields.interruptible):
+            if not await prompt(call, audio, fields.interruptible, early=True):
                 spoken.interrupted = True
                 return Outcome("interrupted")
         return DONE

@@ -18,7 +18,7 @@ from engine.verb import Verb, unknown
 from engine.verbs.transfer import GROUP, NUMBER
 from flows.fields import EndpointName, Text
 from flows.flow import Step
-from flows.problems import Problem, has
+from flows.problems import Problem, Where, has
 from flows.resources import Endpoint, Resources
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
@@ -69,16 +69,8 @@ class Sms(Verb):
             message = f"there is no endpoint '{USUAL}'; say which with 'endpoint'{has(endpoints)}"
             yield scope.problem(scope.step.where, "E302", message)
         for index, recipient in enumerate(fields.to):
-            written = recipient.literal
-            if written is None or NUMBER.fullmatch(written):
-                continue
-            if written.startswith(GROUP):
-                yield from _group_problems(written.removeprefix(GROUP), scope, index)
-            elif written not in scope.resources.destinations:
-                yield unknown(scope, scope.at("to", index), "destination", written, scope.resources.destinations)
-            elif _number(written, scope.resources) is None:
-                message = f"the destination '{written}' is no telephone number: its target must begin with tel:"
-                yield scope.problem(scope.at("to", index), "E203", message)
+            if recipient.literal is not None:
+                yield from recipient_problems(recipient.literal, scope, scope.at("to", index))
         recipients = (expression for recipient in fields.to for expression in recipient.expressions)
         yield from leaks(scope, (*recipients, *fields.text.expressions, *fields.path.expressions), "by SMS")
 
@@ -94,7 +86,7 @@ class Sms(Verb):
         text = fields.text.render(context)
         if not text.strip() or len(text) > LONGEST:
             raise StepError(f"a message has 1 to {LONGEST} characters, and this one has {len(text)}")
-        numbers = _numbers([one.render(context) for one in fields.to], call.library.resources)
+        numbers = numbers_of([one.render(context) for one in fields.to], call.library.resources)
         endpoint = call.library.resources.endpoints[fields.endpoint or USUAL]
         sending = _send_all(call, step, endpoint, fields.path.render(context, escape), numbers, text)
         return await sending if fields.wait else without_waiting(call, sending, f"sms at {step.path}")
@@ -106,7 +98,7 @@ async def _send_all(
     """All at once; what the gateway did not take is told."""
     flow = call.walker.flow.name
     async with asyncio.TaskGroup() as group:
-        sending = {n: group.create_task(_send(call, step, flow, endpoint, path, n, text)) for n in numbers}
+        sending = {n: group.create_task(send_one(call, step, flow, endpoint, path, n, text)) for n in numbers}
     failed = {number: failure for number, task in sending.items() if (failure := task.result()) is not None}
     data = {"sent": len(numbers) - len(failed), "unsent": list(failed)}
     if not failed:
@@ -116,7 +108,7 @@ async def _send_all(
     return Outcome(kinds.pop() if len(kinds) == 1 else "http_error", data, words)
 
 
-async def _send(
+async def send_one(
     call: Call, step: Step, flow: str, endpoint: Endpoint, path: str, number: str, text: str
 ) -> HttpFailedError | None:
     """One message. The same words to the same number at the same step have the same id, so that a gateway that knows
@@ -133,17 +125,30 @@ async def _send(
     return None
 
 
-def _group_problems(name: str, scope: Scope, index: int) -> Iterable[Problem]:
+def recipient_problems(written: str, scope: Scope, where: Where) -> Iterable[Problem]:
+    """Why nothing can be sent to a recipient as the flow writes it."""
+    if NUMBER.fullmatch(written):
+        return
+    if written.startswith(GROUP):
+        yield from _group_problems(written.removeprefix(GROUP), scope, where)
+    elif written not in scope.resources.destinations:
+        yield unknown(scope, where, "destination", written, scope.resources.destinations)
+    elif _number(written, scope.resources) is None:
+        message = f"the destination '{written}' is no telephone number: its target must begin with tel:"
+        yield scope.problem(where, "E203", message)
+
+
+def _group_problems(name: str, scope: Scope, where: Where) -> Iterable[Problem]:
     groups = scope.resources.groups
     if name not in groups:
-        yield unknown(scope, scope.at("to", index), "group", name, groups)
+        yield unknown(scope, where, "group", name, groups)
     for member in groups.get(name, ()):
         if _number(member, scope.resources) is None:
             message = f"'{member}' of the group '{name}' is no telephone number"
-            yield scope.problem(scope.at("to", index), "E203", message)
+            yield scope.problem(where, "E203", message)
 
 
-def _numbers(written: Iterable[str], resources: Resources) -> list[str]:
+def numbers_of(written: Iterable[str], resources: Resources) -> list[str]:
     """The numbers that are meant, each once. Raises `StepError`."""
     found: dict[str, None] = {}
     for one in written:

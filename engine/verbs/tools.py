@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from engine.call import Call
 from engine.toolbox import FlowTool as Tool
+from engine.verbs.play import SoundFields
 from engine.verbs.tool_kinds import (
     FlowTool,
     HangupTool,
@@ -30,8 +32,18 @@ NO_INPUT: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalPr
 class FillerFields(Fields):
     """What the caller hears while a tool runs."""
 
-    say: Text = Field(description="Spoken by the voice.")
+    say: Text | None = Field(None, description="Spoken by the voice.")
+    play: SoundFields | None = Field(
+        None, description="A sound, again and again until the tool is done or somebody speaks."
+    )
     after: Duration = Field(0.8, description="Only when the tool takes longer than this.")
+
+    @model_validator(mode="after")
+    def one_of_both(self) -> Self:
+        """Words or a sound."""
+        if (self.say is None) == (self.play is None):
+            raise ValueError("while_running needs exactly one of 'say' and 'play'")
+        return self
 
 
 class ToolFields(Fields):
@@ -95,7 +107,8 @@ def flow_tool(name: str, fields: ToolFields, call: Call) -> Tool:
 
     return Tool(
         name, fields.description, fields.input or JsonSchema(NO_INPUT), act, fields.timeout, fields.max_calls,
-        filler=None if filler is None else filler.say.render(context),
+        filler=None if filler is None or filler.say is None else filler.say.render(context),
+        sound=None if filler is None or filler.play is None else partial(filler.play.audio, call),
         filler_after=0.8 if filler is None else filler.after,
         allowed=lambda: fields.when is None or fields.when.evaluate(call.walker.context()),
         confirm=None if fields.confirm is None else fields.confirm.render(context),

@@ -11,15 +11,15 @@ from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_val
 from engine.brief import summary
 from engine.call import Call
 from engine.callee import Accept
-from engine.comfort import Comfort
-from engine.handoff import Plan, Round, hand_off, stay_connected
+from engine.company import Comfort, capability
+from engine.handoff import Before, Plan, Round, hand_off, stay_connected
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop
 from engine.verb import Verb, unknown
 from engine.written import needs_text_model
 from flows.draft import Draft
-from flows.fields import Duration, Text
-from flows.flow import Step
+from flows.fields import Duration, Steps, Text
+from flows.flow import Step, walk
 from flows.problems import Problem, Where
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
@@ -80,6 +80,7 @@ class AttemptFields(Fields):
     machine: Literal["accept", "reject"] = Field(
         "accept", description="Whether an answering machine may take the call; to find out takes up to 3 s."
     )
+    before: Steps = Field((), description="Steps that run before it rings, such as a text message to the targets.")
 
 
 class TransferFields(Fields):
@@ -93,7 +94,9 @@ class TransferFields(Fields):
     dtmf_after_answer: Text | None = Field(
         None, description="Keys sent to whoever answers, such as an extension; each w is a pause of 0.5 s."
     )
-    caller_hears: Comfort = Field("ringback", description="What the caller hears while it rings: ringback or music.")
+    caller_hears: Comfort = Field(
+        "ringback", description="Who keeps the caller company while it rings: ringback, music, or ai, a voice."
+    )
     headers: dict[str, Text] = Field(
         default_factory=dict, description="SIP headers for the target, such as User-to-User."
     )
@@ -123,6 +126,8 @@ class Transfer(Verb):
         sent = [fields.caller_id, *fields.headers.values()]
         read = (expression for text in sent if text is not None for expression in text.expressions)
         yield from leaks(scope, read, "with a transfer")
+        if fields.caller_hears == "ai":
+            yield from capability(scope, scope.at(*path, "caller_hears"))
         if fields.brief is not None and fields.brief.auto:
             where, instead = scope.at(*path, "brief", "auto"), "the caller's last words are repeated"
             yield from needs_text_model(scope, where, "brief: {auto: true}", instead)
@@ -130,6 +135,10 @@ class Transfer(Verb):
             for place, target in enumerate(attempt.targets):
                 where = scope.at(*path, "attempts", index, "targets", place)
                 yield from _unknown_target(scope, where, target.literal)
+            for step in walk(attempt.before):
+                if step.verb.interactive or not step.verb.falls_through:
+                    message = f"'{step.verb.name}' cannot run before an attempt: it waits for the caller or leaves"
+                    yield scope.problem(step.where, "E308", message)
 
     def saves(self, fields: Any) -> dict[str, str]:
         """Every attempt with its SIP status."""
@@ -161,6 +170,7 @@ class Transfer(Verb):
                 Round(
                     tuple(self._targets([text.render(context) for text in rung.targets], call)),
                     rung.ring, rung.timeout, self._accept(rung.accept or fields.accept, call), rung.machine,
+                    self._before(rung.before, call),
                 )
                 for rung in fields.attempts
             ],
@@ -173,6 +183,13 @@ class Transfer(Verb):
             brief=None if fields.brief is None else self._brief(fields.brief, call),
             brief_max=BriefFields.model_fields["max"].default if fields.brief is None else fields.brief.max,
         )  # fmt: skip
+
+    @staticmethod
+    def _before(steps: Sequence[Step], call: Call) -> Before | None:
+        if not steps:
+            return None
+        walker = call.walker
+        return Before(lambda: walker.run_steps(steps), aloud=any(step.verb.needs_caller for step in walk(tuple(steps))))
 
     @staticmethod
     def _accept(fields: AcceptFields | None, call: Call) -> Accept | None:

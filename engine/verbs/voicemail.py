@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -11,25 +11,30 @@ from typing import Any, ClassVar
 import structlog
 from pydantic import Field, field_validator
 
-from engine.audio import BYTES_PER_MS, tone
+from engine.audio import BYTES_PER_MS, AudioError, from_file, tone
 from engine.beside import first_of
 from engine.call import Call
+from engine.leaks import leaks
 from engine.outcome import Outcome, StepError
 from engine.playout import Playout
+from engine.prompting import prompt, synthesise
 from engine.recording import keep, new_file
 from engine.verb import Verb
-from flows.fields import Duration
+from engine.verbs.notices import Notice, give_notice
+from engine.verbs.sms import USUAL, Recipients, recipient_problems
+from flows.fields import Duration, Text
 from flows.flow import Step
+from flows.mailboxes import BOX, LONGEST, Mailbox
+from flows.problems import Problem, did_you_mean, has
+from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 from providers.energy import EnergyDetector
 from providers.voice import ALAW, ULAW
 
 log = structlog.get_logger()
 
-BOX = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BEEP = (440.0,)  # Hz, for 400 ms
 TAIL_MS = 400  # of the silence behind the last word
-LONGEST = 1800.0  # seconds: 14 MB in memory
 
 
 class VoicemailFields(Fields):
@@ -39,6 +44,11 @@ class VoicemailFields(Fields):
     max: Duration = Field(120.0, description="How long a message may be, 30m at most.")
     silence: Duration = Field(4.0, description="How long nobody speaks before the message is over.")
     beep: bool = Field(True, description="Whether a tone tells the caller to speak.")
+    notify: Recipients = Field(
+        (),
+        max_length=20,
+        description="Who is told: endpoints, numbers, destinations, group:NAME; whom the box names if absent.",
+    )
 
     @field_validator("box")
     @classmethod
@@ -98,6 +108,28 @@ class Voicemail(Verb):
     shorthand: ClassVar[str | None] = "box"
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=("empty",))
 
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """The box, where there is a list of them, and who is told."""
+        boxes, endpoints = scope.resources.mailboxes, scope.resources.endpoints
+        if boxes and fields.box not in boxes:
+            message = f"unknown mailbox '{fields.box}'{did_you_mean(fields.box, boxes) or has(boxes)}"
+            yield scope.problem(scope.at("box"), "E302", message)
+        greeting = boxes[fields.box].greeting if fields.box in boxes else None
+        try:
+            if greeting is not None and greeting.path is not None:
+                from_file(greeting.path, greeting.content, "ulaw")
+        except AudioError as error:
+            yield scope.problem(scope.at("box"), "E306", f"the greeting of the mailbox: {error}")
+        at = "notify" if fields.notify else "box"
+        people = [name for name in _notified(fields, boxes) if name.literal not in endpoints]
+        for name in people:
+            if name.literal is not None:
+                yield from recipient_problems(name.literal, scope, scope.at(at))
+        if people and USUAL not in endpoints:
+            message = f"who is told by SMS needs the endpoint '{USUAL}'{has(endpoints)}"
+            yield scope.problem(scope.at(at), "E302", message)
+        yield from leaks(scope, [one for name in fields.notify for one in name.expressions], "by SMS")
+
     def saves(self, fields: Any) -> dict[str, str]:
         """The file, and how long it is."""
         return {"file": "string", "ms": "integer"}
@@ -106,27 +138,29 @@ class Voicemail(Verb):
         """Beep, listen, keep."""
         fields = step.fields
         assert isinstance(fields, VoicemailFields)
+        box = call.library.resources.mailboxes.get(fields.box, Mailbox(fields.box))
+        longest = fields.max if "max" in fields.model_fields_set else box.max or fields.max
         playout = await call.playout()
+        await _greet(call, box)
         if fields.beep:
             await playout.play(tone(BEEP, 400, playout.law))
         message = Message(playout)
-        ends = (message.listen(fields.silence), _hash(call), asyncio.sleep(fields.max), playout.lost())
+        ends = (message.listen(fields.silence), _hash(call), asyncio.sleep(longest), playout.lost())
         try:
             await first_of(*ends)
         except asyncio.CancelledError:  # above all because the caller hung up
             with suppress(StepError):  # it is in the log, and the flow is not asked any more
-                outcome = await asyncio.shield(asyncio.ensure_future(_left(call, fields.box, message, step)))
-                call.record.steps[-1].detail = outcome.detail
+                await asyncio.shield(asyncio.ensure_future(_left(call, fields, message, step)))
             raise
-        return await _left(call, fields.box, message, step)
+        return await _left(call, fields, message, step)
 
 
-async def _left(call: Call, box: str, message: Message, step: Step) -> Outcome:
+async def _left(call: Call, fields: VoicemailFields, message: Message, step: Step) -> Outcome:
     """Keep what was said, if anything was. Raises `StepError`."""
     if not message.spoken:
         return Outcome("empty")
     audio = bytes(message.audio[: message.spoken])
-    folder = call.services.storage / "voicemail" / box
+    folder = call.services.storage / "voicemail" / fields.box
     file = new_file(folder, call.services.clock.now(), call.record.id, len(call.record.steps))
     try:
         await asyncio.to_thread(keep, file, audio, message.playout.law)
@@ -136,7 +170,31 @@ async def _left(call: Call, box: str, message: Message, step: Step) -> Outcome:
     ms = len(audio) // BYTES_PER_MS
     outcome = Outcome("done", {"file": str(file), "ms": ms}, f"{ms / 1000:.1f} s in {file}")
     call.walker.keep(step, outcome)
+    call.record.steps[-1].detail = outcome.detail
+    context = call.walker.context()
+    names = [name.render(context) for name in _notified(fields, call.library.resources.mailboxes)]
+    give_notice(call, step, names, Notice(fields.box, ms / 1000, file))
     return outcome
+
+
+def _notified(fields: VoicemailFields, boxes: Mapping[str, Mailbox]) -> Sequence[Text]:
+    """Who is told of a message: whom the step names, else whom its box does."""
+    return fields.notify or [Text(name) for name in boxes.get(fields.box, Mailbox(fields.box)).notify]
+
+
+async def _greet(call: Call, box: Mailbox) -> None:
+    """What the box says before the message; a key skips it. Raises `StepError`."""
+    greeting = box.greeting
+    if greeting is None:
+        return
+    playout = await call.playout()
+    if greeting.path is not None:
+        audio = from_file(greeting.path, greeting.content, playout.law)
+    else:
+        audio = await synthesise(call, greeting.text or "", language=box.language)
+        call.said("voice", greeting.text or "")
+    if not await prompt(call, audio, "dtmf"):
+        call.line.drop_digits()
 
 
 async def _hash(call: Call) -> None:

@@ -15,11 +15,13 @@ from engine.virtual.clock import Deadlock, VirtualTimeError, run, virtual_clock,
 from engine.virtual.house import KeptRecords, virtual_services
 from engine.virtual.line import FACTS, Caller, CallOver, VirtualLine
 from engine.virtual.log import Entry, Log, NeverHappened
+from engine.virtual.outside import Outside, OutsideClosed
 from engine.virtual.targets import Target, TargetError
 from engine.virtual.voice import Calls, Closes, Fails, Says, Stalls, VirtualProvider, VirtualVoice, Waits
 
 __all__ = [
     "FACTS", "CallOver", "Caller", "Calls", "Closes", "Deadlock", "Entry", "Fails", "KeptRecords", "Log",
-    "NeverHappened", "Says", "Stalls", "Target", "TargetError", "VirtualLine", "VirtualProvider", "VirtualTimeError",
-    "VirtualVoice", "Waits", "run", "virtual_clock", "virtual_services", "virtual_time",
+    "NeverHappened", "Outside", "OutsideClosed", "Says", "Stalls", "Target", "TargetError", "VirtualLine",
+    "VirtualProvider", "VirtualTimeError", "VirtualVoice", "Waits", "run", "virtual_clock", "virtual_services",
+    "virtual_time",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 A minute of ringing takes as long as the code that runs in it: microseconds. There are no threads and no sockets, so the
 same test does the same every time. `asyncio.sleep`, `asyncio.timeout`, task groups, queues and locks work as always.
+What must really be waited for (a language model) is asked through `engine.virtual.outside`, while this clock stands.
 
 What would hang a real test ends at once and says why (`VirtualTimeError`): tasks that wait for each other, a wait for
 the world outside, a loop that goes on for ever, a task that was left behind.
@@ -13,9 +14,10 @@ import asyncio
 import contextlib
 import functools
 from asyncio import base_events
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from engine.services import Clock
@@ -55,6 +57,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         self._start = start
         self._limit = limit
         self._time = 0.0
+        self._held = 0
+        self._woken: SimpleQueue[None] = SimpleQueue()  # may be filled from a signal handler, as other queues may not
         self._selector = self  # the base class asks it for what the world outside has to say
 
     def time(self) -> float:
@@ -65,8 +69,23 @@ class VirtualLoop(base_events.BaseEventLoop):
         """The virtual date."""
         return self._start + timedelta(seconds=self._time)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Time stands still inside: something is really waited for, and no timer fires because that takes long.
+
+        What is waited for must come from another thread (`call_soon_threadsafe`) and must have a bound of its own.
+        """
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+
     def select(self, timeout: float | None) -> list[Any]:
-        """The base class is about to sleep: jump instead."""
+        """The base class is about to sleep: jump instead, or really sleep while time is held."""
+        if self._held and timeout != 0:
+            self._woken.get()
+            return []
         if timeout is None:
             raise Deadlock(
                 "nothing is ready and no timer is set, so nothing can ever happen again (threads and sockets do not "
@@ -95,7 +114,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         """There are none."""
 
     def _write_to_self(self) -> None:
-        """It never sleeps, so it need not be woken."""
+        """Another thread, or a signal, has something for this loop."""
+        self._woken.put(None)
 
 
 def _refusal(name: str) -> Callable[..., Any]:

@@ -12,6 +12,8 @@ from typing import Final, Literal
 
 from engine.audio import tone
 from engine.line import DialOptions, Ending, Facts, Leg, LineError, LineGone
+from engine.machine import Answerer, detect
+from engine.playout import Listener
 from engine.virtual.leg import Keys, VirtualLeg
 from engine.virtual.log import Entry, Log
 from engine.virtual.media import VirtualMedia
@@ -23,11 +25,29 @@ FACTS: Final = Facts(
 )
 _FRAME: Final = 160  # bytes: 20 ms, as a telephone sends them
 
-Command = Literal["ring", "answer", "hangup", "give_back", "send_digits", "open_media", "dial", "connect", "close"]
+Command = Literal[
+    "ring", "progress", "answer", "hangup", "give_back", "send_digits", "detect_machine", "open_media", "dial",
+    "connect", "close",
+]  # fmt: skip
 
 
 class CallOver(AssertionError):  # noqa: N818 - what it says
     """A script lets the caller act after the call has ended; the text shows what happened."""
+
+
+class VirtualEar:
+    """Satisfies `engine.machine.Ear`: what the telephone system itself hears of the caller."""
+
+    def __init__(self, law: str) -> None:
+        self.law = law
+        self.listener: Listener | None = None
+        self.heard = 0
+
+    async def hears(self, audio: bytes) -> None:
+        """The caller made a sound."""
+        self.heard += 1
+        if self.listener is not None:
+            await self.listener(audio)
 
 
 class VirtualLine:
@@ -48,6 +68,7 @@ class VirtualLine:
         self.legs: list[VirtualLeg] = []  # every one that was ever dialled
         self.medias: list[VirtualMedia] = []  # every one that was ever opened
         self.caller = Caller(self)
+        self.ear = VirtualEar(format)
         self.keys = Keys()
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.is_answered = False
@@ -80,6 +101,12 @@ class VirtualLine:
         if not self._rings and not self.is_answered:
             self._rings = True
             self.log.add("caller", "rings")
+
+    async def progress(self) -> None:
+        """Let the caller hear the engine before the answer."""
+        await self._command("progress")
+        if not self.is_answered:
+            self.log.add("caller", "progress")
 
     async def answer(self) -> None:
         """Answer. Idempotent. Raises `LineGone`."""
@@ -117,6 +144,11 @@ class VirtualLine:
         """Send DTMF to the caller."""
         await self._command("send_digits")
         self.log.add("caller", "sent_digits", digits)
+
+    async def detect_machine(self, *, timeout: float, max_words: int) -> Answerer:
+        """Who speaks. Hookflash's own detector stands in for the telephone system's."""
+        await self._command("detect_machine")
+        return await detect(self.ear, timeout=timeout, max_words=max_words)
 
     async def open_media(self) -> VirtualMedia:
         """Audio between the caller and the engine. Raises `LineGone`."""
@@ -216,6 +248,7 @@ class Caller:
             await asyncio.sleep(0.020)
             if line.ended.done():
                 return
+            await line.ear.hears(audio[start : start + _FRAME])
             if line.media is not None:
                 line.media.hear(audio[start : start + _FRAME])
 

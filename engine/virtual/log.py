@@ -9,6 +9,7 @@ from typing import Literal
 
 What = Literal[
     "rings",  # the caller hears that it rings
+    "progress",  # the caller hears the engine although the call is not answered
     "answered",  # the call, or a target
     "heard",  # an utterance (`text`) to its end, or another sound (no text) until it stopped: `ms` of it
     "cut",  # the same, cut off by a flush or by the end: `ms` were heard
@@ -20,6 +21,7 @@ What = Literal[
     "refused",  # a target will not or cannot: `text` is the status
     "connected",  # caller and target hear each other
     "hung_up",  # `text`: who hung up (caller, engine, target, close)
+    "tells",  # somebody outside (webhook, supervisor) tells the call of an event
     "given_back",  # to what stands behind the engine
 ]
 

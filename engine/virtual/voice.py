@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from engine.virtual.words import Listening, Words, duration_ms, spoken
+from engine.virtual.words import Listening, Words, spoken
 from providers.parts import TextModel
 from providers.voice import (
     ALAW,
@@ -58,10 +58,11 @@ class Says:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Call a tool (``finish`` is one)."""
+    """Call a tool (``finish`` is one). ``id``: how the call is known to who made it; else one is made up."""
 
     tool: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class VirtualVoice:
         """Note the result; unless ``respond`` is False, the next reply follows."""
         self.results.append((self._tool_names.get(call_id, call_id), output, respond))
         if respond:
-            self._owe(self._next_reply())
+            self._owe_next()
 
     async def update(self, *, instructions: str | None = None, tools: Sequence[Tool] | None = None) -> None:
         """Note what changed."""
@@ -251,14 +252,21 @@ class VirtualVoice:
 
     def _turn_ended(self) -> None:
         self._turn_end = None
-        text = " ".join(words.text for words in self._turn)
+        text = self._understood()
         self._turn.clear()
         self.heard.append(text)
         self._emit(SpeechStopped())
         self._emit(UserText(text, item=f"caller{len(self.heard)}"))
-        self._owe(self._next_reply())
+        self._owe_next()
+
+    def _understood(self) -> str:
+        """What the caller said in the turn that is over."""
+        return " ".join(words.text for words in self._turn)
 
     # ── Answering ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _owe_next(self) -> None:
+        self._owe(self._next_reply())
 
     def _next_reply(self) -> Reply:
         replies = self._provider.replies
@@ -286,8 +294,8 @@ class VirtualVoice:
                 case Says():
                     spoke = True
                     delay = self._lay_out(act, item, delay)
-                case Calls(tool, arguments):
-                    id = f"{item}.{number}"
+                case Calls(tool, arguments, known_as):
+                    id = known_as or f"{item}.{number}"
                     self._tool_names[id] = tool
                     self._plan.append((delay, ToolCall(id, tool, arguments)))
                     delay = 0.0
@@ -308,14 +316,17 @@ class VirtualVoice:
 
     def _lay_out(self, act: Says, item: str, delay: float) -> float:
         """Audio in chunks, faster than it will be played, then the text. Gives the delay of what follows."""
-        ms = duration_ms(act.text) if act.ms is None else act.ms
-        audio = spoken(act.text, ms, self.session.format.encoding)
+        audio = self._speech(act)
         size = _CHUNK_MS * self.session.format.bytes_per_ms
         for start in range(0, len(audio), size):
             self._plan.append((delay, Audio(audio[start : start + size], item)))
             delay = _CHUNK_MS / 1000 / _FASTER
         self._plan.append((0.0, VoiceText(act.text, item, final=True)))
         return delay
+
+    def _speech(self, act: Says) -> bytes:
+        """How it sounds."""
+        return spoken(act.text, act.ms, self.session.format.encoding)
 
     def _arm(self) -> None:
         if self._plan:

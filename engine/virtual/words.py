@@ -38,6 +38,12 @@ def spoken(text: str, ms: int | None = None, law: str = "ulaw") -> bytes:
     return (body + noise * (size // len(noise) + 1))[:size]
 
 
+def captioned(text: str, audio: bytes) -> bytes:
+    """Real speech (G.711) with its text ahead of it, for `Listening`: `Piece.hidden` bytes are not to be played."""
+    written = text.encode()
+    return _HEADER.pack(_MAGIC, _HEADER.size + len(written) + len(audio), len(written)) + written + audio
+
+
 @cache
 def _noise(law: str) -> bytes:
     """A syllable and the moment behind it (280 ms): what never pauses is taken for the noise of the line."""
@@ -54,6 +60,7 @@ class Piece:
     words: Words | None = None
     first: bool = False
     last: bool = False
+    hidden: int = 0  # bytes at its beginning that hold the text
 
 
 class Words:
@@ -72,9 +79,10 @@ class Words:
     def take(self, audio: bytes, skip: int) -> Piece:
         """The part of ``audio`` that belongs to this utterance; ``skip`` bytes of it are the header."""
         size = min(self._left, len(audio))
-        self._text += audio[skip : min(size, skip + self._text_size - len(self._text))]
+        hidden = min(size, skip + self._text_size - len(self._text))
+        self._text += audio[skip:hidden]
         self._left -= size
-        return Piece(size, self, first=skip > 0, last=self._left == 0)
+        return Piece(size, self, first=skip > 0, last=self._left == 0, hidden=hidden)
 
 
 class Listening:

@@ -31,8 +31,8 @@ class Options:
 
 
 def settings(pbx: Instance, **choices: object) -> ExchangeSettings:
-    chosen = {"app": pbx.application, "targets": Targets(trunk="carrier"), **choices}
-    return ExchangeSettings(pbx.ari_url, pbx.ari_user, pbx.ari_password, **chosen)  # type: ignore[arg-type]
+    chosen = {"url": pbx.ari_url, "app": pbx.application, "targets": Targets(trunk="carrier"), **choices}
+    return ExchangeSettings(user=pbx.ari_user, password=pbx.ari_password, **chosen)  # type: ignore[arg-type]
 
 
 class House:

@@ -49,6 +49,7 @@ class TestRealAsterisk:
             "carrier, teams",
             "is free",
             "media leg was ready",
+            "calls use audiosocket or rtp",
         ):
             assert part in fine
         assert await pbx.channels() == []

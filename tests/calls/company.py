@@ -192,9 +192,11 @@ def settings_for(pbx: Instance, folder: Path, **options: Any) -> Settings:
         voices[name] = {key: SecretStr(value) for key, value in given.items()}
     return Settings(
         name="test",
-        asterisk=AsteriskSettings(
-            url=pbx.ari_url, user=pbx.ari_user, password=SecretStr(pbx.ari_password), app=pbx.application,
-            trunk="carrier", **options.pop("asterisk", {}),
+        asterisk=AsteriskSettings.model_validate(
+            {
+                "url": pbx.ari_url, "user": pbx.ari_user, "password": SecretStr(pbx.ari_password),
+                "app": pbx.application, "trunk": "carrier", **options.pop("asterisk", {}),
+            }
         ),
         flows=(options.pop("flows", folder),),
         database=DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{folder}/calls.db")),

@@ -11,6 +11,7 @@ from aiohttp import web
 from company import Open
 from hearing import seconds_of, seconds_of_tone, singing
 
+from engine.audio import tone
 from tests.emulators.openai_realtime import Call, Emulator, Say
 
 pytestmark = pytest.mark.asterisk
@@ -118,3 +119,31 @@ async def test_a_tool_with_filler_a_blocked_exit_and_a_goodbye_heard_to_its_end(
         assert emulator.open_sessions == 0
         assert emulator.oracle is not None
         assert emulator.oracle.problems == []
+
+
+async def test_a_sound_is_heard_while_a_tool_runs_and_nothing_of_the_answer_is_lost(open_company: Open) -> None:
+    filler = f'{{say: "{FILLER}", after: 300ms}}'
+    assert filler in FLOW
+    flow = FLOW.replace(filler, "{play: {file: keys.ulaw}, after: 300ms}")
+    order = {"dish": "soup", "name": "Ada"}
+    emulator = Emulator(
+        script=[Call("stock", {"dish": "soup"}), Call("finish", {"exit": "ordered", "data": order}, say=GOODBYE)],
+        heard=["A soup, please."],
+        voice=singing(PITCHES),
+    )
+    async with emulator, shop(2.6) as (url, _):
+        files = {
+            "resources.yaml": f"endpoints: {{shop: {{base_url: '{url}'}}}}",
+            "keys.ulaw": tone((300.0,), 5000, "ulaw"),
+        }
+        voices = {"openai": {"api_key": "test-key", "base_url": emulator.url}}
+        async with open_company(flow, files=files, voices=voices) as house:
+            caller = await house.call()
+            await caller.hears_something()
+            await caller.hears_nothing()
+            await caller.says("A soup, please.")
+            record = await house.ended(caller)
+            _, heard = await caller.recording()
+    assert record.result == "soup for Ada"
+    assert seconds_of_tone(heard, 300.0) == pytest.approx(2.6 - 0.3, abs=0.35)
+    assert seconds_of_tone(heard, PITCHES[GOODBYE]) == pytest.approx(seconds_of(GOODBYE), abs=0.25)

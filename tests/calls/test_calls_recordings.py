@@ -6,8 +6,10 @@ import array
 import audioop
 import wave
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 from company import TEAMS, Open
 
 from asterisk.recording import Track
@@ -130,3 +132,38 @@ async def test_the_talk_with_a_person_is_missing_and_the_record_says_so(open_com
     assert left.seconds < 6
     assert record.outcome == "handed_off"
     assert record.steps[0].detail.endswith("; without the talk with a person, whose audio does not pass the engine")
+
+
+async def test_a_mailbox_greets_and_tells_the_company_of_the_message(open_company: Open, tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        told.append({"path": request.path, **await request.json()})
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_post("/{where}", take)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    resources = f"""
+        endpoints: {{crm: {{base_url: "{base}/crm"}}, sms: {{base_url: "{base}/sms"}}}}
+        mailboxes: {{sales: {{greeting: Please leave a message., notify: [crm, "+12125550111"]}}}}
+    """
+    flow = "steps: [{voicemail: {box: sales, silence: 2s}}, {hangup: {}}]"
+    try:
+        async with open_company(flow, files={"resources.yaml": resources}, storage=tmp_path / "kept") as house:
+            caller = await house.call()
+            await caller.hears_something()
+            await caller.hears_nothing()
+            await caller.says(MESSAGE)
+            await caller.hangs_up()
+            record = await house.ended(caller)
+    finally:
+        await runner.cleanup()
+    [file] = (tmp_path / "kept/voicemail/sales").iterdir()
+    posted = {entry["path"]: entry for entry in told}
+    assert (posted["/crm"]["file"], posted["/crm"]["call"]) == (file.name, record.id)
+    assert posted["/crm"]["seconds"] == pytest.approx(track(file).seconds, abs=0.1)
+    assert posted["/sms"]["text"].endswith(f"for sales from {record.caller}.")

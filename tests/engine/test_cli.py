@@ -210,6 +210,13 @@ def test_doctor_without_an_asterisk_says_what_to_look_at(monkeypatch: pytest.Mon
         assert "cannot be reached" in result.output
         (finding,) = json.loads(run("doctor", "--json").output)
         assert finding["level"] == "error"
+        Path("flows").mkdir(exist_ok=True)
+        waits = "flow: till\nsteps: [{wait_for: {event: webhook, name: payment}, catch: []}]\n"
+        Path("flows/till.flow.yaml").write_text(waits)
+        _, finding = json.loads(run("doctor", "--json").output)
+        assert finding["what"] == "till: waits for webhooks, which are all refused until events.token is set"
+        monkeypatch.setenv("HOOKFLASH_EVENTS_TOKEN", "0123456789abcdef")
+        assert len(json.loads(run("doctor", "--json").output)) == 1
 
 
 # ── asterisk-config ───────────────────────────────────────────────────────────────────────────────────────────────────

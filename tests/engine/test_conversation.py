@@ -24,7 +24,7 @@ from providers.voice import (
     UserText,
     VoiceText,
 )
-from tests.engine.verbs.phone import counted, dial, flow, library
+from tests.engine.verbs.phone import Endpoints, counted, dial, flow, library
 from tests.engine.verbs.talking import (
     LONG,
     Directed,
@@ -272,6 +272,22 @@ async def test_the_caller_may_interrupt_the_farewell(tmp_path: Path) -> None:
     assert over.heard == ["Hello.", "Goodbye then.…"]
     assert outcome(over) == "person"
     assert over.line.log.find("cut")[0].ms < 3000
+
+
+LOOKS_UP = "greeting: Hello.\ntools: {look: {description: Looks., http: {endpoint: pos, path: /x}}}"
+
+
+@pytest.mark.parametrize(("seconds", "how"), [(1.0, "late"), (4.5, "cancelled")])
+@virtual_time
+async def test_what_a_tool_answers_after_finish_is_dropped_and_noted(tmp_path: Path, seconds: float, how: str) -> None:
+    over = await talk(
+        tmp_path, asks, [Says("Goodbye then.", 3000), Calls("look"), finish()], [Says("Never said.")],
+        fields=LOOKS_UP, after="- say: Next.\n", http=Endpoints({"/x": (seconds, {"left": 12})}),
+    )  # fmt: skip
+    assert over.heard == ["Hello.", "Goodbye then.", "Next."]
+    assert over.line.log.find("heard")[1].ms == 3000
+    assert [(use.name, use.outcome) for use in over.record.tools] == [("look", how)]
+    assert [tool for tool, *_ in over.voice.results] == ["finish"]
 
 
 @virtual_time

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.call import Call
-from engine.comfort import Comfort
+from engine.company import Comfort
 from engine.handoff import Plan, Result, Round, hand_off, stay_connected
 from engine.line import LineError, LineGone
 from engine.record import CallRecord

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from asterisk.media.drivers import Drivers
 from engine import serve
 from engine.beside import beside, first_of
 from engine.errors import UserError
@@ -152,7 +153,7 @@ def test_who_writes_is_made_at_the_start_and_must_be_able_to(tmp_path: Path, loa
 
 @virtual_time
 async def test_readiness_follows_the_connection_and_reconnections_are_counted() -> None:
-    exchange: Any = SimpleNamespace(connected=asyncio.Event())
+    exchange: Any = SimpleNamespace(connected=asyncio.Event(), drivers=Drivers(["websocket"]))
     readiness = Readiness(capacity=1, flows_loaded=True)
     before = metrics.registry.get_sample_value("hookflash_ari_reconnects_total") or 0.0
     exchange.connected.set()

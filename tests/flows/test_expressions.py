@@ -141,10 +141,10 @@ def test_what_is_too_deep_or_too_long_is_refused(source: str) -> None:
 def test_an_expression_cannot_stall_the_engine() -> None:
     many = "[" + ",".join("1" * 60) + "]"
     program = NAMES.compile(f"{many}.map(a, {many}.map(b, {many}.map(c, 1))).size()")
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ExpressionError, match="budget"):
         program.run(CONTEXT_OF_A_CALL)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_a_result_cannot_grow_without_bound() -> None:
@@ -162,10 +162,10 @@ def test_an_evaluation_takes_some_tens_of_microseconds_at_most() -> None:
 
 
 def _seconds(program: Any) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(100):
         program.run(CONTEXT_OF_A_CALL)
-    return (time.perf_counter() - started) / 100
+    return (time.process_time() - started) / 100
 
 
 # ── Outside of a flow ────────────────────────────────────────────────────────────────────────────────────────────────

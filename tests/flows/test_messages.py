@@ -102,7 +102,7 @@ MISTAKES = [
     ),
     (
         "- say: Hi\n  retry: »{max: two}",
-        "error[E203]: retry needs a count, such as {max: 2, delay: 500ms}",
+        "error[E203]: retry needs a count, such as {max: 2, delay: 500ms}; 10 at most",
     ),
     (
         "- say: Hi\n  retry: {max: 1, »dealy: 1s}",
@@ -129,7 +129,23 @@ MISTAKES = [
         "error[E202]: 'save' needs an 'id', so that steps.<id>.… can name what is saved",
     ),
     (
-        "- id: b\n  say: Hi\n  save: {a: »strng}",
+        "- id: b\n  say: Hi\n  »save: {a: string}",
+        "error[E203]: 'say' has nothing to save: 'save' names what comes from outside",
+    ),
+    (
+        "- say: Hi\n  retry: »{max: true}",
+        "error[E203]: retry needs a count, such as {max: 2, delay: 500ms}; 10 at most",
+    ),
+    (
+        "- say: Hi\n  retry: »{max: 11}",
+        "error[E203]: retry needs a count, such as {max: 2, delay: 500ms}; 10 at most",
+    ),
+    (
+        "- say: Hi\n  note: »[a]",
+        "error[E203]: 'note' is a text for people",
+    ),
+    (
+        "- id: b\n  http: {endpoint: pos, path: /}\n  save: {a: »strng}",
         "error[E203]: 'strng' is not a type (did you mean 'string'?)",
     ),
     (

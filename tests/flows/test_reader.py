@@ -142,9 +142,9 @@ def test_what_is_wrong_with_a_file_is_told_at_its_place(data: bytes | str, expec
     ids=["lists", "mappings", "dashes", "values", "aliases", "bomb", "bytes"],
 )
 def test_a_hostile_file_is_refused_early(data: bytes | str, expected: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     lines = told(data)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
     assert [expected in line for line in lines] == [True]
 
 

@@ -39,8 +39,8 @@ def test_two_thousand_lines_are_checked_at_once(load: Callable[..., Loaded]) -> 
     count = 112
     text = HEAD + "".join(SECTION.format(n=n, next=(n + 1) % count) for n in range(count))
     assert text.count("\n") >= 1990
-    started = time.perf_counter()
+    started = time.process_time()
     loaded = load(text)
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
     assert loaded.problems == []
     assert loaded.library is not None

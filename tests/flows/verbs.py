@@ -259,6 +259,7 @@ class HttpFields(Fields):
 
 class Http(Base):
     name = "http"
+    takes_save = True
     Fields = HttpFields
     needs_caller = False
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asterisk.media.choose import choose
+from asterisk.media.choose import available
 
 ALL = {"chan_websocket.so", "res_audiosocket.so", "chan_audiosocket.so", "chan_rtp.so"}
 
@@ -25,4 +25,4 @@ ALL = {"chan_websocket.so", "res_audiosocket.so", "chan_audiosocket.so", "chan_r
     ],
 )
 def test_choice(version: tuple[int, ...], modules: set[str], driver: str) -> None:
-    assert choose(version, modules) == driver
+    assert available(version, modules)[0] == driver

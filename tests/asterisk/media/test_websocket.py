@@ -185,6 +185,35 @@ async def test_a_deaf_asterisk_is_given_up(exchange, monkeypatch) -> None:
         assert [event async for event in leg.events()] == [Closed("Asterisk stopped answering on the media connection")]
 
 
+async def test_a_connection_on_which_nothing_comes_is_asked_and_given_up(exchange, monkeypatch) -> None:
+    monkeypatch.setattr("asterisk.media.websocket.LOOK_EVERY", 0.02)
+    here, leg = exchange
+    here.answering = False
+    async with asyncio.timeout(5):
+        [closed] = [event async for event in leg.events()]
+    assert closed.silent == pytest.approx(0.1)
+    assert "has said nothing" in closed.reason
+
+
+async def test_a_caller_who_sends_nothing_is_no_silence(exchange, monkeypatch) -> None:
+    monkeypatch.setattr("asterisk.media.websocket.LOOK_EVERY", 0.005)
+    _, leg = exchange  # it answers
+    got: list[MediaEvent] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await collect(leg, got)
+    assert got == []
+    assert not leg.is_closed
+
+
+async def test_where_nobody_reads_nothing_is_missed(exchange, monkeypatch) -> None:
+    monkeypatch.setattr("asterisk.media.websocket.LOOK_EVERY", 0.001)
+    here, leg = exchange
+    here.answering = False
+    await asyncio.sleep(0.05)
+    assert not leg.is_closed
+
+
 async def test_a_dropped_connection_is_told_and_writing_does_nothing(exchange) -> None:
     here, leg = exchange
     here.socket._req.transport.abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from engine.scenario.coverage import declared
 from engine.verb import installed
 from flows.flow import Step
 from flows.language import Language
+from tests.engine.scenario.thinker import Answer, Asked, Thinker, played
 
+CLINIC = Path(flows.__file__).parent / "examples" / "clinic"
 EXAMPLES = sorted(path for path in (Path(flows.__file__).parent / "examples").iterdir() if path.is_dir())
 
 
@@ -26,6 +29,11 @@ def is_needed(step: Step) -> bool:
 
 
 def scenarios(folder: Path) -> list[Scenario]:
+    """Those that a script plays."""
+    return [one for one in everything(folder) if one.fields.simulate is None]
+
+
+def everything(folder: Path) -> list[Scenario]:
     reader = ScenarioReader(Language(installed()))
     files = [reader.read(path) for path in found([folder])]
     assert not [problem for file in files for problem in file.problems]
@@ -71,6 +79,24 @@ def test_a_flow_that_forgets_one_of_its_outcomes_fails(folder: Path) -> None:
                 survived.append(f"{step.where} {name}")
             object.__setattr__(step, "outcomes", whole)
     assert survived == []
+
+
+async def test_a_frightened_daughter_can_be_played() -> None:
+    chosen = [one for one in everything(CLINIC) if one.fields.simulate is not None]
+    caller = iter([("wait", {}), "My father! His chest!"])
+    voice = iter([("finish", {"exit": "urgent", "data": "chest pain"}), "Chest pain."])
+
+    def answer(asked: Asked) -> Answer:
+        if asked.schema is not None:
+            return json.dumps({"verdicts": [{"criterion": n, "reason": "So.", "met": True} for n in (1, 2)]})
+        return next(caller if "hang_up" in [tool.name for tool in asked.tools] else voice)
+
+    result = await played(chosen[0], Thinker(answer))
+    assert [str(failure) for failure in result.failures] == []
+    assert any(
+        row.text == 'pjsip:nurse-1 hears "Urgent call from a patient. Chest pain. Press 1 to take it."'
+        for row in result.rows
+    )
 
 
 def test_the_examples_are_laid_out_as_fmt_does() -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.scenario import run_scenario
-from tests.engine.scenario.folder import FLOW, HEAD, MOCKS, play, read, unmet
+from engine.scenario import ScenarioReader, run_scenario
+from engine.verb import installed
+from flows.language import Language
+from tests.engine.scenario.folder import FLOW, HEAD, MOCKS, play, read, unmet, write
 
 CHOICE = 'expect: {step: choice, outcome: "1"}'
 TO_TALK = '- press: "1"\n'
@@ -374,3 +376,60 @@ sections:
         """,
         flow=flow,
     )
+
+
+PAYS = """
+flow: shop
+vars: {order: {type: string}, count: {type: integer}}
+steps:
+  - id: paid
+    wait_for: {event: webhook, name: payment, timeout: 30s}
+    save: {amount: number}
+    outcomes: {timeout: [{hangup: {result: unpaid}}]}
+  - wait_for: {event: supervisor, name: agree}
+    outcomes: {timeout: [{hangup: {result: refused}}]}
+  - hangup: {result: "${string(steps.paid.amount)}"}
+"""
+
+
+def test_somebody_outside_tells_the_call_of_events(tmp_path: Path) -> None:
+    script = """
+        - expect: {step: paid}
+        - silence: 5s
+        - event: {name: payment, data: {amount: 9.5}}
+        - expect: {step: paid, outcome: done, elapsed: {min: 5s, max: 5s}}
+        - event: {name: agree, from: supervisor}
+        - expect: {hangup: {result: "9.5"}}
+    """
+    passes(tmp_path, script, flow=PAYS)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("event: {name: payment, data: {sum: 1}}", "it was not taken: the event has no amount"),
+        ("event: {name: payment}", "it was not taken: the event has no amount"),
+    ],
+)
+def test_an_event_that_the_flow_cannot_use_fails_the_test(tmp_path: Path, line: str, told: str) -> None:
+    (failure,) = play(tmp_path, f"- silence: 1s\n- {line}\n", flow=PAYS).failures
+    assert (failure.expected, failure.actual) == ("the webhook tells of payment", told)
+
+
+def test_an_event_after_the_call_fails_the_test(tmp_path: Path) -> None:
+    (failure,) = play(tmp_path, "- silence: 1m\n- event: {name: payment}\n", flow=PAYS).failures
+    assert failure.actual == "the call was over"
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ("{name: paymnt}", "unknown webhook event 'paymnt' (did you mean 'payment'?)"),
+        ("{name: payment, from: supervisor}", "unknown supervisor event 'payment' (has: agree)"),
+        ("{name: payment, from: nobody}", "'nobody' is not one of 'webhook' or 'supervisor'"),
+    ],
+)
+def test_events_that_no_step_waits_for_are_told(tmp_path: Path, event: str, told: str) -> None:
+    path = write(tmp_path, f"{HEAD.strip()}\nscript: [{{event: {event}}}]\n", PAYS)
+    found = ScenarioReader(Language(installed())).read(path).problems
+    assert told in "\n".join(map(str, found))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.scenario import Result
-from tests.engine.scenario.folder import mistakes, play, unmet
+from tests.engine.scenario.folder import mistakes, play, read, unmet
+from tests.engine.scenario.thinker import Thinker, played
 
 FLOW = """
 flow: shop
@@ -55,6 +56,20 @@ def test_a_question_without_an_answer_fails_the_test(tmp_path: Path) -> None:
         ("an answer in mocks.text", 'the text model was asked to read "Two pizzas for Ada."'),
     ]
     assert 'the text model reads "Two pizzas for Ada.": no answer in `mocks`' in [row.text for row in result.rows]
+
+
+@pytest.mark.parametrize(
+    ("answers", "result", "asked"),
+    [([f"{{match: burger, json: {ORDER}}}"], "found", 1), (["{not_found: true}"], "nothing", 0)],
+)
+async def test_where_a_model_plays_the_ai_it_answers_what_the_test_does_not(
+    tmp_path: Path, answers: list[str], result: str, asked: int
+) -> None:
+    head = HEAD + "".join(f"    - {answer}\n" for answer in answers)
+    (scenario,) = read(tmp_path, f"{head}script: [{{expect: {{hangup: {{result: {result}}}}}}}]\n", FLOW)
+    model = Thinker(['{"found": true, "value": {"dish": "pizza", "count": 2}}'])
+    assert unmet(await played(scenario, model)) == []
+    assert len(model.asked) == asked
 
 
 def test_the_trace_shows_what_was_read_and_answered(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from engine.line import LineError
 from engine.virtual import VirtualLine, virtual_time
-from tests.engine.verbs.phone import dial, flow, library, problems
+from tests.engine.verbs.phone import Over, dial, flow, library, problems
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,65 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     assert problems(tmp_path, "- answer: {afer: 3s}\n") == [
         "3:14: error[E201]: unknown key 'afer' (did you mean 'after'?)"
     ]
+
+
+# ── Early media ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def what(over: Over) -> list[str]:
+    """What happened, without the words."""
+    return [entry.what for entry in over.line.log]
+
+
+@virtual_time
+async def test_prompts_are_heard_before_the_answer_which_comes_when_the_flow_says_so(tmp_path: Path) -> None:
+    steps = "- answer: {after: 1s, early_media: true}\n- say: This call costs nothing yet.\n- answer: {}\n- say: Now."
+    over = await dial(library(tmp_path, flow(steps)))
+    assert what(over) == ["rings", "progress", "heard", "answered", "heard", "hung_up"]
+    assert over.record.answered is not None
+    assert len(over.line.medias) == 1, "the audio goes on through the answer"
+
+
+@virtual_time
+async def test_a_call_may_end_without_an_answer_at_all(tmp_path: Path) -> None:
+    steps = "- answer: {early_media: true}\n- say: We have moved.\n- reject: {sip_code: 480}"
+    over = await dial(library(tmp_path, flow(steps)))
+    assert what(over) == ["progress", "heard", "hung_up"]
+    assert (over.record.answered, over.record.steps[-1].outcome) == (None, "done")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "menu: {say: Press 1., retries: 0, timeout: 1s}",
+        "gather: {say: Your number., digits: 1, timeout: 1s}",
+        "voicemail: {box: a, silence: 1s, beep: false}",
+        "record: start",
+        "wait_for: {event: speech, timeout: 1s}",
+        "wait_for: {event: webhook, name: x, timeout: 1s}",
+        'send_dtmf: "1"',
+        "detect_machine: {timeout: 1s}",
+        'transfer: {attempts: [{targets: ["pjsip:a"], timeout: 1s}]}',
+    ],
+)
+@virtual_time
+async def test_a_step_that_does_more_than_speak_answers(tmp_path: Path, step: str) -> None:
+    steps = f"- answer: {{early_media: true}}\n- say: Hello.\n- {step}\n  catch: []\n- hangup: {{}}"
+    over = await dial(library(tmp_path, flow(steps)), targets={"pjsip:a": "no_answer"}, storage=tmp_path)
+    assert what(over)[:3] == ["progress", "heard", "answered"]
+    assert over.record.answered is not None
+
+
+@virtual_time
+async def test_early_media_means_nothing_once_the_call_is_answered(tmp_path: Path) -> None:
+    over = await dial(library(tmp_path, flow("- say: Hi\n- answer: {early_media: true}\n- say: Ho")))
+    assert what(over) == ["answered", "heard", "heard", "hung_up"]
+
+
+@virtual_time
+async def test_a_line_without_early_media_is_an_error_of_the_step(tmp_path: Path) -> None:
+    line = VirtualLine(faults={"progress": LineError("no early media here")})
+    over = await dial(library(tmp_path, flow("- answer: {early_media: true}\n  catch: []\n- say: Hi.")), line=line)
+    assert over.ways == [("answer", "error"), ("say", "done")]
+    assert over.record.steps[0].detail == "no early media here"
+    assert what(over) == ["answered", "heard", "hung_up"], "then the prompt answers, as ever"

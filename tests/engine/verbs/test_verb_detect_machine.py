@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.line import LineError
 from engine.virtual import VirtualLine, virtual_time
 from tests.engine.verbs.phone import dial, flow, library, problems
 
@@ -60,3 +61,45 @@ async def test_silence_is_unknown(tmp_path: Path) -> None:
 
 def test_a_machine_has_a_bound(tmp_path: Path) -> None:
     assert "max_words" in problems(tmp_path, "- detect_machine: {max_words: 51}")[0]
+
+
+# ── Asterisk's own ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ASTERISKS = STEPS.replace("{timeout: 4s}", "{engine: asterisk, timeout: 4s}")
+
+
+@pytest.mark.parametrize(
+    ("says", "verdict"),
+    [
+        (("Hello?", 0.5), "human"),
+        (("You have reached the answering machine of Miller and Sons. Speak after the tone.", 6.0), "machine"),
+        (None, "unknown"),
+    ],
+    ids=["human", "machine", "unknown"],
+)
+@virtual_time
+async def test_asterisk_may_be_asked_without_any_audio_of_ours(
+    tmp_path: Path, says: tuple[str, float] | None, verdict: str
+) -> None:
+    async def script(line: VirtualLine) -> None:
+        await line.log.until("answered")
+        if says is not None:
+            await line.caller.says(*says)
+
+    over = await dial(library(tmp_path, flow(ASTERISKS.partition("  outcomes")[0])), script)
+    assert over.ways[0] == ("detect_machine", verdict)
+    assert over.line.medias == []
+
+
+@virtual_time
+async def test_an_asterisk_that_cannot_tell_does_not_know(tmp_path: Path) -> None:
+    line = VirtualLine(faults={"detect_machine": LineError("it has no context hookflash-machine")})
+    over = await dial(library(tmp_path, flow(ASTERISKS)), line=line)
+    assert over.ways[0] == ("detect_machine", "unknown")
+    assert over.record.steps[0].detail == "it has no context hookflash-machine"
+    assert over.heard[0] == "Are you there?"
+
+
+def test_another_engine_is_told_of(tmp_path: Path) -> None:
+    found = problems(tmp_path, "- detect_machine: {engine: asterix}")
+    assert found == ["3:30: error[E203]: 'asterix' is not one of 'speech' or 'asterisk' (did you mean 'asterisk'?)"]

@@ -187,3 +187,46 @@ def test_a_request_that_may_fail_wants_an_answer(tmp_path: Path) -> None:
     found = problems(tmp_path, "- http: {endpoint: pos, path: /}")
     assert len(found) == 1
     assert "http may end with http_error, timeout" in found[0]
+
+
+# ── Without waiting ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+SENDS = '- http: {endpoint: pos, method: POST, path: /seen, json: {x: 1}, idempotency_key: "${call.id}", wait: false}\n'
+
+
+async def send(folder: Path, answer: Any, after: str = "- hangup: {}") -> tuple[Over, Endpoints]:
+    http = Endpoints({"/seen": answer})
+    return await dial(library(folder, flow(SENDS + after)), http=http), http
+
+
+@virtual_time
+async def test_a_request_that_is_not_waited_for(tmp_path: Path) -> None:
+    over, http = await send(tmp_path, (3.0, {"ref": "A7"}))
+    assert (over.record.steps[0].ms, over.record.steps[0].outcome) == (0, "done")
+    assert over.record.steps[0].detail == "not waited for"
+    assert (http.asked[0]["idempotency_key"], http.asked[0]["json"]) == ("call-1", {"x": 1})
+
+
+@virtual_time
+async def test_its_failure_stands_in_the_trace_of_its_step(tmp_path: Path) -> None:
+    over, _ = await send(tmp_path, (2.0, HttpFailedError("pos answered 500 to POST", status=500)), "- wait: 5s")
+    assert over.ways == [("http", "done"), ("wait", "done")]
+    assert over.record.steps[0].detail == "http_error: pos answered 500 to POST"
+
+
+@virtual_time
+async def test_what_is_wrong_before_anything_is_sent_is_an_error_of_the_step(tmp_path: Path) -> None:
+    steps = '- http: {endpoint: pos, path: "/a/${1 / vars.x}", wait: false}\n  catch: [{hangup: {result: caught}}]'
+    over = await dial(library(tmp_path, flow(steps, head="vars: {x: {type: integer}}")), http=Endpoints({}))
+    assert (over.record.result, over.record.steps[0].outcome) == ("caught", "error")
+
+
+def test_who_does_not_wait_has_neither_outcomes_nor_values(tmp_path: Path) -> None:
+    given = SENDS.replace("- http", "- id: a\n  http")
+    assert problems(tmp_path, given + "  save: {ref: string}") == [
+        "4:105: error[E203]: who does not wait for the answer has nothing to 'save'"
+    ]
+    [found] = problems(tmp_path, given + "  outcomes: {http_error: []}")
+    assert "http has no outcome 'http_error'" in found
+    [found] = problems(tmp_path, given + '- say: "${string(steps.a.status)}"')
+    assert "steps.a.status" in found

@@ -165,7 +165,7 @@ def test_what_the_check_says(tmp_path: Path) -> None:
           outcomes: {failed: []}
         - transfer: {attempts: [{targets: ["pjsip:a"]}], mode: blind}
           outcomes: {failed: []}
-        - transfer: {attempts: [{targets: ["pjsip:a"]}], caller_hears: ai}
+        - transfer: {attempts: [{targets: ["pjsip:a"]}], caller_hears: tea}
           outcomes: {failed: []}
         - transfer: {attempts: [{targets: ["pjsip:a"]}]}
           outcomes: {conected: []}
@@ -176,7 +176,7 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     assert found[2].startswith("7:56: error[E203]: 'serail' is not one of 'simultaneous' or 'serial'")
     assert found[3] == "9:38: error[E301]: unknown destination 'front-dsk' (did you mean 'front-desk'?)"
     assert found[4].startswith("11:58: error[E203]: 'blind' is not one of 'attended'")
-    assert found[5].startswith("13:66: error[E203]: 'ai' is not one of 'ringback' or 'music'")
+    assert found[5].startswith("13:66: error[E203]: 'tea' is not one of 'ringback', 'music' or 'ai'")
     assert found[6].startswith("16:16: error[E303]: transfer has no outcome 'conected' (has: busy, connected, ")
 
 

@@ -1,0 +1,86 @@
+"""What a media leg was given and has not played: what must be said again when the leg is lost.
+
+Sans-IO. Marks that come back say for sure what was played; between them audio plays at its own speed from the moment
+at which it was handed over. Times are seconds of any steady clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from asterisk.media.leg import BYTES_PER_MS, Format
+from asterisk.media.playout import frame_bytes
+
+KEPT_S = 5.0  # audio that was played is kept so long: that its leg was silent is noticed later
+
+
+class Unplayed:
+    """The account of one call's audio over all its legs, one after the other."""
+
+    def __init__(self, audio_format: Format) -> None:
+        self.owes_drained = False
+        """Audio was handed over, and nobody was told yet that it was played to its end."""
+        self._per_ms = BYTES_PER_MS[audio_format]
+        self._frame = frame_bytes(audio_format)
+        self._items: deque[tuple[int, bytes | str]] = deque()  # the position behind it; audio, or a mark's name
+        self._written = 0
+        self._base = 0  # this much had been played …
+        self._base_at = 0.0  # … at this time
+
+    def audio(self, audio: bytes, now: float) -> None:
+        """Audio was handed over."""
+        if self.played(now) == self._written:
+            self._base, self._base_at = self._written, now
+        self._written += len(audio)
+        self._items.append((self._written, audio))
+        self.owes_drained = True
+        self._forget(self.played(now - KEPT_S))
+
+    def mark(self, name: str) -> None:
+        """A mark was set behind everything handed over."""
+        self._items.append((self._written, name))
+
+    def reached(self, name: str, now: float) -> None:
+        """A mark came back: everything before it was played."""
+        if not any(item == name for _, item in self._items):
+            return
+        while True:
+            position, item = self._items.popleft()
+            if item == name:
+                self._base, self._base_at = position, now
+                return
+
+    def drained(self) -> None:
+        """Everything was played, and whoever asked was told."""
+        self.owes_drained = False
+
+    def played(self, at: float) -> int:
+        """Bytes that had been played at a time, by this account."""
+        since = max(0, int((at - self._base_at) * 1000)) * self._per_ms
+        return min(self._written, self._base + since)
+
+    def flush(self, now: float) -> int:
+        """All of it was taken back; returns how many milliseconds had not been played."""
+        rest = self._written - self.played(now)
+        self._items.clear()
+        self._base, self._base_at = self._written, now
+        self.owes_drained = False
+        return rest // self._per_ms
+
+    def again(self, lost_at: float, now: float) -> list[bytes | str]:
+        """What to give to the next leg, in order: what was not played when this one was lost, and marks that wait."""
+        played = self.played(lost_at)
+        if played < self._written:
+            played -= played % self._frame
+        rest: list[bytes | str] = []
+        for end, item in self._items:
+            if isinstance(item, str):
+                rest.append(item)
+            elif end > played:
+                rest.append(item[max(0, len(item) - (end - played)) :])
+        self._base, self._base_at = played, now
+        return rest
+
+    def _forget(self, played: int) -> None:
+        while self._items and isinstance(self._items[0][1], bytes) and self._items[0][0] <= played:
+            self._items.popleft()
