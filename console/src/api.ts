@@ -3,6 +3,12 @@ import type { Problem, Session } from "./contract.ts";
 
 const BASE = "/api/v1";
 let csrf: string | null = null;
+let refused = () => {};
+
+/** Be told when the session is over. */
+export function onRefused(listener: () => void): void {
+  refused = listener;
+}
 
 export class ApiError extends Error {
   constructor(
@@ -60,6 +66,7 @@ async function request<T>(method: string, path: string, body?: unknown, more: Re
   } catch {
     throw new ApiError("The engine cannot be reached.", 0);
   }
+  if (answer.status === 401 && path !== "/session") refused();
   if (!answer.ok) throw await problem(answer);
   return (answer.status === 204 ? undefined : await answer.json()) as T;
 }

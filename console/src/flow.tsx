@@ -13,6 +13,7 @@ export function Flow({ detail }: { detail: CallDetail }) {
   const at = call.step_flow ?? call.flow;
   const [graphs, problem] = useGraphs(call.id, live ? at : "");
   const [chosen, choose] = useState("");
+  const [fits, fit] = useState(false);
   const steps = detail.entries.filter((entry): entry is Step => entry.kind === "step");
   const graph = graphs.find(({ name }) => name === (chosen || (live ? at : call.flow))) ?? graphs[0];
   return (
@@ -20,6 +21,9 @@ export function Flow({ detail }: { detail: CallDetail }) {
       <header>
         <h2>{graph ? graph.name : "Flow"}</h2>
         {graph && !graph.current && <span class="muted">has changed since</span>}
+        <button type="button" aria-pressed={fits} onClick={() => fit(!fits)}>
+          All of it
+        </button>
         {graphs.length > 1 && (
           <select aria-label="Flow that is drawn" value={chosen} onChange={(event) => choose(event.currentTarget.value)}>
             <option value="">{live ? "The one it is in" : "The call's own"}</option>
@@ -29,7 +33,7 @@ export function Flow({ detail }: { detail: CallDetail }) {
           </select>
         )}
       </header>
-      {graph ? <Drawn graph={graph} steps={steps} detail={detail} /> : <p class="empty">{problem || "The flow is fetched."}</p>}
+      {graph ? <Drawn graph={graph} steps={steps} detail={detail} fits={fits} /> : <p class="empty">{problem || "The flow is fetched."}</p>}
     </section>
   );
 }
@@ -55,7 +59,7 @@ function useGraphs(call: string, at: string): [FlowGraph[], string] {
   return [graphs, problem];
 }
 
-function Drawn({ graph, steps, detail }: { graph: FlowGraph; steps: Step[]; detail: CallDetail }) {
+function Drawn({ graph, steps, detail, fits }: { graph: FlowGraph; steps: Step[]; detail: CallDetail; fits: boolean }) {
   const { call, live } = detail;
   const drawn = useMemo(() => chart(graph), [graph]);
   const own = steps.filter(({ step_flow }) => step_flow === null || step_flow === graph.name);
@@ -67,7 +71,7 @@ function Drawn({ graph, steps, detail }: { graph: FlowGraph; steps: Step[]; deta
   const told = `Flow ${graph.name}: ${way.taken.size} of ${graph.nodes.length} places passed${node ? `, now at ${node.title}` : ""}.`;
   return (
     <>
-      <Drawing drawn={drawn} way={way} told={told} />
+      <Drawing drawn={drawn} way={way} told={told} fits={fits} />
       <details class="text">
         <summary>The way as text</summary>
         <ol class="steps">
@@ -83,7 +87,7 @@ function Drawn({ graph, steps, detail }: { graph: FlowGraph; steps: Step[]; deta
   );
 }
 
-function Drawing({ drawn, way, told }: { drawn: Chart; way: Way; told: string }) {
+function Drawing({ drawn, way, told, fits }: { drawn: Chart; way: Way; told: string; fits: boolean }) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const middle = box.current?.querySelector<SVGElement>(".node.live") ?? box.current?.querySelector<SVGElement>(".node.start");
@@ -93,11 +97,11 @@ function Drawing({ drawn, way, told }: { drawn: Chart; way: Way; told: string })
       top: inner.top + inner.height / 2 - outer.top - outer.height / 2,
       left: inner.left + inner.width / 2 - outer.left - outer.width / 2,
     });
-  }, [way.live, drawn]);
+  }, [way.live, drawn, fits]);
   const { width, height, nodes, edges } = drawn;
   const ordered = [...edges].sort((a, b) => Number(way.edges.has(a.key)) - Number(way.edges.has(b.key)));
   return (
-    <div class="drawing" ref={box} role="region" aria-label="Drawing of the flow" tabIndex={0}>
+    <div class={`drawing ${fits ? "fits" : ""}`} ref={box} role="region" aria-label="Drawing of the flow" tabIndex={0}>
       <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="img" aria-label={told}>
         <defs>
           <Tip id="tip" />

@@ -1,7 +1,7 @@
 // The supervisors' page: https://preactjs.com for what is seen, signals for what is known, the engine's API for all else.
 import { effect } from "@preact/signals";
 import { render } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { Call } from "./call.tsx";
 import { Help, helping } from "./dialog.tsx";
 import { Frame } from "./frame.tsx";
@@ -19,6 +19,11 @@ const TITLES = { live: "Live calls", call: "Call", past: "Past calls" } as const
 function App() {
   const session = store.session.value;
   const at = routing.route.value;
+  const before = useRef(at);
+  useEffect(() => {
+    if (before.current.page !== at.page) focus(before.current);
+    before.current = at;
+  }, [at]);
   useEffect(() => {
     document.title = session === null ? "Log in · Hookflash" : `${TITLES[at.page]} · Hookflash`;
   }, [at.page, session]);
@@ -32,6 +37,13 @@ function App() {
       {helping.value && <Help />}
     </Frame>
   );
+}
+
+/** Who works with keys or a screen reader goes on in the new view; back in the list, at the call that was left. */
+function focus(before: routing.Route): void {
+  const left = before.page === "call" ? `[data-call="${CSS.escape(before.id)}"] a` : "";
+  const at = (left && document.querySelector<HTMLElement>(left)) || document.getElementById("main");
+  at?.focus({ preventScroll: !left });
 }
 
 apply();

@@ -17,13 +17,12 @@ export const told = signal<{ text: string; bad: boolean } | null>(null); // the 
 export const missing = signal<string>(""); // why the call that is looked at cannot be shown
 export const lastSearch = signal(""); // the address of the search for past calls that was made last
 
-export const isLive = computed(() => connection.value === "live" && paused.value === null);
 export const shownBoard = computed(() => paused.value ?? board.value);
 /** The call that is looked at, or null while it is fetched. */
 export const detail = computed<CallDetail | null>(() => {
   const at = route.value;
-  const found = shownBoard.value.detail ?? board.value.detail;
-  return at.page === "call" && found?.call.id === at.id ? found : null;
+  const known = [paused.value?.detail, board.value.detail];
+  return (at.page === "call" && known.find((each) => each?.call.id === at.id)) || null;
 });
 
 export function may(right: Right): boolean {
@@ -41,6 +40,7 @@ const SETTLES = 1_200; // ms in which a new stream may open before the page call
 /** Ask who looks, and follow the engine as long as somebody may. */
 export async function start(): Promise<void> {
   setInterval(tick, TICK);
+  api.onRefused(() => (session.value = null));
   effect(() => {
     const id = lookedAt.value;
     const who = session.value?.name;
@@ -81,8 +81,7 @@ async function open(id: string, signal: AbortSignal): Promise<void> {
   } catch (error) {
     if (signal.aborted) return;
     const { status, message } = error as api.ApiError;
-    if (status === 401) session.value = null;
-    else missing.value = status === 404 ? "There is no such call: it may have been removed." : message;
+    missing.value = status === 404 ? "There is no such call: it may have been removed." : message;
     isLive = status === 0;
   }
   await stream(isLive ? id : null, signal);

@@ -25,8 +25,8 @@ export function Transcript({ detail, playing, seek }: Props) {
   useEffect(() => {
     if (current) document.getElementById(`entry-${current}`)?.scrollIntoView({ block: "nearest" });
   }, [current]);
-  const scrolled = () => {
-    const { scrollTop, scrollHeight, clientHeight } = box.current!;
+  const scrolled = ({ currentTarget }: { currentTarget: HTMLElement }) => {
+    const { scrollTop, scrollHeight, clientHeight } = currentTarget;
     setFollows(scrollHeight - scrollTop - clientHeight < NEAR);
   };
   const began = Date.parse(call.started);
