@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from engine.console.tokens import create
 from playwright.async_api import Browser, Page, expect
+from yarl import URL
 
 from asterisk.world import Caller
+from engine.settings import ConsoleSettings, HttpSettings
 from tests.calls.company import Company, Open
 from tests.calls.hearing import singing
 from tests.console.browsing import browse
@@ -173,3 +177,63 @@ async def test_a_supervisor_follows_a_call_listens_and_brings_in_a_person(
         await expect(page.locator(".line.now")).to_have_count(1)
         await expect(page.get_by_role("button", name="Pause")).to_be_visible()
         await browsed.fine("a past call")
+
+
+async def test_a_role_sees_and_does_what_it_may(browser: Browser, open_company: Open, tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    tokens = {role: create(file, f"a-{role}", role, datetime.now(UTC)) for role in ("viewer", "supervisor")}
+    async with talking(open_company, tmp_path, console=ConsoleSettings(tokens=file, audit=tmp_path / "audit")) as house:
+        caller = await house.call(caller="+14155550123")
+        seen: dict[str, str] = {}
+        for role, token in tokens.items():
+            browsed = await browse(browser)
+            page = await browsed.go(f"{house.engine.url}/console/")
+            await page.get_by_label("Your token").fill(token)
+            await page.get_by_role("button", name="Log in").click()
+            await page.locator(f"{ROW} a").click()
+            await expect(page.get_by_role("log").get_by_text("Welcome")).to_be_visible()
+            await expect(page.locator(".node.live")).to_be_visible()
+            seen[role] = await page.content()
+            await browsed.fine(role)
+            rights = 1 if role == "supervisor" else 0
+            for action in ("Listen", "Hand off", "Hang up"):
+                await expect(page.get_by_role("button", name=action, exact=True)).to_have_count(rights)
+            if role == "viewer":
+                url = f"/api/v1/calls/{house.record(caller).id}/hangup"
+                ask = "async url => (await fetch(url, {method: 'POST', headers: {'Idempotency-Key': 'a'}})).status"
+                assert await page.evaluate(ask, url) == 403
+            await page.get_by_role("button", name="Log out").click()
+            await expect(page.get_by_label("Your token")).to_be_visible()
+        assert "4155550123" not in seen["viewer"]
+        assert "invoice" not in seen["viewer"].split("Variables")[-1]
+        assert "4155550123" in seen["supervisor"]
+        await caller.hangs_up()
+        await house.ended(caller)
+
+
+async def test_the_page_outlives_its_engine(browser: Browser, open_company: Open, tmp_path: Path) -> None:
+    file = tmp_path / "tokens.json"
+    token = create(file, "ada", "supervisor", datetime.now(UTC))
+    console = ConsoleSettings(tokens=file, audit=tmp_path / "audit")
+    browsed = await browse(browser)
+    page = browsed.page
+    async with talking(open_company, tmp_path, console=console) as house:
+        await browsed.go(f"{house.engine.url}/console/")
+        await page.get_by_label("Your token").fill(token)
+        await page.keyboard.press("Enter")
+        caller = await house.call(caller="+14155550101")
+        await expect(page.locator(ROW)).to_contain_text("+14155550101")
+        port = URL(house.engine.url).port
+        await caller.hangs_up()
+        await house.ended(caller)
+    await expect(page.locator("[data-banner=lost]")).to_be_visible()
+    await expect(page.locator("[data-connection=live]")).to_have_count(0)
+    async with talking(open_company, tmp_path, console=console, http=HttpSettings(port=port)) as house:
+        caller = await house.call(caller="+14155550102")
+        await expect(page.locator("[data-connection=live]")).to_be_visible()
+        await expect(page.locator("[data-banner=lost]")).to_have_count(0)
+        await expect(page.locator(ROW)).to_contain_text("+14155550102")
+        await expect(page.get_by_text("+14155550101")).to_have_count(0)
+        await browsed.fine("the page after a restart of the engine")
+        await caller.hangs_up()
+        await house.ended(caller)
