@@ -127,10 +127,12 @@ class Conversation:
         self._metrics.sessions.inc()
         self._item = self._latest = self._cut = self._paused_at = self._speech_at = None
         self._open.clear()
+        self._call.live.voice = seat.name
 
     async def run(self) -> Outcome:
         """Talk until the model finishes, a limit is reached, the provider fails or the step is cancelled."""
         self._toolbox.leaving = finished = False
+        self._call.live.turn = self._turn
         try:
             async with beside(self._watch_ear(), self._watch_line()) as tasks:
                 self._tasks = tasks
@@ -143,6 +145,8 @@ class Conversation:
                 return outcome
         finally:
             self._playout.listener = self._playout.on_drained = self._tasks = None
+            self._call.live.turn = None
+            self._call.live.caller_says = self._call.live.voice_says = ""
             self._call.line.drop_digits()  # they were meant for this talk
             if self._seated:
                 self._close(self._seat)
@@ -252,6 +256,7 @@ class Conversation:
         self._speech_at = None  # whoever spoke had spoken into silence
         if self._paused_at is not None:
             self._metrics.turn_response.observe(self._clock() - self._paused_at)
+            self._call.live.response_ms = round((self._clock() - self._paused_at) * 1000)
             self._paused_at = None
         self._call.record.timings.setdefault("first_audio_ms", self._since_start())
         self._post(VoiceSpeaks(item))
@@ -275,6 +280,8 @@ class Conversation:
             case VoiceText(text, item, final):
                 self._minutes.add(item, text, final=final)
             case UserText(text, final, _):
+                self._call.live.caller_says = "" if final else text
+                self._call.changed()
                 if final and text.strip():
                     self._call.said("caller", text.strip())
                     if not self._capabilities.turn_detection:
@@ -370,7 +377,9 @@ class Conversation:
                 if outcome is not None:
                     return outcome
                 continue
-            for action in self._turn.handle(event, self._clock()):
+            actions = self._turn.handle(event, self._clock())
+            self._call.changed()
+            for action in actions:
                 outcome = await self._do(action)
                 if outcome is not None:
                     return outcome

@@ -36,7 +36,7 @@ class Attempt(BaseModel):
 
     step: str
     target: str
-    status: str  # answered, no_answer, busy, declined, unavailable, failed, cancelled
+    status: str  # ringing, then answered, no_answer, busy, declined, unavailable, failed, cancelled
     sip_code: int | None = None
     q850: int | None = None
     ring_ms: int = 0
@@ -105,7 +105,7 @@ class CallRecord(BaseModel):
     answered: datetime | None = None
     ended: datetime | None = None
     outcome: str = "live"  # then: completed, caller_hung_up, handed_off, refused, failed, lost
-    hangup_by: Literal["", "caller", "flow", "target", "engine"] = ""
+    hangup_by: Literal["", "caller", "flow", "target", "engine", "supervisor"] = ""
     cause: int | None = None
     error: str = ""  # what went wrong, in words, when something did
     result: str = ""  # the flow's own result (`hangup: {result: …}`)

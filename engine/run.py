@@ -78,6 +78,7 @@ class Walker:
     def set(self, name: str, value: Any) -> None:
         """Give a declared variable a value. Raises `StepError` when it does not fit the declaration."""
         self.vars[name] = fit(value, self.flow.vars[name].type, f"vars.{name}")
+        self.call.changed()
 
     def keep(self, step: Step, outcome: Outcome) -> None:
         """Let expressions see how a step ended. A step that the caller ends by hanging up may do it itself."""
@@ -254,6 +255,7 @@ class Walker:
         finally:
             trace.ms = int((clock() - started) * 1000)
             trace.outcome, trace.detail = outcome.name, trace.detail or outcome.detail
+            self.call.changed()
             self.call.services.metrics.step(self.flow.name, step.verb.name, outcome.name)
         if getattr(step.verb, "interactive", False):
             self.heard_caller()

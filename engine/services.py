@@ -17,6 +17,7 @@ from engine.sounds import Sounds
 from engine.speech import Speech
 from engine.text import Texts
 from engine.voices import Voices
+from engine.watch import Watch
 
 
 class Keeper(Protocol):
@@ -59,3 +60,4 @@ class Services:
     sounds: Sounds = field(default_factory=Sounds)
     chance: Callable[[], float] = random.random  # from 0 to 1, without 1; decides where a flow splits by chance
     wind_up: float = 10.0  # for the `hangup` handler
+    watch: Watch = field(default_factory=Watch)  # who is told when a call changes

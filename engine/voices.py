@@ -48,6 +48,11 @@ class Voices:
             provider = self._loaded[name] = load(name, self._settings.get(name, {}))
         return provider
 
+    @property
+    def opened(self) -> list[str]:
+        """The names of those that are in use."""
+        return sorted(self._loaded)
+
     async def close(self) -> None:
         """Close them all."""
         for provider in self._loaded.values():

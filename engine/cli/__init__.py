@@ -15,6 +15,7 @@ from engine.cli.graph import graph
 from engine.cli.new import new
 from engine.cli.run import demo, serve
 from engine.cli.test import test
+from engine.cli.token import token
 from engine.cli.version import version
 from engine.errors import UserError
 from engine.version import VERSION
@@ -80,5 +81,5 @@ def main() -> None:
     """An AI voice answers your phone, a YAML flow decides, a person takes over: on the Asterisk you already own."""
 
 
-for _command in (demo, doctor, asterisk_config, new, check, test, graph, fmt, schema, serve, calls, version):
+for _command in (demo, doctor, asterisk_config, new, check, test, graph, fmt, schema, serve, calls, token, version):
     main.add_command(_command)
