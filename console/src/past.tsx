@@ -93,7 +93,7 @@ function Search({ query, field }: { query: Record<string, string>; field: preact
   return (
     <form class="filters" role="search" onSubmit={submit}>
       <Field label="Number, or a part of it">
-        <input ref={field} name="number" type="search" inputMode="tel" value={query.number ?? ""} />
+        <input ref={field} name="number" type="search" inputMode="tel" defaultValue={query.number ?? ""} />
       </Field>
       <Field label="Flow">
         <select name="flow" value={query.flow ?? ""} onChange={submit}>
@@ -112,10 +112,10 @@ function Search({ query, field }: { query: Record<string, string>; field: preact
         </select>
       </Field>
       <Field label="From">
-        <input name="from" type="date" value={query.from ?? ""} />
+        <input name="from" type="date" defaultValue={query.from ?? ""} />
       </Field>
       <Field label="To">
-        <input name="to" type="date" value={query.to ?? ""} />
+        <input name="to" type="date" defaultValue={query.to ?? ""} />
       </Field>
       <div class="buttons">
         <button type="submit" class="primary">

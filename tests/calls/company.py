@@ -59,6 +59,14 @@ class Books:
         self.seen[record.id] = record
         await self.store.save(record)
 
+    async def get(self, call_id: str) -> CallRecord:
+        """What the console finds again, as in `Records`."""
+        return await self.store.get(call_id)
+
+    async def page(self, limit: int, **asked: Any) -> list[CallRecord]:
+        """The same, many."""
+        return await self.store.page(limit, **asked)
+
     def of(self, number: str) -> CallRecord | None:
         """The record of the call from this number."""
         return next((record for record in self.seen.values() if record.caller == number), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser
@@ -22,6 +21,6 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-def open_company(pbx: Instance, world: Instance, tmp_path: Path) -> Open:
-    """``async with open_company(flow, …) as house``: see `company.company`."""
-    return partial(company, pbx, world, tmp_path)
+def open_company(pbx: Instance, world: Instance) -> Open:
+    """``async with open_company(folder, flow, …) as house``: see `company.company`."""
+    return partial(company, pbx, world)

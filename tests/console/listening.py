@@ -41,7 +41,7 @@ PURE = 0.8  # of a side's energy
 
 async def plays(page: Page, side: int, hertz: float) -> None:
     """Until one side of what is played is this tone."""
-    await page.wait_for_function(f"window.share({side}, {hertz}) > {PURE}", polling=50)
+    await page.wait_for_function(f"() => window.share({side}, {hertz}) > {PURE}")
 
 
 async def silent(page: Page, side: int, hertz: float) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from engine.console.tokens import create
 from playwright.async_api import Browser, Page, expect
 from yarl import URL
 
 from asterisk.world import Caller
+from engine.console.tokens import create
 from engine.settings import ConsoleSettings, HttpSettings
 from tests.calls.company import Company, Open
 from tests.calls.hearing import singing
@@ -48,7 +48,7 @@ FLOW = f"""
               description: The caller's latest invoice.
               input: {{}}
               http: {{endpoint: shop, path: "/invoice"}}
-          exits: {{done: {{description: Nothing is left to ask.}}}}
+          exits: {{answered: {{description: Nothing is left to ask.}}}}
         outcomes: {{silence: [], max_duration: [], provider_error: []}}
       - hangup: {{}}
 """
@@ -84,9 +84,8 @@ async def talking(open_company: Open, folder: Path, **options: object) -> AsyncI
     async with emulator, shop() as url:
         resources = f"endpoints: {{shop: {{base_url: '{url}'}}}}\ndestinations: {{front-desk: 'tel:{PERSON}'}}"
         voices = {"openai": {"api_key": "test-key", "base_url": emulator.url}}
-        async with open_company(
-            FLOW, files={"resources.yaml": resources}, voices=voices, storage=folder / "kept", **options
-        ) as house:
+        kept = {"storage": folder.parent / "kept", "files": {"resources.yaml": resources}}
+        async with open_company(folder, FLOW, voices=voices, **kept, **options) as house:
             yield house
 
 
@@ -100,10 +99,19 @@ async def sounds(caller: Caller, seconds: float) -> asyncio.Task[None]:
     return asyncio.create_task(caller.sounds(CALLER_HZ, seconds))
 
 
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """For the flows and records of an engine, and of the one after it."""
+    both = tmp_path / "a", tmp_path / "b"
+    for folder in both:
+        folder.mkdir()
+    return both
+
+
 async def test_a_supervisor_follows_a_call_listens_and_brings_in_a_person(
-    browser: Browser, open_company: Open, tmp_path: Path
+    browser: Browser, open_company: Open, folders: tuple[Path, Path]
 ) -> None:
-    async with talking(open_company, tmp_path) as house:
+    async with talking(open_company, folders[0]) as house:
         browsed = await browse(browser)
         page = browsed.page
         await page.add_init_script(EAR)
@@ -179,10 +187,13 @@ async def test_a_supervisor_follows_a_call_listens_and_brings_in_a_person(
         await browsed.fine("a past call")
 
 
-async def test_a_role_sees_and_does_what_it_may(browser: Browser, open_company: Open, tmp_path: Path) -> None:
-    file = tmp_path / "tokens.json"
+async def test_a_role_sees_and_does_what_it_may(
+    browser: Browser, open_company: Open, folders: tuple[Path, Path]
+) -> None:
+    file = folders[0] / "tokens.json"
     tokens = {role: create(file, f"a-{role}", role, datetime.now(UTC)) for role in ("viewer", "supervisor")}
-    async with talking(open_company, tmp_path, console=ConsoleSettings(tokens=file, audit=tmp_path / "audit")) as house:
+    console = ConsoleSettings(tokens=file, audit=folders[0] / "audit")
+    async with talking(open_company, folders[0], console=console) as house:
         caller = await house.call(caller="+14155550123")
         seen: dict[str, str] = {}
         for role, token in tokens.items():
@@ -211,13 +222,13 @@ async def test_a_role_sees_and_does_what_it_may(browser: Browser, open_company: 
         await house.ended(caller)
 
 
-async def test_the_page_outlives_its_engine(browser: Browser, open_company: Open, tmp_path: Path) -> None:
-    file = tmp_path / "tokens.json"
+async def test_the_page_outlives_its_engine(browser: Browser, open_company: Open, folders: tuple[Path, Path]) -> None:
+    file = folders[0] / "tokens.json"
     token = create(file, "ada", "supervisor", datetime.now(UTC))
-    console = ConsoleSettings(tokens=file, audit=tmp_path / "audit")
+    console = ConsoleSettings(tokens=file, audit=folders[0] / "audit")
     browsed = await browse(browser)
     page = browsed.page
-    async with talking(open_company, tmp_path, console=console) as house:
+    async with talking(open_company, folders[0], console=console) as house:
         await browsed.go(f"{house.engine.url}/console/")
         await page.get_by_label("Your token").fill(token)
         await page.keyboard.press("Enter")
@@ -228,7 +239,7 @@ async def test_the_page_outlives_its_engine(browser: Browser, open_company: Open
         await house.ended(caller)
     await expect(page.locator("[data-banner=lost]")).to_be_visible()
     await expect(page.locator("[data-connection=live]")).to_have_count(0)
-    async with talking(open_company, tmp_path, console=console, http=HttpSettings(port=port)) as house:
+    async with talking(open_company, folders[1], console=console, http=HttpSettings(port=port)) as house:
         caller = await house.call(caller="+14155550102")
         await expect(page.locator("[data-connection=live]")).to_be_visible()
         await expect(page.locator("[data-banner=lost]")).to_have_count(0)
