@@ -22,7 +22,7 @@ export function Flow({ detail }: { detail: CallDetail }) {
         <h2>{graph ? graph.name : "Flow"}</h2>
         {graph && !graph.current && <span class="muted">has changed since</span>}
         <button type="button" aria-pressed={fits} onClick={() => fit(!fits)}>
-          All of it
+          Whole flow
         </button>
         {graphs.length > 1 && (
           <select aria-label="Flow that is drawn" value={chosen} onChange={(event) => choose(event.currentTarget.value)}>

@@ -18,7 +18,7 @@ export function Transcript({ detail, playing, seek }: Props) {
   const { entries, interim, live, call } = detail;
   const box = useRef<HTMLDivElement>(null);
   const [follows, setFollows] = useState(live);
-  const current = playing === null ? null : entries.findLast(({ at }) => Date.parse(at) <= playing)?.id ?? null;
+  const current = playing === null ? null : entries.findLast((entry) => heardFrom(entry) <= playing)?.id ?? null;
   useEffect(() => {
     if (live && follows && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [entries, interim, follows, live]);
@@ -56,14 +56,23 @@ export function Transcript({ detail, playing, seek }: Props) {
 }
 
 function At({ entry, began, seek }: { entry: Entry; began: number; seek: Props["seek"] }) {
-  const at = Date.parse(entry.at);
-  const text = clock(at - began);
+  const text = clock(Date.parse(entry.at) - began);
   if (!seek) return <time dateTime={entry.at}>{text}</time>;
   return (
-    <button type="button" class="at" aria-label={`Play from ${text}`} onClick={() => seek(at)}>
+    <button type="button" class="at" aria-label={`Play from ${text}`} onClick={() => seek(heardFrom(entry))}>
       {text}
     </button>
   );
+}
+
+const LETTER = 70; // ms: people say about 14 letters a second
+const LONGEST = 15_000; // ms that one looks back
+
+/** When one hears it. The engine writes down a caller's words when they are over, so these began before that. */
+export function heardFrom(entry: Entry): number {
+  const at = Date.parse(entry.at);
+  const isCaller = entry.kind === "said" && entry.role === "caller";
+  return isCaller ? at - Math.min(entry.text.length * LETTER, LONGEST) : at;
 }
 
 const ROLES = { caller: "Caller", voice: "AI", system: "Hookflash" } as const;

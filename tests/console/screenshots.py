@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from pathlib import Path
 
 from playwright.async_api import Browser, Page, expect
 
 from asterisk import sandbox
+from engine.settings import ConsoleSettings
 from tests.calls.company import RINGS_FOR_EVER, Company, company
 from tests.console.browsing import PHONE, browse, chromium
 from tests.emulators.openai_realtime import Call, Emulator, Say
+from tests.emulators.openai_realtime.sound import tone_voice
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 FLOWS = {
@@ -91,11 +94,17 @@ LAST = "I will note that two of the twelve hours are wrong. May I ring a colleag
 HEARD = ["Hello, this is Ada Lovelace. What was my last invoice for?", "I was only there for ten hours."]
 
 
+async def voice(text: str) -> bytes:
+    """Takes as long to answer as models do."""
+    await asyncio.sleep(0.64)
+    return await tone_voice(text)
+
+
 async def main() -> None:
     """Place the calls, then take the pictures."""
     IMAGES.mkdir(exist_ok=True)
-    emulator = Emulator(script=[Call("find_invoice"), Say(ANSWER), Say(LAST)], heard=HEARD)
-    with tempfile.TemporaryDirectory() as name:
+    emulator = Emulator(script=[Call("find_invoice"), Say(ANSWER), Say(LAST)], heard=HEARD, voice=voice)
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):  # so that no picture tells of this machine
         folder = Path(name)
         flows = folder / "flows"
         flows.mkdir()
@@ -103,7 +112,8 @@ async def main() -> None:
             (flows / file).write_text(text)
         async with emulator, sandbox.pair(folder / "asterisk") as (pbx, world), chromium() as browser:
             voices = {"openai": {"api_key": "test-key", "base_url": emulator.url}}
-            async with company(pbx, world, folder, flows=flows, voices=voices, storage=folder / "kept") as house:
+            kept = {"storage": Path("kept"), "console": ConsoleSettings(tokens=Path("tokens"), audit=Path("audit"))}
+            async with company(pbx, world, folder, flows=flows, voices=voices, **kept) as house:
                 await pictures(house, browser)
 
 
@@ -137,9 +147,11 @@ async def pictures(house: Company, browser: Browser) -> None:
     for caller in (grace, alan, emmy, ada, mary):
         await caller.hangs_up()
         await house.ended(caller)
-    await page.goto(f"{house.engine.url}/console/past?number=0142")
-    await page.get_by_role("link", name="+14155550142").click()
+    await page.goto(f"{house.engine.url}/console/past?number=0199")
+    await page.get_by_role("link", name="+14155550199").click()
     await expect(page.get_by_role("button", name="Play from 0:00").first).to_be_visible()
+    await page.get_by_role("slider").fill("9500")
+    await expect(page.locator(".line.now")).to_be_visible()
     await take(page, "past")
 
 
