@@ -61,7 +61,7 @@ class Stream:
             await self._response.prepare(self._ask.request)
             try:
                 await self._catch_up()
-                while not self._feed.closing and self._gate.still(self._ask.identity):
+                while self._goes_on():
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(ASK_AGAIN):
                             await watcher.wake.wait()
@@ -71,6 +71,11 @@ class Stream:
             except (ConnectionError, TimeoutError):
                 pass  # the client is gone, or takes nothing: it comes back with the number of what it had
         return self._response
+
+    def _goes_on(self) -> bool:
+        """The engine runs, the client is there (a connection that is gone has no transport) and may still watch."""
+        there = self._ask.request.transport is not None
+        return there and not self._feed.closing and self._gate.still(self._ask.identity)
 
     async def _catch_up(self) -> None:
         """Begin where the client was, or with everything."""
