@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.console.models import CallDetail, CallSummary, EngineHealth, FlowGraph, Flows, History, Targets
+from tests.console.standin import StandIn, drawn
+
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "engine" / "console" / "static"
 LARGEST = 200_000  # bytes, compressed
@@ -35,6 +38,19 @@ def test_every_asset_has_its_compressed_twin_and_all_are_small() -> None:
     for file in files:
         assert gzip.decompress(Path(f"{file}.gz").read_bytes()) == file.read_bytes(), file.name
     assert sum(Path(f"{file}.gz").stat().st_size for file in files) < LARGEST
+
+
+def test_the_stand_in_answers_what_the_engine_would() -> None:
+    told = StandIn().answers
+    EngineHealth.model_validate(told["engine"])
+    History.model_validate(told["history"])
+    Flows.model_validate(told["flows"])
+    Targets.model_validate(told["targets"])
+    for call in told["calls"]:
+        CallSummary.model_validate(call)
+    for detail in told["details"].values():
+        CallDetail.model_validate(detail)
+    FlowGraph.model_validate(drawn("demo/reception"))
 
 
 @pytest.mark.browser
