@@ -19,6 +19,7 @@ export interface EngineHealth {
   asterisk: boolean;
   calls: number;
   capacity: number;
+  currency?: string; // of all costs; not there where nobody counts them
 }
 
 export type State =

@@ -18,6 +18,7 @@ export const levels = signal<[number, number]>([0, 0]); // caller, other side: 0
 
 const NONE: [number, number] = [0, 0];
 let close: () => void = () => undefined;
+let attempts = 0;
 
 export function stop(): void {
   close();
@@ -29,11 +30,13 @@ export function stop(): void {
 /** Begin to listen; ends with what was listened to before. */
 export async function listen(call: string): Promise<void> {
   stop();
+  const attempt = ++attempts;
   listening.value = { call, state: "opening", source: "engine", muted: false, lost: 0 };
   try {
     const { url } = await act<{ url: string }>(callUrl(call, "/audio-ticket"));
-    if (listening.value?.call === call) open(call, url);
+    if (listening.value && attempt === attempts) open(call, url);
   } catch (error) {
+    if (attempt !== attempts) return;
     stop();
     tell(`Cannot listen: ${(error as ApiError).message}`, true);
   }

@@ -54,7 +54,7 @@ keys.bind({ "?": () => (helping.value = true) });
 effect(() => {
   const at = routing.route.value;
   const call = listening.peek()?.call;
-  if (call !== undefined && (at.page !== "call" || at.id !== call)) stop();
+  if (call !== undefined && (!store.session.value || at.page !== "call" || at.id !== call)) stop();
 });
 render(<App />, document.getElementById("page")!);
 void store.start();

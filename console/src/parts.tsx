@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import type { CallSummary, State } from "./contract.ts";
 import { brief, money, pace, words } from "./format.ts";
 import { Icon, type IconName } from "./icons.tsx";
+import { board } from "./store.ts";
 
 const STATES: Record<State, { label: string; tone: string; icon: IconName }> = {
   starting: { label: "Starting", tone: "", icon: "phone" },
@@ -65,7 +66,7 @@ export function Response({ ms }: { ms: number | null }) {
 }
 
 export function Cost({ amount }: { amount: number | null }) {
-  return amount === null ? <span class="muted">–</span> : <span class="number">{money(amount, "USD")}</span>;
+  return amount === null ? <span class="muted">–</span> : <span class="number">{money(amount, board.value.engine?.currency ?? "")}</span>;
 }
 
 export function Fact({ name, children }: { name: string; children: ComponentChildren }) {

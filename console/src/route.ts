@@ -14,9 +14,17 @@ export const route = signal<Route>({ page: "live" });
 /** The view that an address names; one that names none is the live list. */
 export function parse(path: string, query = ""): Route {
   const [page, id] = path.replace(BASE, "").split("/");
-  if (page === "calls" && id) return { page: "call", id: decodeURIComponent(id) };
+  if (page === "calls" && id) return { page: "call", id: decoded(id) };
   if (page === "past") return { page: "past", query: Object.fromEntries(new URLSearchParams(query)) };
   return { page: "live" };
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // an address that somebody typed; no call has it
+  }
 }
 
 export function callPath(id: string): string {

@@ -43,9 +43,10 @@ export async function start(): Promise<void> {
   api.onRefused(() => (session.value = null));
   effect(() => {
     const id = lookedAt.value;
-    const who = session.value?.name;
-    if (who === undefined) return;
-    return untracked(() => watch(id));
+    if (session.value) return untracked(() => watch(id));
+    // Whoever logs in next sees nothing that this one saw.
+    board.value = EMPTY;
+    paused.value = null;
   });
   try {
     session.value = await api.whoAmI();
@@ -134,8 +135,5 @@ function connected(state: Connection): void {
 
 export async function logOut(): Promise<void> {
   await api.logOut().catch(() => undefined);
-  batch(() => {
-    session.value = null;
-    board.value = EMPTY;
-  });
+  session.value = null;
 }

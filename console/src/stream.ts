@@ -78,12 +78,12 @@ export async function follow(url: string, listener: Listener, signal: AbortSigna
           watch.fed();
           for (const event of parser.feed(part.value)) {
             last = event.id || last;
-            listener.event(event);
+            told(listener, event);
           }
         }
       }
-    } catch (error) {
-      if (!(error instanceof DOMException || error instanceof TypeError)) throw error; // what fetch throws on a lost line
+    } catch {
+      // The line is lost, which is what follows anyway.
     } finally {
       watch.end();
       signal.removeEventListener("abort", stop);
@@ -92,6 +92,15 @@ export async function follow(url: string, listener: Listener, signal: AbortSigna
     listener.connection("lost");
     await pause(wait, signal);
     wait = Math.min(2 * wait, LONGEST_WAIT);
+  }
+}
+
+/** What a listener cannot take is its own fault, not the line's: the page goes on, and the browser's console has it. */
+function told(listener: Listener, event: ServerEvent): void {
+  try {
+    listener.event(event);
+  } catch (error) {
+    reportError(error);
   }
 }
 

@@ -16,6 +16,7 @@ test("lengths of time", () => {
 test("money", () => {
   assert.match(money(0.0312, "USD"), /0[.,]0312/);
   assert.match(money(12.5, "EUR"), /12[.,]50/);
+  assert.equal(money(0.5, ""), "0.5000");
   assert.equal(money(1, "credits of ours"), "1.00 credits of ours");
 });
 
@@ -45,6 +46,7 @@ test("addresses lead to views and back", () => {
   assert.equal(pastPath({ number: "+1", flow: "" }), "/console/past?number=%2B1");
   assert.deepEqual(parse("/console/"), { page: "live" });
   assert.deepEqual(parse("/console/nonsense/x"), { page: "live" });
+  assert.deepEqual(parse("/console/calls/%E0%A4%A"), { page: "call", id: "%E0%A4%A" });
 });
 
 function pulled(buffer: JitterBuffer, pairs: number): number[][] {

@@ -11,6 +11,7 @@ from playwright.async_api import Browser
 from asterisk.instance import Instance
 from tests.calls.company import Open, company
 from tests.console.browsing import chromium
+from tests.emulators.openai_realtime.oracle import Oracle
 
 
 @pytest.fixture
@@ -21,6 +22,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-def open_company(pbx: Instance, world: Instance) -> Open:
+def vendors_types() -> None:
+    """The vendor's types take a second to build: not while a call waits for the emulator."""
+    judge = Oracle()
+    judge.server({"type": "unheard of"})
+    judge.client({"type": "unheard of"})
+
+
+@pytest.fixture
+def open_company(vendors_types: None, pbx: Instance, world: Instance) -> Open:
     """``async with open_company(folder, flow, …) as house``: see `company.company`."""
     return partial(company, pbx, world)

@@ -16,7 +16,7 @@ from yarl import URL
 from asterisk.world import Caller
 from engine.console.tokens import create
 from engine.settings import ConsoleSettings, HttpSettings
-from tests.calls.company import Company, Open
+from tests.calls.company import Company, Open, until
 from tests.calls.hearing import singing
 from tests.console.browsing import browse
 from tests.console.listening import EAR, LEFT, RIGHT, plays, silent
@@ -92,6 +92,10 @@ async def talking(open_company: Open, folder: Path, **options: object) -> AsyncI
 async def opened(page: Page, house: Company) -> None:
     await page.goto(f"{house.engine.url}/console/")
     await expect(page.locator("[data-connection=live]")).to_be_visible()
+
+
+def is_ear(task: asyncio.Task[object]) -> bool:
+    return getattr(task.get_coro(), "__qualname__", "").startswith("Ear.")
 
 
 async def sounds(caller: Caller, seconds: float) -> asyncio.Task[None]:
@@ -185,6 +189,8 @@ async def test_a_supervisor_follows_a_call_listens_and_brings_in_a_person(
         await expect(page.locator(".line.now")).to_have_count(1)
         await expect(page.get_by_role("button", name="Pause")).to_be_visible()
         await browsed.fine("a past call")
+        # Nobody listens any more: the channels that overheard the call are gone a moment after it.
+        await until(lambda: not [task for task in asyncio.all_tasks() if is_ear(task)], "the end of what listened")
 
 
 async def test_a_role_sees_and_does_what_it_may(
