@@ -19,7 +19,7 @@ export function Call({ id }: { id: string }) {
   const back = cameFrom(isPast);
   useEffect(() => keys.bind({ Escape: () => go(back.path) }), [back.path]);
   return (
-    <div class={`call ${isPast ? "past" : ""}`} key={id}>
+    <div class="call" key={id}>
       <a class="back" href={back.path}>
         <Icon name="back" /> {back.label}
       </a>

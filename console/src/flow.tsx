@@ -63,7 +63,7 @@ function Drawn({ graph, steps, detail, fits }: { graph: FlowGraph; steps: Step[]
   const { call, live } = detail;
   const drawn = useMemo(() => chart(graph), [graph]);
   const own = steps.filter(({ step_flow }) => step_flow === null || step_flow === graph.name);
-  const ran = own.flatMap(({ step_path, outcome }) => (step_path === null ? [] : [{ path: step_path, over: outcome !== null }]));
+  const ran = own.flatMap(({ step_path: path, outcome, detail }) => (path === null ? [] : [{ path, over: outcome !== null, detail }]));
   const way = wayOf(graph, ran);
   if (!live) way.live = null;
   else if (call.step_flow === graph.name && call.step_path) way.live = call.step_path;

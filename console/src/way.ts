@@ -6,6 +6,7 @@ import type { FlowGraph } from "./contract.ts";
 export interface Ran {
   path: string;
   over: boolean;
+  detail: string; // of a step that a handler cut short: the handler's event
 }
 
 export interface Way {
@@ -23,14 +24,16 @@ export function wayOf(graph: FlowGraph, steps: readonly Ran[]): Way {
   for (const { source, target } of graph.edges) next.set(source, [...(next.get(source) ?? []), target]);
   const way: Way = { taken: new Set(), edges: new Set(), live: null };
   const start = graph.nodes.find((node) => node.kind === "start")?.id;
-  let before = start;
-  for (const { path } of steps) {
-    if (!known.has(path)) continue; // of another flow that was called
-    const between = before === undefined ? null : shortest(next, before, path, (id) => !isStep(known.get(id)!.kind));
-    for (const [from, to] of pairs(between ?? [])) way.edges.add(edgeKey(from, to));
-    for (const id of between ?? entry(graph, next, path, known)) way.taken.add(id);
-    way.taken.add(path);
-    before = path;
+  const mayPass = (id: string) => !isStep(known.get(id)!.kind);
+  let before: Ran | null = null;
+  for (const step of steps) {
+    if (!known.has(step.path)) continue; // of another flow that was called
+    const from = before?.path ?? start;
+    const direct = from === undefined ? null : shortest(next, from, step.path, mayPass);
+    const between = direct ?? byHandler(graph, before?.detail ?? "", (id) => shortest(next, id, step.path, mayPass));
+    for (const [one, other] of pairs(between)) way.edges.add(edgeKey(one, other));
+    for (const id of [...between, step.path]) way.taken.add(id);
+    before = step;
   }
   if (start !== undefined && way.taken.size) way.taken.add(start);
   way.live = steps.findLast((step) => !step.over && known.has(step.path))?.path ?? null;
@@ -41,11 +44,13 @@ function isStep(kind: string): boolean {
   return !["start", "over", "section", "handler"].includes(kind);
 }
 
-/** A step that no line leads to from the step before: a handler began it, unless one cannot tell which. */
-function entry(graph: FlowGraph, next: Map<string, string[]>, path: string, known: Map<string, { kind: string }>): string[] {
-  const handlers = graph.nodes.filter((node) => node.kind === "handler");
-  const ways = handlers.map(({ id }) => shortest(next, id, path, (hop) => !isStep(known.get(hop)!.kind))).filter((way) => way);
-  return ways.length === 1 ? ways[0]! : [path];
+/** The way to a step that no line leads to from the step before: a handler's, as far as all that it may have been agree. */
+function byHandler(graph: FlowGraph, event: string, way: (handler: string) => string[] | null): string[] {
+  const handlers = graph.nodes.filter(({ kind }) => kind === "handler");
+  const named = handlers.filter(({ title }) => event && title.split(" ")[0] === event.split(" ")[0]);
+  const ways = (named.length ? named : handlers).map(({ id }) => way(id)).filter((each) => each !== null);
+  const [first, ...others] = ways;
+  return first?.filter((id) => others.every((other) => other.includes(id))) ?? [];
 }
 
 function shortest(

@@ -46,9 +46,9 @@ test("every step has a place of its own, every line a way, and the drawing holds
 
 test("the way goes through what stands between two steps", () => {
   const way = wayOf(GRAPH, [
-    { path: "steps/0", over: true },
-    { path: "steps/0/outcomes/person/0", over: true },
-    { path: "sections/person/0", over: false },
+    { path: "steps/0", over: true, detail: "" },
+    { path: "steps/0/outcomes/person/0", over: true, detail: "" },
+    { path: "sections/person/0", over: false, detail: "" },
   ]);
   assert.ok(way.taken.has("sections/person") && way.taken.has("start"));
   assert.ok(way.edges.has(edgeKey("start", "steps/0")));
@@ -59,12 +59,27 @@ test("the way goes through what stands between two steps", () => {
 });
 
 test("a handler leads where no step does", () => {
-  const way = wayOf(GRAPH, [{ path: "steps/0", over: true }, { path: "sections/person/0", over: true }]);
+  const way = wayOf(GRAPH, [{ path: "steps/0", over: true, detail: "" }, { path: "sections/person/0", over: true, detail: "" }]);
   assert.ok(way.taken.has("handlers/0") && way.taken.has("sections/person"));
   assert.equal(way.live, null);
 });
 
+test("of several handlers the one whose event cut the step short, or what they have in common", () => {
+  const error = { id: "handlers/1", kind: "handler", title: "error", detail: "", line: 3 } as const;
+  const both = {
+    ...GRAPH,
+    nodes: [...GRAPH.nodes, error],
+    edges: [...GRAPH.edges, { source: "handlers/1", target: "sections/person", labels: [], is_call: false }],
+  };
+  const steps = (detail: string) => [{ path: "steps/0", over: true, detail }, { path: "sections/person/0", over: true, detail: "" }];
+  const known = wayOf(both, steps("dtmf"));
+  assert.ok(known.taken.has("handlers/0") && !known.taken.has("handlers/1"));
+  assert.ok(known.edges.has(edgeKey("handlers/0", "sections/person")));
+  const unknown = wayOf(both, steps(""));
+  assert.ok(!unknown.taken.has("handlers/0") && !unknown.taken.has("handlers/1") && unknown.taken.has("sections/person"));
+});
+
 test("steps of other flows are passed over", () => {
-  const way = wayOf(GRAPH, [{ path: "steps/7", over: false }]);
+  const way = wayOf(GRAPH, [{ path: "steps/7", over: false, detail: "" }]);
   assert.deepEqual([way.taken.size, way.live], [0, null]);
 });
