@@ -47,7 +47,8 @@ class Browsed:
         """Nothing is wrong with the page as it stands."""
         self.wrong += await self.page.evaluate("window.broken.splice(0)")
         assert not self.wrong, f"{where}: {self.wrong}"
-        await self.page.evaluate(AXE.read_text())
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(AXE.read_text())
         # Axe would copy the style sheets of shadow roots into documents of its own, which the policy forbids it, too.
         found = await self.page.evaluate("rules => axe.run({runOnly: rules, preload: false})", RULES)
         barriers = [
@@ -80,7 +81,8 @@ async def chromium() -> AsyncIterator[Browser]:
 
 async def browse(browser: Browser, **options: Any) -> Browsed:
     """A supervisor's own window: no cookies, nothing kept. ``options`` are Playwright's of a context."""
-    context = await browser.new_context(**{"viewport": WIDE, "locale": "en-GB", **options})  # type: ignore[arg-type]
+    calm = {"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce"}  # what moves costs a busy machine's time
+    context = await browser.new_context(**{**calm, **options})  # type: ignore[arg-type]
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     await context.add_init_script(_WATCH)

@@ -254,3 +254,36 @@ async def test_the_page_outlives_its_engine(browser: Browser, open_company: Open
         await browsed.fine("the page after a restart of the engine")
         await caller.hangs_up()
         await house.ended(caller)
+
+
+async def test_keys_and_the_way_that_they_choose(
+    browser: Browser, open_company: Open, folders: tuple[Path, Path]
+) -> None:
+    flow = """
+        steps:
+          - id: choice
+            menu: {say: Press one for the news., timeout: 30s}
+            outcomes:
+              "1": [{id: news, say: "The news of today are long, and who listens to them needs patience, as you do."}]
+              no_input: []
+              no_match: []
+          - hangup: {}
+    """
+    async with open_company(folders[0], flow) as house:
+        browsed = await browse(browser)
+        page = await browsed.go(f"{house.engine.url}/console/")
+        caller = await house.call()
+        await page.locator(f"{ROW} a").click()
+        live = page.locator(".node.live")
+        await expect(live).to_have_attribute("data-step", "steps/0")
+        await caller.hears_something()
+        await caller.presses("1")
+        await expect(page.locator("[data-kind=key]")).to_contain_text("Key 1")
+        await expect(live).to_have_attribute("data-step", "steps/0/outcomes/1/0")
+        await expect(page.locator(".node.taken[data-step='steps/0']")).to_be_visible()
+        assert await page.locator(".edge.taken").count() == 2
+        await page.get_by_text("The way as text").click()
+        await expect(page.get_by_role("listitem")).to_have_text(["choice (menu) → 1", "news (say): now"])
+        await house.ended(caller)
+        await expect(page.locator("[data-kind=call]").last).to_contain_text("The call ends")
+        await expect(live).to_have_count(0)
