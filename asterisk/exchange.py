@@ -43,7 +43,14 @@ CLOSE_WITHIN = 10.0  # seconds for all lines to be released
 
 
 class ExchangeError(Exception):
-    """Asterisk cannot be used; the text says what is wrong, where, and what to do."""
+    """Asterisk cannot be used; the text says what is wrong, where, and what to do.
+
+    ``may_pass``: nothing needs to be changed when Asterisk is only about to start.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,8 +301,11 @@ def _explained(settings: ExchangeSettings) -> Iterator[None]:
     except (ari.Unreachable, ari.Timeout) as error:
         raise ExchangeError(
             f"Asterisk at {settings.url} does not answer: {error.message}; does it run, and is its HTTP server enabled "
-            "(http.conf) at this address?"
+            "(http.conf) at this address?",
+            may_pass=True,
         ) from error
+    except (ari.NotFound, ari.ServerError) as error:  # its HTTP server is up before ARI is
+        raise ExchangeError(f"Asterisk at {settings.url} cannot be used: {error}", may_pass=True) from error
     except (ari.AriError, MediaError, ValueError) as error:
         raise ExchangeError(f"Asterisk at {settings.url} cannot be used: {error}") from error
 

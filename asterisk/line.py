@@ -154,8 +154,7 @@ class AsteriskLine:
             caller, other = await self._while_there(_both(*(ear.open() for ear in ears)))
             yield caller, other
         finally:
-            closing = asyncio.gather(*(ear.close() for ear in ears))
-            await asyncio.shield(closing)
+            await self._switch.finish(_close(*ears), f"end of listening to {self._party.id}")
 
     async def close(self) -> None:
         """Release everything: legs, media, bridge, and the call itself unless it was given back. Idempotent."""
@@ -216,6 +215,10 @@ class AsteriskLine:
             over.cancel()
             doing.cancel()
             await asyncio.gather(doing, return_exceptions=True)
+
+
+async def _close(*ears: Ear) -> None:
+    await asyncio.gather(*(ear.close() for ear in ears))
 
 
 async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:

@@ -13,6 +13,7 @@ from bench.child import BenchError
 from bench.figures import Spread, slope, spread
 from bench.stage import FLOOR, HANDOFF, TALK, Stage, Window
 from bench.stamp import FRAME_MS
+from bench.steps import step_overhead
 
 Tell = Callable[[str], None]
 
@@ -55,6 +56,7 @@ class Results:
     silent: Spread | None = None  # ms from the provider's event to silence at the caller
     never_silent: int = 0  # interruptions after which the caller went on hearing the voice
     two_way: Spread | None = None
+    step: Spread | None = None  # ms of CPU for a step of a flow
 
     @property
     def cpu_ms(self) -> float:
@@ -83,6 +85,8 @@ async def measure(stage: Stage, plan: Plan, tell: Tell) -> Results:
     await _compare(stage, plan, results, tell)
     await _sweep(stage, plan, results, tell)
     await _look_inside(stage, plan, results, tell)
+    results.step = await asyncio.to_thread(step_overhead)
+    tell(f"a step of a flow: {results.step['p50']:.3f} ms of CPU")
     return results
 
 

@@ -79,6 +79,8 @@ def rows(results: Results) -> list[Row]:
             _spread(results.silent) + never, at_most=60),
         Row("answer_to_two_way_p50_ms", "target's 200 to sound both ways", _of(results.two_way, "p50"), "ms",
             _spread(results.two_way)),
+        Row("step_cpu_ms", "engine's CPU for a step of a flow", _of(results.step, "p50"), "ms", _spread(results.step),
+            at_most=0.2),
         Row("memory_kb_per_call", "memory per call", None if memory is None else memory / 1024, "kB"),
         Row("loop_lag_p99_ms", "lateness of the engine's event loop, p99", _of(probed["late"], "p99"), "ms",
             _spread(probed["late"])),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
 from engine.beside import beside, first_of
+from engine.discretion import HIDDEN, is_secret, outline, told_in
 from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Goto, Leave, Return, Stop
 from engine.playout import Playout
-from engine.record import CallRecord, Leg, Spoken
+from engine.record import CallRecord, KeyPress, Leg, Spoken
 from engine.recording import Recording
 from engine.run import Walker
 from engine.safety import rescue
@@ -27,6 +28,7 @@ from flows.flow import Flow
 from flows.library import Library
 
 if TYPE_CHECKING:
+    from engine.listening import Ear
     from providers.voice import Session
 
 log = structlog.get_logger()
@@ -54,21 +56,25 @@ class Call:
         facts = line.facts
         self.record = CallRecord(
             id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
-            did=facts.did, caller=facts.caller, trunk=facts.trunk, started=services.clock.now(),
+            did=facts.did, caller=facts.caller, caller_name=facts.caller_name, trunk=facts.trunk,
+            started=services.clock.now(),
         )  # fmt: skip
         caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
         self.record.legs.append(caller)
         self._walker = Walker(self, flow, {})
+        self.record.headers = told_in(facts.headers, secret="call.headers" in self._walker.secret)
         self.inbox = Inbox()
         self.recording: Recording | None = None  # the latest, which may be over
         self.taps: tuple[Sides, ...] = ()  # who hears the call: a recording, who listens
         self.is_private = False  # a sensitive step runs: nobody hears the call
+        self.ear: Ear | None = None  # who writes down what the caller says, while a step asks for it
         self.talk: tuple[str, Session] | None = None  # the latest: with which voice, and how it was opened
         self._playout: Playout | None = None
         self._early = False  # prompts are heard before the answer
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._errands: dict[asyncio.Task[None], float] = {}  # seconds that each has when the call is over
+        self._stopped = False  # by the engine, which waits for nothing long
 
     @property
     def walker(self) -> Walker:
@@ -165,11 +171,13 @@ class Call:
         assert self._group is not None, "a call has company only while it runs"
         self._group.create_task(work, name=name)
 
-    def errand(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run something that the flow does not wait for. When the call is over it has the time of a wind-up left."""
+    def errand(self, work: Coroutine[Any, Any, None], name: str, within: float | None = None) -> None:
+        """Run something that the flow does not wait for. When the call is over it has ``within`` seconds left, the time
+        of a wind-up if nothing is said; the engine's drain waits for it, its stop does not.
+        """
         task = asyncio.create_task(work, name=name)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._errands[task] = self.services.wind_up if within is None else within
+        task.add_done_callback(self._errands.pop)
 
     def said(self, role: Literal["caller", "voice", "system"], text: str, *, interrupted: bool = False) -> Spoken:
         """Write down something that was said."""
@@ -182,6 +190,16 @@ class Call:
     def changed(self) -> None:
         """Tell whoever watches that the call is another than before. Costs next to nothing."""
         self.services.watch.changed(self)
+
+    def pressed(self, key: str, *, secret: bool | None = None) -> None:
+        """Write down a key that a step has read, as hidden when it is part of a secret."""
+        step = self.walker.step
+        if secret is None:
+            secret = step is not None and is_secret(self.walker, step)
+        now = self.services.clock.now()
+        entry = KeyPress(key=HIDDEN if secret else key, at=now, step="" if step is None else step.path)
+        self.record.presses.append(entry)
+        self.changed()
 
     async def save(self) -> None:
         """Keep the record as it is now."""
@@ -197,6 +215,7 @@ class Call:
         try:
             await self._live()
         except asyncio.CancelledError:
+            self._stopped = True
             self._ended("lost", by="engine", error="the engine was stopped")
             await self._leave_to_dialplan()
             raise
@@ -242,7 +261,7 @@ class Call:
         if self.line.ended.done():
             raise LineGone("the caller hung up while the flow was ending")
         self.record.result = stop.result or self.record.result
-        self._ended("handed_off" if self.with_person else "failed" if self.record.error else "completed", by=stop.by)
+        self._ended("handed_off" if self.with_person else "failed" if stop.failed else "completed", by=stop.by)
         with contextlib.suppress(LineError):
             await self.line.hangup(stop.cause)
 
@@ -268,12 +287,22 @@ class Call:
 
     async def _end_errands(self) -> None:
         """What the flow did not wait for comes to its end, or is cancelled."""
-        if self._errands:
-            await asyncio.wait(self._errands, timeout=self.services.wind_up)
-        left = [task for task in self._errands if task.cancel()]
-        await asyncio.gather(*left, return_exceptions=True)
+        clock = asyncio.get_running_loop().time
+        began, longest = clock(), self.services.wind_up if self._stopped else float("inf")
+        patience = {task: min(seconds, longest) for task, seconds in self._errands.items()}
+        try:
+            for seconds in sorted({*patience.values()}):
+                due = [task for task in patience if patience[task] <= seconds]
+                await asyncio.wait(due, timeout=max(0.0, began + seconds - clock()))
+                await self._give_up(due)
+        finally:
+            await self._give_up(list(patience))
+
+    async def _give_up(self, errands: Sequence[asyncio.Task[None]]) -> None:
+        left = [task for task in errands if task.cancel()]
         if left:
             log.warning("errands of the call were not done in time", errands=[task.get_name() for task in left])
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _leave_to_dialplan(self) -> None:
         """The engine stops in the middle of the call: what stands behind it takes the caller, not a dead line."""
@@ -290,12 +319,18 @@ class Call:
                 await asyncio.shield(asyncio.ensure_future(self.line.close()))
         except Exception as error:
             log.error("the line could not be released", error=f"{type(error).__name__}: {error}")
-        await self._end_errands()
         self._ended("completed", by="flow")
+        self.record.input = {
+            name: outline(value, secret=True) if f"input.{name}" in self._walker.secret else value
+            for name, value in self._walker.input.items()
+        }
         if self.line.ended.done():
             ending, caller = self.line.ended.result(), self.record.legs[0]
             caller.ended, caller.cause, caller.sip_code = self.record.ended, ending.cause, ending.sip_code
             self.record.cause = ending.cause if self.record.cause is None else self.record.cause
+        if self._errands:
+            await self.save()  # the call is over, whatever is still written about it
+            await self._end_errands()
         await self.save()
         structlog.contextvars.unbind_contextvars("call_id", "flow")
 

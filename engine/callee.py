@@ -49,6 +49,8 @@ class Callee:
     def __init__(self, call: Call, leg: Leg) -> None:
         self._call = call
         self.leg = leg
+        self.key = ""  # with which they took or declined the call
+        self.key_at = 0.0  # when, by the loop's clock
         self._playout: Playout | None = None
 
     async def playout(self) -> Playout:
@@ -102,6 +104,7 @@ class Callee:
             nonlocal pressed
             while pressed not in (accept.digit, accept.decline):
                 pressed = await self.leg.digit()
+            self.key, self.key_at = pressed, asyncio.get_running_loop().time()
 
         try:
             async with asyncio.timeout(accept.timeout):

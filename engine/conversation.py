@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from engine.audio import BYTES_PER_MS, SILENCE, Heard
+from engine.audio import Heard
 from engine.beside import beside
 from engine.comfort import Hold
 from engine.minutes import Minutes
@@ -71,7 +71,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-EAR_EVERY = 0.2  # seconds between two looks at the caller's audio
 DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
 
 
@@ -339,26 +338,10 @@ class Conversation:
         self._post(Broken("the audio of the call was lost", None))
 
     async def _watch_ear(self) -> None:
-        """Keep the voice's ear in time.
-
-        A telephone may send nothing while its user is silent (mute, hold, comfort noise); a voice that counts time by
-        audio would then wait for ever for the end of a sentence, so it gets silence. And a provider that takes no
-        audio blocks the ear, and with it everything that the leg reports.
-        """
-        silence = SILENCE[self._playout.law] * int(EAR_EVERY * 1000 * BYTES_PER_MS)
-        heard, stuck = self._playout.heard, 0.0
+        """A provider that takes no audio blocks the ear, and with it everything that the leg reports."""
         while True:
-            await asyncio.sleep(EAR_EVERY)
-            if self._playout.listening:
-                stuck += EAR_EVERY
-                if stuck >= DEAF_AFTER:
-                    stuck = 0.0
-                    self._post(Broken(f"it took no audio for {DEAF_AFTER:.0f} s", self._seat.number, "deaf"))
-                continue
-            stuck = 0.0
-            if heard == self._playout.heard:
-                await self._tell(self._voice.send_audio(silence), "audio")
-            heard = self._playout.heard
+            await self._playout.keep_fed(lambda quiet: self._tell(self._voice.send_audio(quiet), "audio"), DEAF_AFTER)
+            self._post(Broken(f"it took no audio for {DEAF_AFTER:.0f} s", self._seat.number, "deaf"))
 
     # ── Control: turn-taking ──────────────────────────────────────────────────────────────────────────────────────────
 

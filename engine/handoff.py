@@ -246,12 +246,15 @@ class HandOff:
         except TimeoutError:
             attempt.status = "no_answer"
         except LineError as error:
-            attempt.status = "unavailable"
+            attempt.status, attempt.reason = "unavailable", str(error)
             log.warning("a target could not be dialled", target=target, error=str(error))
         finally:
             attempt.status = "cancelled" if attempt.status == "ringing" else attempt.status
             call.changed()
             attempt.ring_ms = attempt.ring_ms or int((self._clock() - started) * 1000)
+            if callee is not None and callee.key:
+                attempt.key = callee.key
+                attempt.key_ms = max(0, int((callee.key_at - started) * 1000) - attempt.ring_ms)
             call.services.metrics.handoff_attempt(attempt.status, attempt.ring_ms)
             if callee is not None and not (won.done() and not won.cancelled() and won.result() is callee):
                 words = (TAKEN if won.done() else MOVED_ON) if asking.under_way else None

@@ -34,12 +34,14 @@ class Readiness:
     ari_connected: bool = False
     flows_loaded: bool = False
     draining: bool = False
+    ari_problem: str = ""  # why there is no connection yet, in words
     active: int = 0  # live calls
     warnings: list[str] = field(default_factory=list)  # what is wrong although calls can be taken
 
     def missing(self) -> list[str]:
         """What a start still waits for; empty when it is over."""
-        checks = ((self.ari_connected, "no connection to Asterisk"), (self.flows_loaded, "no flows loaded"))
+        why = f": {self.ari_problem}" if self.ari_problem else ""
+        checks = ((self.ari_connected, f"no connection to Asterisk{why}"), (self.flows_loaded, "no flows loaded"))
         return [reason for holds, reason in checks if not holds]
 
     def reasons(self) -> list[str]:

@@ -50,9 +50,23 @@ def load_library(paths: Sequence[Path], text_model: str | None = None) -> Librar
 def voices_of(library: Library) -> list[str]:
     """The names of the voices that these flows use, sorted."""
     flows = (*library.flows.values(), *library.next.values())
-    named = {name for flow in flows for step in flow.walk() for name in getattr(step.fields, "providers", ())}
+    steps = [step.fields for flow in flows for step in flow.walk()]
+    named = {
+        name for fields in steps for name in (*getattr(fields, "providers", ()), getattr(fields, "listening", None))
+    }
     writing = {flow.text_model for flow in flows}
     return sorted(str(name) for name in named | writing if name)
+
+
+def listens(library: Library) -> bool:
+    """Whether a step of these flows has speech written down by the engine's own voice for that."""
+    flows = (*library.flows.values(), *library.next.values())
+    return any(
+        getattr(step.fields, "listening", "") is None
+        and (getattr(step.fields, "input", "") in ("speech", "any") or getattr(step.fields, "transcribe", False))
+        for flow in flows
+        for step in flow.walk()
+    )
 
 
 def closed_to_webhooks(library: Library, token: str) -> str:

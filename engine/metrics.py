@@ -57,6 +57,10 @@ class Metrics:
         self.calls_ended = Counter(
             "calls_ended", "Calls over, by how they ended", ["flow", "outcome"], namespace=PREFIX, registry=registry
         )
+        self.calls_with_error = Counter(
+            "calls_with_error", "Calls over in which something went wrong, whoever dealt with it", ["flow"],
+            namespace=PREFIX, registry=registry,
+        )  # fmt: skip
         self.calls_refused = Counter(
             "calls_refused",
             "Calls sent back to the dialplan's fallback (reason: capacity, draining, no_route, …)",
@@ -173,10 +177,12 @@ class Metrics:
         self.calls_started.labels(flow, direction).inc()
         self.calls_active.labels(flow).inc()
 
-    def call_ended(self, flow: str, outcome: str, seconds: float) -> None:
-        """A call that `call_started` counted is over, ``seconds`` after it came."""
+    def call_ended(self, flow: str, outcome: str, seconds: float, *, error: bool = False) -> None:
+        """A call that `call_started` counted is over, ``seconds`` after it came; ``error``: its record has one."""
         self.calls_active.labels(flow).dec()
         self.calls_ended.labels(flow, outcome).inc()
+        if error:
+            self.calls_with_error.labels(flow).inc()
         self.call_duration.observe(seconds)
 
     def step(self, flow: str, verb: str, outcome: str) -> None:

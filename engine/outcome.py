@@ -48,11 +48,12 @@ class Return(Leave):
 class Stop(Leave):
     """The flow is over; the line is hung up."""
 
-    def __init__(self, *, cause: int = 16, result: str = "", by: str = "flow") -> None:
+    def __init__(self, *, cause: int = 16, result: str = "", by: str = "flow", failed: bool = False) -> None:
         super().__init__(result)
         self.cause = cause
         self.result = result
         self.by = by
+        self.failed = failed  # something went wrong, and the flow did not say what then
 
 
 class Unhandled(Leave):

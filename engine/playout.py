@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from asterisk.media.leg import Closed, Drained, Dtmf, MarkReached
-from engine.audio import RATE, Heard, Ledger
+from engine.audio import BYTES_PER_MS, RATE, SILENCE, Heard, Ledger
 from engine.line import Media
 
 if TYPE_CHECKING:
     from engine.sides import Sides
 
+FED_EVERY = 0.2  # seconds between two looks at the caller's audio
 LOST_AFTER = 1.0  # seconds; audio that ends with the call ends a moment before the call's end is told
 
 Listener = Callable[[bytes], Awaitable[None]]
@@ -97,6 +98,24 @@ class Playout:
                 raise
         finally:
             self.listening = self._abandoned = False
+
+    async def keep_fed(self, give: Callable[[bytes], Awaitable[object]], deaf_after: float) -> None:
+        """Keep in time who counts time by the caller's audio; returns when the listener took none for so long.
+
+        A telephone may send nothing while its user is silent (mute, hold, comfort noise); a provider would then wait
+        for ever for the end of a sentence, so it is given silence.
+        """
+        silence = SILENCE[self.law] * int(FED_EVERY * 1000 * BYTES_PER_MS)
+        heard, stuck = self.heard, 0.0
+        while stuck < deaf_after:
+            await asyncio.sleep(FED_EVERY)
+            if self.listening:
+                stuck += FED_EVERY
+                continue
+            stuck = 0.0
+            if heard == self.heard:
+                await give(silence)
+            heard = self.heard
 
     async def lost(self) -> None:
         """Until the audio is gone although the call is not: its end would be known by then, and cancels this."""

@@ -36,10 +36,13 @@ class Attempt(BaseModel):
 
     step: str
     target: str
-    status: str  # ringing, then answered, no_answer, busy, declined, unavailable, failed, cancelled
+    status: str  # ringing, then answered, no_answer, busy, declined, machine, unavailable, failed, cancelled
+    reason: str = ""  # why it could not be dialled at all, in words
     sip_code: int | None = None
     q850: int | None = None
     ring_ms: int = 0
+    key: str = ""  # with which a person who answered took or declined the call
+    key_ms: int | None = None  # from their answer
     started: datetime = Field(default_factory=utc_now)
 
 
@@ -65,6 +68,7 @@ class Spoken(BaseModel):
     at: datetime = Field(default_factory=utc_now)
     step: str = ""
     interrupted: bool = False
+    improvised: bool = False  # in the model's own words, not the flow's
 
 
 class ToolUse(BaseModel):
@@ -75,6 +79,40 @@ class ToolUse(BaseModel):
     ms: int | None = None
     outcome: str = ""  # ok, error, timeout, unconfirmed, cancelled, late (after the model had left)
     step: str = ""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class KeyPress(BaseModel):
+    """One key that a step or a handler read. ``key`` is `HIDDEN` when it belongs to a secret."""
+
+    key: str
+    at: datetime = Field(default_factory=utc_now)
+    step: str = ""
+
+
+class Request(BaseModel):
+    """One request to an endpoint. ``answer`` is the outline of what came back (`engine.discretion`), ``ms`` without an
+    end while it waits."""
+
+    endpoint: str
+    method: str
+    path: str
+    at: datetime = Field(default_factory=utc_now)
+    ms: int | None = None
+    outcome: str = "cancelled"  # or: ok, http_error, timeout
+    status: int = 0
+    step: str = ""
+    answer: Any = None
+
+
+class Written(BaseModel):
+    """What the text model was asked for: data, a brief, a summary. ``answer``: its words, of secrets the outline."""
+
+    at: datetime = Field(default_factory=utc_now)
+    ms: int | None = None
+    outcome: str = "cancelled"  # or: ok, failed
+    step: str = ""
+    answer: str = ""
 
 
 class Tokens(BaseModel):
@@ -100,6 +138,7 @@ class CallRecord(BaseModel):
     direction: Literal["inbound", "outbound"] = "inbound"
     did: str = ""
     caller: str = ""
+    caller_name: str = ""
     trunk: str = ""
     started: datetime = Field(default_factory=utc_now)
     answered: datetime | None = None
@@ -107,12 +146,17 @@ class CallRecord(BaseModel):
     outcome: str = "live"  # then: completed, caller_hung_up, handed_off, refused, failed, lost
     hangup_by: Literal["", "caller", "flow", "target", "engine", "supervisor"] = ""
     cause: int | None = None
-    error: str = ""  # what went wrong, in words, when something did
+    error: str = ""  # what first went wrong, in words, also when the flow had an answer to it
     result: str = ""  # the flow's own result (`hangup: {result: …}`)
+    headers: dict[str, str] = Field(default_factory=dict)  # of the INVITE, as far as flows may read them
+    input: dict[str, Any] = Field(default_factory=dict)  # of the flow
     legs: list[Leg] = Field(default_factory=list)
     attempts: list[Attempt] = Field(default_factory=list)
     steps: list[StepTrace] = Field(default_factory=list)
     transcript: list[Spoken] = Field(default_factory=list)
     tools: list[ToolUse] = Field(default_factory=list)
+    presses: list[KeyPress] = Field(default_factory=list)
+    requests: list[Request] = Field(default_factory=list)
+    written: list[Written] = Field(default_factory=list)
     tokens: list[Tokens] = Field(default_factory=list)
     timings: dict[str, float] = Field(default_factory=dict)  # ms: setup, first_audio, barge_in, …

@@ -15,7 +15,7 @@ import structlog
 
 from engine.beside import first_of
 from engine.line import LineError, LineGone
-from engine.outcome import Goto, Leave, Outcome, Return, StepError, Unhandled
+from engine.outcome import Goto, Leave, Outcome, Return, StepError, Stop, Unhandled
 from engine.record import StepTrace
 from engine.recording import unrecorded
 from engine.safety import TIME_IS_UP, tell
@@ -30,9 +30,10 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
+UNTIL_GONE = "until the caller hung up"
 MAX_STEPS = 1000  # a call that runs more steps than this loops
 UNREAD = 32  # keys that may wait to be read; a caller who leans on the keypad shall not hide a handler's key
-MAX_DEPTH = 16  # sections that were called and have not come back
+MAX_DEPTH = 16  # sections and flows that were called and have not come back
 LONGEST_PAUSE = 60.0  # seconds between two tries of a step
 MAX_JUMPS = 32  # jumps with no word or key from the caller in between
 
@@ -58,6 +59,8 @@ class Walker:
         self.parent = parent
         self.input = dict(given)
         self.vars = declare(flow.vars)
+        self.secret = call.library.secret.get(flow.revision, frozenset())  # names of what must not be written down
+        self.step: Step | None = None  # the innermost that runs
         self.steps: dict[str, dict[str, Any]] = {}
         self._inside = 0  # sections that were called
         self._spent: set[str] = set()  # handlers that ran: each answers for one failure
@@ -87,8 +90,8 @@ class Walker:
 
     async def section(self, name: str) -> Mapping[str, Any]:
         """Run a section as a subroutine; what its `return` gives."""
-        if self._inside == MAX_DEPTH:
-            raise StepError(f"sections are called {MAX_DEPTH} deep; does '{name}' call itself?")
+        if self._depth() >= MAX_DEPTH:
+            raise StepError(f"loop: sections are called {MAX_DEPTH} deep; does '{name}' call itself?")
         self._inside += 1
         try:
             await self.run_steps(self.flow.sections[name])
@@ -99,7 +102,11 @@ class Walker:
         return {}
 
     async def subflow(self, name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Run another flow and come back; what its `return` gives. Raises `Unhandled` when it fails."""
+        """Run another flow and come back; what its `return` gives. Raises `Unhandled` when it fails, `StepError` when
+        it lies too deep: the check finds circles, but not those of flows that a plugin brings.
+        """
+        if self._depth() >= MAX_DEPTH:
+            raise StepError(f"loop: flows are called {MAX_DEPTH} deep; does '{name}' call itself?")
         inner = Walker(self.call, self.call.library.flows[name], given, parent=self)
         self.call.walker = inner
         try:
@@ -109,6 +116,10 @@ class Walker:
         finally:
             self.call.walker = self
         return {}
+
+    def _depth(self) -> int:
+        """How many sections and flows were called and have not come back, here and around this flow."""
+        return self._inside + (0 if self.parent is None else self.parent._depth() + 1)
 
     # ── Running ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,6 +136,7 @@ class Walker:
                 await self._walk(self._steps_of(handler))
             elif not self.call.line.ended.done():
                 await tell(self.call, TIME_IS_UP)
+                raise Stop(failed=True)
         return None
 
     async def after_hangup(self) -> None:
@@ -235,6 +247,7 @@ class Walker:
             started=self.call.services.clock.now(),
         )
         record.steps.append(trace)
+        around, self.step = self.step, step
         await self.call.save()
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -250,9 +263,10 @@ class Walker:
             raise
         except asyncio.CancelledError:
             if self.call.with_person:
-                outcome = Outcome("connected", detail="until the caller hung up")
+                outcome = Outcome("connected", detail=UNTIL_GONE)
             raise
         finally:
+            self.step = around
             trace.ms = int((clock() - started) * 1000)
             trace.outcome, trace.detail = outcome.name, trace.detail or outcome.detail
             self.call.changed()
@@ -312,6 +326,7 @@ class Walker:
             digit = await self.call.line.peek_digit(unread)
             self.heard_caller()
             if digit in handlers and not self.call.with_person:  # keys are the person's while one is connected
+                self.call.pressed(digit, secret=False)
                 self.call.line.drop_digits()
                 raise handlers[digit]
             unread += 1

@@ -40,9 +40,9 @@ async def rescue(call: Call) -> Stop:
             log.error("the safety destination could not be rung", target=destination, error=str(error))
     with contextlib.suppress(LineError):
         if await call.line.give_back():
-            return Stop(by="engine", result="given back to the dialplan")
+            return Stop(by="engine", result="given back to the dialplan", failed=True)
     await tell(call, APOLOGY)
-    return Stop(by="engine", cause=TEMPORARY_FAILURE)
+    return Stop(by="engine", cause=TEMPORARY_FAILURE, failed=True)
 
 
 async def tell(call: Call, words: str) -> None:

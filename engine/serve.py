@@ -26,7 +26,8 @@ from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
 from engine.intake import Intake
-from engine.loading import closed_to_webhooks, load_library, settle, voices_of
+from engine.listening import Recognisers
+from engine.loading import closed_to_webhooks, listens, load_library, settle, voices_of
 from engine.media_watch import MediaWatch
 from engine.metrics import metrics
 from engine.records.store import Records
@@ -42,7 +43,9 @@ from providers.voice import VoiceError
 
 log = structlog.get_logger()
 
-CONNECT_FOR = 30.0  # seconds in which a starting engine waits for its Asterisk
+CONNECT_WITHIN = 5.0  # seconds for one attempt to reach Asterisk
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts: twice as long each time
+REMIND_EVERY = 30.0  # seconds between two lines in the log that say what is waited for
 WATCH_EVERY = 0.5  # seconds
 
 
@@ -71,8 +74,8 @@ def open_voices(settings: Settings, library: Library) -> Voices:
     if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
         given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
     voices = Voices(given)
-    wanted = {*voices_of(library), settings.voice}
-    for name in sorted(wanted if settings.text is None else {*wanted, settings.text}):
+    also = {name for name in (settings.text, settings.listening) if name is not None}
+    for name in sorted({*voices_of(library), settings.voice, *also}):
         try:
             made = voices.get(name)
             if name == settings.text and made.text_model() is None:
@@ -85,6 +88,9 @@ def open_voices(settings: Settings, library: Library) -> Voices:
         voices.get(settings.speech)
     except VoiceError as error:
         log.warning("prompts cannot be spoken", voice=settings.speech, error=str(error))
+    listener = settings.listening or settings.voice
+    if listens(library) and not voices.get(listener).capabilities.recognises:
+        log.warning("speech is not recognised: set listening to a voice that does", voice=listener)
     return voices
 
 
@@ -121,6 +127,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             )
         services = Services(
             voices=voices, speech=Speech(voices, settings.speech),
+            listening=Recognisers(voices, settings.listening or settings.voice),
             texts=Texts(voices, writes, settings.text_model), http=http, records=records, metrics=metrics,
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
@@ -136,13 +143,9 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         routes = [*intake.routes(), *console.routes()]
         url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, routes))
         stack.enter_context(console.served())
-        exchange = await stack.enter_async_context(_exchange(settings))
-        await stack.enter_async_context(
-            beside(
-                _take_calls(switchboard, exchange, lost), _watch(exchange, readiness), metrics.watch_loop(),
-                reload.run(),
-            )
-        )  # fmt: skip
+        await stack.enter_async_context(beside(metrics.watch_loop(), reload.run()))
+        exchange = await _connected(stack, settings, readiness, url)
+        await stack.enter_async_context(beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness)))
         log.info(
             "ready", asterisk=settings.asterisk.url, app=exchange.app, media=exchange.media, flows=len(library.flows),
             http=url,
@@ -150,25 +153,30 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         yield Engine(switchboard, exchange, readiness, services, url, reload, lost)
 
 
-@asynccontextmanager
-async def _exchange(settings: Settings) -> AsyncIterator[Exchange]:
-    told = settings.asterisk
-    try:
-        async with Exchange.open(
-            ExchangeSettings(
-                url=told.url,
-                user=told.user,
-                password=told.password.get_secret_value(),
-                app=told.app,
-                media=told.media,
-                format=told.law,
-                targets=Targets(trunk=told.trunk, teams=told.teams),
-                start_timeout=CONNECT_FOR,
-            )
-        ) as exchange:
-            yield exchange
-    except ExchangeError as error:
-        raise StartError(str(error)) from error
+async def _connected(stack: AsyncExitStack, settings: Settings, readiness: Readiness, url: str) -> Exchange:
+    """The connection to Asterisk, which may come up after the engine. Raises `StartError` for what waiting cannot mend:
+    a wrong password, an Asterisk that is too old."""
+    told, clock = settings.asterisk, asyncio.get_running_loop().time
+    wanted = ExchangeSettings(
+        url=told.url, user=told.user, password=told.password.get_secret_value(), app=told.app, media=told.media,
+        format=told.law, targets=Targets(trunk=told.trunk, teams=told.teams), start_timeout=CONNECT_WITHIN,
+    )  # fmt: skip
+    began, reminded, pause = clock(), float("-inf"), FIRST_PAUSE
+    while True:
+        try:
+            exchange = await stack.enter_async_context(Exchange.open(wanted))
+        except ExchangeError as error:
+            if not error.may_pass:
+                raise StartError(str(error)) from error
+            readiness.ari_problem = str(error)
+        else:
+            readiness.ari_problem = ""
+            return exchange
+        if clock() - reminded >= REMIND_EVERY:
+            reminded = clock()
+            log.warning("waiting for Asterisk", reason=readiness.ari_problem, seconds=round(reminded - began), http=url)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def _take_calls(switchboard: Switchboard, exchange: Exchange, lost: asyncio.Event) -> None:

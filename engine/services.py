@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from engine.http import Http
+from engine.listening import Recognisers
 from engine.metrics import Metrics
 from engine.record import CallRecord
 from engine.sounds import Sounds
@@ -51,6 +52,7 @@ class Services:
     clock: Clock
     engine: str = "engine"
     texts: Texts = field(default_factory=lambda: Texts(Voices()))  # text models, when one is set
+    listening: Recognisers = field(default_factory=lambda: Recognisers(Voices()))  # speech to text
     default_voice: str = "rehearsal"  # for a converse that names no provider
     law: Literal["ulaw", "alaw"] = "ulaw"  # the line's G.711 law
     safety_destination: str | None = None  # who is rung when a flow fails and says nothing of it

@@ -146,7 +146,7 @@ class DatabaseSettings(Section):
 class RecordSettings(Section):
     """What a call record holds."""
 
-    transcripts: bool = Field(True, description="false: nothing that was said is stored")
+    transcripts: bool = Field(True, description="false: nothing that was said or typed is stored")
 
 
 class Settings(BaseSettings):
@@ -170,6 +170,9 @@ class Settings(BaseSettings):
     )
     voice: str = Field("rehearsal", min_length=1, description="The voice of a converse that names no provider")
     speech: str = Field("rehearsal", min_length=1, description="The voice that speaks say, menu and gather")
+    listening: str | None = Field(
+        None, min_length=1, description="The voice that writes down speech for gather and messages; default: voice"
+    )
     text: str | None = Field(None, min_length=1, description="The provider whose text model extracts and summarises")
     text_model: str | None = Field(None, min_length=1, description="Its model; the provider's default when absent")
     http: HttpSettings = HttpSettings()

@@ -100,7 +100,9 @@ class Switchboard:
             self._count()
             if route.versions and route.versions.roll_back and flow is library.next.get(route.flow):
                 self.trials.ended(flow, route.versions.roll_back, call.record)
-            self._services.metrics.call_ended(flow.name, call.record.outcome, clock() - started)
+            self._services.metrics.call_ended(
+                flow.name, call.record.outcome, clock() - started, error=bool(call.record.error)
+            )
             log.info(
                 "call over",
                 call_id=call.record.id,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
+from engine.discretion import is_secret, outline_of_answer
+from engine.record import Written
 from engine.usage import count
 from engine.voices import Voices
 from providers.parts import Message, TextDone, TextEvent, TextPart
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from engine.call import Call
+    from flows.flow import Step
 
 ANSWER_WITHIN = 20.0  # seconds for a whole answer
 
@@ -79,13 +82,28 @@ async def write(
     most: int | None = None,
 ) -> str:  # fmt: skip
     """Ask the text model of the flow that this call runs; what it used goes into the record. Raises `VoiceError`."""
-    texts, own = call.services.texts, call.walker.flow.text_model
+    texts, own, step = call.services.texts, call.walker.flow.text_model, call.walker.step
+    clock = asyncio.get_running_loop().time
+    entry, began = Written(at=call.services.clock.now(), step="" if step is None else step.path), clock()
+    call.record.written.append(entry)
     try:
-        return await texts.complete(
+        answer = await texts.complete(
             messages, schema=schema, most=most, within=within, provider=own,
             spent=lambda name, usage: count(call, f"{name}/text", usage),
         )  # fmt: skip
+        entry.outcome, entry.answer = "ok", outline_of_answer(answer) if _is_secret(call, step) else answer
     except VoiceError as error:
+        entry.outcome = "failed"
         name = f"{own or texts.provider or 'no'}/text"
         call.services.metrics.provider_errors.labels(name, error.code or "error").inc()
         raise
+    finally:
+        entry.ms = int((clock() - began) * 1000)
+    return answer
+
+
+def _is_secret(call: Call, step: Step | None) -> bool:
+    """Whether what is written may hold a sensitive value, or is put into a sensitive variable."""
+    return step is not None and (
+        is_secret(call.walker, step) or f"vars.{getattr(step.fields, 'into', '')}" in call.walker.secret
+    )

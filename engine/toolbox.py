@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from engine.discretion import outline
 from engine.http import HttpFailedError
 from engine.line import LineGone
 from engine.outcome import Leave, Outcome, StepError
@@ -84,6 +85,8 @@ class Toolbox:
     collect: Collect | None = None
     used: dict[str, int] = field(default_factory=dict)
     turns: int = 0  # in which the caller spoke
+    path: str = ""  # of the step, under which its tools' arguments are known to be secret or not
+    data: Any = None  # that the model handed over with `finish`, as far as it may be written down
     leaving: bool = False  # the talk is ending: the model is told nothing any more
     asked: dict[str, tuple[str, int]] = field(default_factory=dict)  # tool -> arguments and turn that need a yes
 
@@ -119,6 +122,8 @@ class Toolbox:
                 walker.set(self.collect.into, arguments["data"])
             except StepError as error:
                 return None, f"The data is not right: {error}"
+            hidden = f"vars.{self.collect.into}" in walker.secret
+            self.data = outline(arguments["data"], secret=True) if hidden else arguments["data"]
         missing = [name for name in way.requires if walker.vars.get(name) in (None, "", {}, [])]
         if missing:
             return (
@@ -136,7 +141,10 @@ class Toolbox:
         """Run a tool of the flow within its time; its answer as JSON text, or what went wrong. Goes on record."""
         clock = asyncio.get_running_loop().time
         started = clock()
-        use = ToolUse(name=name[:64], at=self.call.services.clock.now(), step=self.call.record.steps[-1].path)
+        use = ToolUse(
+            name=name[:64], at=self.call.services.clock.now(), step=self.call.record.steps[-1].path,
+            arguments=self._told(name, arguments),
+        )  # fmt: skip
         self.call.record.tools.append(use)
         use.outcome = "cancelled"
         self.call.changed()
@@ -199,6 +207,12 @@ class Toolbox:
             return True
         self.asked[tool.name] = (wanted, turn if before == wanted else self.turns)
         return False
+
+    def _told(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as they may be written down."""
+        secret, prefix = self.call.walker.secret, f"tools.{self.path}.{name}.input"
+        return {key: outline(value, secret=True) if f"{prefix}.{key}" in secret else value
+                for key, value in arguments.items()}  # fmt: skip
 
     def _refusal(self, tool: FlowTool, arguments: Mapping[str, Any]) -> str:
         """Why a tool is not used, in words for the model; "" when it may be."""

@@ -61,7 +61,7 @@ class Trials:
 
 def _wrong(record: CallRecord) -> frozenset[str]:
     wrong = set()
-    if record.error or record.outcome == "failed":
+    if record.error:  # also one that a handler dealt with: it is this version's
         wrong.add("failed")
     if record.attempts and all(attempt.status != "answered" for attempt in record.attempts):
         wrong.add("handoff_failed")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engine.outcome import Outcome
     from flows.flow import Step
     from flows.scope import Scope
+    from flows.secrets import Assignment
 
 GROUP = "hookflash.verbs"
 
@@ -47,9 +48,18 @@ class Verb:
         """Sections that the step may go to or call."""
         return ()
 
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """What the step gives values to, and from what, so that sensitive values can be followed."""
+        return ()
+
     def reads_keys(self, fields: Any) -> bool:
         """Whether a step with these fields reads keys itself; `takes_digits` says it for all steps of the verb."""
         return self.takes_digits
+
+    def keys(self, fields: Any) -> str:
+        """The keys that such a step takes for itself, beside those that are outcomes: a `dtmf` handler cannot have
+        them meanwhile."""
+        return ""
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """What only this verb knows to be wrong."""
@@ -64,6 +74,18 @@ def unknown(scope: Scope, where: Where, kind: str, name: str, known: Iterable[st
     """The problem of a name that does not exist, with the nearest that does."""
     known = list(known)
     return scope.problem(where, "E301", f"unknown {kind} '{name}'{did_you_mean(name, known) or has(known)}")
+
+
+def cannot_recognise(scope: Scope, voice: str | None) -> Iterable[Problem]:
+    """The problem of a voice that is named under ``listening`` and does not exist, or writes no speech down."""
+    if voice is None or scope.voices is None:
+        return
+    if voice not in scope.voices:
+        yield unknown(scope, scope.at("listening"), "voice", voice, scope.voices)
+    elif not scope.voices[voice].recognises:
+        able = ", ".join(sorted(name for name, facts in scope.voices.items() if facts.recognises)) or "none"
+        message = f"the voice '{voice}' recognises no speech (installed voices that do: {able})"
+        yield scope.problem(scope.at("listening"), "E315", message)
 
 
 def installed() -> dict[str, Verb]:

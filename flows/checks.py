@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flows.compiler import FlowReader
 from flows.flow import Flow, Step, walk
 from flows.problems import Problem, Where, did_you_mean, has
 from flows.resources import Resources
 from flows.scope import Scope, VoiceFacts
+from flows.secrets import Chains
 
 # Outcomes for which a handler of another name answers before `error` does.
 _HANDLER_OF = {"provider_error": "provider_down", "silence": "silence"}
@@ -25,6 +26,7 @@ class Surroundings:
     resources: Resources
     voices: Mapping[str, VoiceFacts] | None
     text_model: str | None = None
+    secrets: Mapping[str, Chains] = field(default_factory=dict)  # by flow
 
     def names(self, kind: str, flow: Flow) -> Iterable[str]:
         """The known names of a kind of reference."""
@@ -96,6 +98,7 @@ def _verbs(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Pro
             resources=around.resources,
             voices=around.voices,
             text_model=flow.text_model or around.text_model,
+            secrets=around.secrets.get(flow.name, {}),
         )
         yield from step.verb.check(step.fields, scope)
 
@@ -219,12 +222,14 @@ def _jumps(steps: tuple[Step, ...]) -> tuple[list[tuple[str, Where]], bool]:
 
 def _keys(flow: Flow) -> Iterator[Problem]:
     """Keys that a step reads itself while a handler waits for them, too."""
-    handled = {handler.digits: handler.where for handler in flow.handlers if handler.event == "dtmf"}
+    handled = {key: one.where for one in flow.handlers if one.event == "dtmf" for key in one.digits or ""}
     for step in flow.walk():
-        for name in step.outcomes:
-            if name in handled:
+        own = getattr(step.verb, "keys", None)
+        taken = {*step.outcomes, *("" if own is None else own(step.fields))}
+        for key, where in handled.items():
+            if key in taken:
                 message = (
-                    f"key '{name}' belongs to this step while it runs; the dtmf handler in line {handled[name].line} "
+                    f"key '{key}' belongs to this step while it runs; the dtmf handler in line {where.line} "
                     "does not fire here"
                 )
                 yield Problem.at(step.where, "W404", message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from flows.reader import Map, Seq
 from flows.resources import Resources, read_resources
 from flows.routes import Route, read_routes
 from flows.scope import VoiceFacts
+from flows.secrets import Secrets
 from flows.verb import Verb
 from flows.versions import is_next, sticky_names
 
@@ -85,10 +86,14 @@ class Language:
         files = self._read(paths)
         problems = files.problems
         flows, nexts = self._flows(files)
-        around = Surroundings(flows, files.resources, self.voices, self.text_model)
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
-            problems += flow_reader.reader.draft.problems + flow_reader.problems + list(check(flow_reader, around))
+        secrets, soon = Secrets(flows), Secrets({**flows, **nexts})
+        around = Surroundings(flows, files.resources, self.voices, self.text_model, secrets.holding())
+        ahead = replace(around, secrets=soon.holding()) if nexts else around
+        for flow_reader in files.flows:
+            found = check(flow_reader, ahead if is_next(flow_reader.file) else around)
+            problems += flow_reader.reader.draft.problems + flow_reader.problems + list(found)
         problems += circles(
             {one.flow.name: one.reader.draft.references for one in files.flows if one.flow and not is_next(one.file)}
         )
@@ -102,7 +107,10 @@ class Language:
         if any(problem.severity == "error" for problem in problems):
             return Loaded(None, problems, sought)
         revision = files.revision.hexdigest()[:16]
-        return Loaded(Library(flows, files.routes, files.resources, revision, sought, nexts), problems, sought)
+        hidden = {flow.revision: secrets.feeding()[name] for name, flow in flows.items()}
+        hidden |= {flow.revision: soon.feeding()[name] for name, flow in nexts.items()}
+        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden)
+        return Loaded(library, problems, sought)
 
     def _read(self, paths: Iterable[Path | str]) -> _Files:
         files = _Files([], Resources(), (), [], [], hashlib.sha256(), set())

@@ -18,7 +18,8 @@ from flows.routes import Route, find_route
 class Library:
     """What the engine runs. ``revision`` is a hash of every file in it, ``files`` where they are.
 
-    ``next`` holds the next versions of flows, by the same names.
+    ``next`` holds the next versions of flows, by the same names. ``secret`` has, by the revision of a flow, the names
+    of values that must not be written down: those that are sensitive, and those that become so.
     """
 
     flows: Mapping[str, Flow]
@@ -27,6 +28,7 @@ class Library:
     revision: str = ""
     files: frozenset[Path] = frozenset()
     next: Mapping[str, Flow] = field(default_factory=dict)
+    secret: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def route(self, facts: Mapping[str, Any], now: datetime | None = None) -> Route | None:
         """The first route that fits a call's facts: ``did``, ``caller``, ``trunk``, ``direction``, ``headers``,

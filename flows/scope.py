@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flows.problems import NOWHERE, Problem, Where
@@ -12,6 +12,7 @@ from flows.reader import Map, Seq
 if TYPE_CHECKING:
     from flows.flow import Flow, Step, Variable
     from flows.resources import Resources
+    from flows.secrets import Chains
 
 
 class VoiceFacts(Protocol):
@@ -24,6 +25,10 @@ class VoiceFacts(Protocol):
     @property
     def understands(self) -> bool:
         """Whether it understands speech."""
+
+    @property
+    def recognises(self) -> bool:
+        """Whether it can write down speech by itself."""
 
     @property
     def formats(self) -> Collection[Any]:
@@ -49,6 +54,7 @@ class Scope:
     resources: Resources
     voices: Mapping[str, VoiceFacts] | None = None
     text_model: str | None = None
+    secrets: Chains = field(default_factory=dict)  # names of the flow that hold a sensitive value
 
     def problem(self, where: Where, code: str, message: str) -> Problem:
         """A problem to report. Codes that start with ``W`` are warnings."""

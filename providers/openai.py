@@ -7,7 +7,7 @@ platform.openai.com/docs/api-reference/realtime. Settings and options are descri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +26,7 @@ from providers.realtime_provider import (
     websocket_address,
 )
 from providers.realtime_socket import EXPIRES_AFTER
+from providers.transcription import RealtimeRecogniser
 from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Session
 
 BASE_URL = "wss://api.openai.com/v1"
@@ -43,6 +44,7 @@ CAPABILITIES = Capabilities(
     tools=True,
     understands=True,
     turn_detection=True,
+    recognises=True,
     writes=True,
     max_session=EXPIRES_AFTER,
 )
@@ -60,14 +62,9 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
 def configuration(session: Session, options: Options) -> dict[str, Any]:
     """The ``session`` object of session.update. What nobody set is left out, so that the vendor's own default holds."""
     format = FORMATS[session.format.encoding]
-    transcription = {
-        "model": options["transcription_model"],
-        "keywords": options.get("keywords"),
-        "language": base_language(session),
-    }
     hearing = {
         "format": format,
-        "transcription": given(transcription),
+        "transcription": _transcription(session, options["transcription_model"], options.get("keywords", ())),
         "turn_detection": detection(session, options.get("turn_detection")),
         "noise_reduction": {"type": options["noise_reduction"]} if "noise_reduction" in options else None,
     }
@@ -89,7 +86,45 @@ VENDOR = Vendor("openai", "OpenAI", CAPABILITIES, OPENAI, OPTIONS, configuration
 
 
 class OpenAI(RealtimeProvider):
-    """The provider: the key, and one HTTP session for all conversations."""
+    """The provider: the key, and one HTTP session for all conversations and recognisers."""
+
+    def __init__(self, *, key: str, base: str, model: str, transcription_model: str, texts: ChatModel) -> None:
+        super().__init__(
+            VENDOR,
+            address=lambda named: f"{base}/realtime?model={quote(named, safe='')}",
+            model=model,
+            texts=texts,
+            headers={"Authorization": f"Bearer {key}"},
+            secret=key,
+            defaults={"transcription_model": transcription_model},
+        )
+        self._base = base
+        self._transcription_model = transcription_model
+
+    def recogniser(
+        self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()
+    ) -> RealtimeRecogniser:
+        """A transcription session for one stretch of listening. Raises `VoiceError` when the format is not offered."""
+        self._takes(format)
+        hearing = {
+            "format": FORMATS[format.encoding],
+            "transcription": _transcription(Session(language=language), self._transcription_model, hints),
+            "turn_detection": {"type": "server_vad"},
+        }
+        return RealtimeRecogniser(
+            VENDOR.label,
+            self.http,
+            f"{self._base}/realtime?intent=transcription",
+            self._headers,
+            format,
+            {"type": "transcription", "audio": {"input": hearing}},
+            secret=self._secret,
+        )
+
+
+def _transcription(session: Session, model: str, keywords: Sequence[str]) -> dict[str, Any]:
+    """How speech is written down."""
+    return given({"model": model, "keywords": list(keywords) or None, "language": base_language(session)})
 
 
 def provider(settings: Mapping[str, str]) -> OpenAI:
@@ -101,13 +136,11 @@ def provider(settings: Mapping[str, str]) -> OpenAI:
     key = needed(settings, "api_key", "openai", "OPENAI_API_KEY")
     base = websocket_address(settings.get("base_url", BASE_URL), "base_url")
     return OpenAI(
-        VENDOR,
-        address=lambda model: f"{base}/realtime?model={quote(model, safe='')}",
+        key=key,
+        base=base,
         model=settings.get("model", MODEL),
+        transcription_model=settings.get("transcription_model", TRANSCRIPTION_MODEL),
         texts=ChatModel(
             "OpenAI", base_url=base.replace("ws", "http", 1), model=settings.get("text_model", chat.MODEL), api_key=key
         ),
-        headers={"Authorization": f"Bearer {key}"},
-        secret=key,
-        defaults={"transcription_model": settings.get("transcription_model", TRANSCRIPTION_MODEL)},
     )

@@ -28,6 +28,9 @@ class Recogniser(Protocol):
     async def send_audio(self, audio: bytes) -> None:
         """Caller audio in the agreed format. Never raises when the session is gone."""
 
+    async def finish(self) -> None:
+        """No more audio comes: ``events`` ends when the texts of all that was sent have come. Bounded by the caller."""
+
     async def close(self) -> None:
         """End it and release everything. Idempotent."""
 

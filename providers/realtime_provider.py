@@ -72,9 +72,7 @@ class RealtimeProvider:
         Raises `VoiceError` when an option is wrong or the audio format is not offered.
         """
         vendor = self._vendor
-        if session.format not in vendor.capabilities.formats:
-            offered = ", ".join(f"{each.encoding} at {each.rate // 1000} kHz" for each in vendor.capabilities.formats)
-            raise VoiceError(f"{vendor.label} takes {offered}; not {session.format}", code="format")
+        self._takes(session.format)
         options = {**self._defaults, **checked_options(vendor.name, {**vendor.options, **COMMON}, session.options)}
         realtime = Realtime(
             session, vendor.configuration(session, options), secret=self._secret, dialect=vendor.dialect
@@ -89,6 +87,12 @@ class RealtimeProvider:
             answer_timeout=float(options.get("answer_timeout", ANSWER_TIMEOUT)),
             expires_after=vendor.capabilities.max_session,
         )
+
+    def _takes(self, format: AudioFormat) -> None:
+        vendor = self._vendor
+        if format not in vendor.capabilities.formats:
+            offered = ", ".join(f"{each.encoding} at {each.rate // 1000} kHz" for each in vendor.capabilities.formats)
+            raise VoiceError(f"{vendor.label} takes {offered}; not {format}", code="format")
 
     def http(self) -> ClientSession:
         """The HTTP session that all conversations share."""

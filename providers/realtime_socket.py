@@ -1,4 +1,4 @@
-"""A voice over a websocket: the I/O around a protocol of JSON and base64 audio (`Wire`), shared by many vendors.
+"""A session over a websocket: the I/O around a protocol of JSON and base64 audio (`Wire`), shared by many vendors.
 
 One task of the owner reads (``events``); its other tasks write. There is no queue and no task in between, so an idle
 conversation costs nothing and a frame costs one JSON text and one system call.
@@ -111,8 +111,8 @@ def open_http() -> ClientSession:
     return ClientSession(connector=TCPConnector(limit=0), ws_response_class=RealtimeSocket)
 
 
-class RealtimeVoice:
-    """One conversation. See `providers.voice.Voice` for what the methods promise.
+class RealtimeConnection:
+    """One session, whatever it is for: audio goes up, events come down.
 
     ``batch_ms`` gathers caller audio into larger frames (0: every frame goes out at once); ``answer_timeout`` is how
     long an answer may take to begin before a `Failed` (recoverable, code ``stalled``) says so; ``expires_after`` the
@@ -331,6 +331,25 @@ class RealtimeVoice:
         except (ConnectionError, ClientConnectionError):
             return  # the reader is told how it ended
 
+    async def _flush(self) -> None:
+        """Send what the dialect has to say, in its order. A provider that does not read loses the session."""
+        out = self._realtime.out
+        async with self._writing:
+            while out and (socket := self._socket) is not None:
+                try:
+                    async with asyncio.timeout(SEND_TIMEOUT):
+                        await socket.send_str(out.popleft())
+                except TimeoutError:
+                    text = f"{self._name} read nothing for {SEND_TIMEOUT:.0f} s"
+                    self._failure = Failed(text, code="backlog", recoverable=True)
+                    socket.transport.abort()
+                except (ConnectionError, ClientConnectionError):
+                    out.clear()  # the reader is told how it ended
+
+
+class RealtimeVoice(RealtimeConnection):
+    """One conversation. See `providers.voice.Voice` for what the methods promise."""
+
     async def say(self, text: str) -> None:
         """Have this text spoken; the model is told to be exact."""
         if text.strip():
@@ -361,21 +380,6 @@ class RealtimeVoice:
         """Change instructions and tools."""
         self._realtime.update(instructions, tools)
         await self._flush()
-
-    async def _flush(self) -> None:
-        """Send what the dialect has to say, in its order. A provider that does not read loses the session."""
-        out = self._realtime.out
-        async with self._writing:
-            while out and (socket := self._socket) is not None:
-                try:
-                    async with asyncio.timeout(SEND_TIMEOUT):
-                        await socket.send_str(out.popleft())
-                except TimeoutError:
-                    text = f"{self._name} read nothing for {SEND_TIMEOUT:.0f} s"
-                    self._failure = Failed(text, code="backlog", recoverable=True)
-                    socket.transport.abort()
-                except (ConnectionError, ClientConnectionError):
-                    out.clear()  # the reader is told how it ended
 
 
 def _may_go_on(events: Events) -> bool:

@@ -2,7 +2,8 @@
 
 It speaks with flite, hears by energy and follows a script (`providers.script`). It is the voice of the demo and of
 flow tests, and the last resort when every cloud is down. It does not understand speech and never claims to: no
-`UserText` ever comes from it.
+`UserText` ever comes from it. Its recogniser (`providers.rehearsal_ears`) exists only where the setting ``hears``
+says what callers are taken to say.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
 from providers.energy import EnergyDetector
 from providers.flite import VOICES, Flite, command, sentences
+from providers.rehearsal_ears import RehearsalEars
 from providers.script import FINISH, Call, Hear, Say, Step, fill, parse
 from providers.voice import (
     ALAW,
@@ -40,7 +42,7 @@ from providers.voice import (
     Warned,
 )
 
-CAPABILITIES = Capabilities(formats=(ULAW, ALAW), verbatim=True, tools=True, turn_detection=True)
+CAPABILITIES = Capabilities(formats=(ULAW, ALAW), verbatim=True, tools=True, turn_detection=True, recognises=True)
 CHUNK_MS = 100  # of audio in an event
 MIN_DELAY = 0.6  # seconds of silence that end a turn
 PATIENCE = 2  # turns that are answered with an apology before a person is fetched
@@ -273,9 +275,10 @@ class Rehearsal:
 
     name = "rehearsal"
 
-    def __init__(self, flite: Flite, *, foreign: bool) -> None:
+    def __init__(self, flite: Flite, *, foreign: bool, hears: Sequence[str] = ()) -> None:
         self._flite = flite
-        self.capabilities = replace(CAPABILITIES, languages=() if foreign else ("en",))
+        self._hears = cycle(hears) if hears else None
+        self.capabilities = replace(CAPABILITIES, recognises=bool(hears), languages=() if foreign else ("en",))
 
     def voice(self, session: Session) -> RehearsalVoice:
         """A voice for one conversation. Raises `VoiceError` when an option or the script is wrong."""
@@ -285,8 +288,11 @@ class Rehearsal:
             )
         return RehearsalVoice(self._flite, session)
 
-    def recogniser(self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()) -> None:
-        """It has none."""
+    def recogniser(
+        self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()
+    ) -> RehearsalEars | None:
+        """One that takes what callers say from the setting ``hears``; None without it, for nothing is understood."""
+        return None if self._hears is None else RehearsalEars(format, self._hears)
 
     def text_model(self) -> None:
         """It has none."""
@@ -300,12 +306,14 @@ class Rehearsal:
 
 
 def provider(settings: Mapping[str, str]) -> Rehearsal:
-    """Entry point. Settings: ``flite``, ``espeak`` (a path or a JSON list of words; default: found on PATH), ``cache``.
+    """Entry point. Settings: ``flite``, ``espeak`` (a path or a JSON list of words; default: found on PATH), ``cache``,
+    ``hears``.
 
-    ``cache`` is a folder for the prompts; without it they are kept in memory only.
+    ``cache`` is a folder for the prompts; without it they are kept in memory only. ``hears`` is a text, or a JSON list
+    of texts, that callers are taken to say, over and over.
 
     Raises:
-        VoiceError: there is no flite.
+        VoiceError: there is no flite, or ``hears`` is no list of texts.
     """
     flite = command(settings.get("flite"), "flite")
     if flite is None:
@@ -315,7 +323,20 @@ def provider(settings: Mapping[str, str]) -> Rehearsal:
     espeak = command(settings.get("espeak"), "espeak-ng")
     cache = settings.get("cache")
     speaker = Flite(flite, espeak=espeak, cache=Path(cache).expanduser() if cache else None)
-    return Rehearsal(speaker, foreign=espeak is not None)
+    return Rehearsal(speaker, foreign=espeak is not None, hears=_texts(settings.get("hears", "")))
+
+
+def _texts(setting: str) -> Sequence[str]:
+    """A text, or a JSON list of texts."""
+    if not setting.lstrip().startswith("["):
+        return [setting] if setting.strip() else []
+    try:
+        texts = json.loads(setting)
+    except ValueError:
+        texts = None
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise VoiceError(f"the setting 'hears' must be a text or a JSON list of texts, not {setting}", code="setting")
+    return texts
 
 
 def _options(options: Mapping[str, Any]) -> tuple[tuple[Step, ...], int, str, str]:

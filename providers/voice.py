@@ -128,11 +128,15 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True)
 class UserText:
-    """What the caller said. A text that is not final replaces the one before it of the same ``item``."""
+    """What the caller said. A text that is not final replaces the one before it of the same ``item``.
+
+    ``confidence``: 0..1, where the provider tells how sure it is.
+    """
 
     text: str
     final: bool = True
     item: str = ""
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

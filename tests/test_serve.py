@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -143,6 +145,29 @@ async def served(pbx: Instance, folder: Path, flow: str = ANNOUNCEMENT, **settin
         await running.end()
 
 
+@asynccontextmanager
+async def forwarded(port: int, url: str) -> AsyncIterator[None]:
+    """A port that opens now and leads to another server."""
+    other = urlsplit(url)
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner, out = await asyncio.open_connection(other.hostname, other.port)
+        await asyncio.gather(copy(reader, out), copy(inner, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+
+
 class TestStopping:
     async def test_it_lets_the_live_call_end_and_takes_no_other(
         self, pbx: Instance, world: Instance, tmp_path: Path
@@ -243,11 +268,7 @@ class TestStarting:
                 {},
                 "the openai voice needs an API key: set OPENAI_API_KEY",
             ),
-            (
-                ANNOUNCEMENT,
-                {"HOOKFLASH_ASTERISK_URL": "http://127.0.0.1:9"},
-                "Asterisk at http://127.0.0.1:9 does not answer",
-            ),
+            (ANNOUNCEMENT, {"HOOKFLASH_ASTERISK_URL": "127.0.0.1:8088"}, "HOOKFLASH_ASTERISK_URL"),
             (ANNOUNCEMENT, {"HOOKFLASH_VOICE": "nobody"}, "unknown voice 'nobody'"),
             (ANNOUNCEMENT, {"HOOKFLASH_FLOWS": "nowhere"}, "nowhere"),
             (ANNOUNCEMENT, {"HOOKFLASH_MAX_CALLS": "many"}, "HOOKFLASH_MAX_CALLS"),
@@ -257,7 +278,7 @@ class TestStarting:
             "wrong password",
             "broken flow",
             "no key",
-            "no Asterisk",
+            "no address",
             "unknown voice",
             "no flows",
             "bad setting",
@@ -273,6 +294,59 @@ class TestStarting:
         assert told in "\n".join(said), engine.lines
         assert not any("Traceback" in line for line in engine.lines)
         assert len(said) <= 3, "short"
+
+    async def test_it_waits_for_an_asterisk_that_starts_later(
+        self, pbx: Instance, world: Instance, tmp_path: Path, unused_tcp_port: int
+    ) -> None:
+        url = f"http://127.0.0.1:{unused_tcp_port}"
+        async with served(pbx, tmp_path, HOOKFLASH_ASTERISK_URL=url) as engine, World.open(world) as outside:
+            await engine.says("waiting for Asterisk")
+            [told] = [json.loads(line) for line in engine.lines if "waiting for Asterisk" in line]
+            assert told["level"] == "warning"
+            assert f"Asterisk at {url} does not answer" in told["reason"]
+            assert "does it run, and is its HTTP server enabled (http.conf)" in told["reason"]
+            async with aiohttp.ClientSession(told["http"]) as http:
+                async with http.get("/livez") as answer:
+                    assert answer.status == 200
+                for path in ("/readyz", "/startupz"):
+                    async with http.get(path) as answer:
+                        assert answer.status == 503
+                        [reason] = (await answer.json())["reasons"]
+                        assert reason.startswith(f"no connection to Asterisk: Asterisk at {url} does not answer")
+            async with forwarded(unused_tcp_port, pbx.ari_url):
+                await engine.until_ready(True)
+                caller = await outside.call("+12125550100")
+                await caller.answered()
+                await caller.hears_something()
+                await caller.hangs_up()
+                await caller.is_over()
+                engine.tell(signal.SIGTERM)
+                assert await engine.stops(within=8) == 0
+        assert sum("waiting for Asterisk" in line for line in engine.lines) == 1, "once in 30 s"
+        await pbx.idle()
+
+    async def test_a_wrong_password_is_said_when_asterisk_has_come(
+        self, pbx: Instance, tmp_path: Path, unused_tcp_port: int
+    ) -> None:
+        wrong = {
+            "HOOKFLASH_ASTERISK_URL": f"http://127.0.0.1:{unused_tcp_port}",
+            "HOOKFLASH_ASTERISK_PASSWORD": "wrong",
+        }
+        async with served(pbx, tmp_path, **wrong) as engine:
+            await engine.says("waiting for Asterisk")
+            async with forwarded(unused_tcp_port, pbx.ari_url):
+                assert await engine.stops(within=READY_WITHIN) == 2
+        assert any("refuses the ARI user 'hookflash' or its password" in line for line in engine.lines)
+
+    async def test_it_can_be_stopped_between_two_attempts(
+        self, pbx: Instance, tmp_path: Path, unused_tcp_port: int
+    ) -> None:
+        url = f"http://127.0.0.1:{unused_tcp_port}"
+        async with served(pbx, tmp_path, HOOKFLASH_ASTERISK_URL=url) as engine:
+            await engine.says("waiting for Asterisk")
+            engine.tell(signal.SIGTERM)
+            assert await engine.stops(within=3) == 0
+        assert not any("Traceback" in line for line in engine.lines)
 
     async def test_a_port_in_use_is_named(self, pbx: Instance, tmp_path: Path) -> None:
         with socket.socket() as other:

@@ -80,7 +80,7 @@ export type Entry = EntryHead &
         data: Record<string, unknown>;
       }
     | { kind: "said"; role: "caller" | "voice" | "system"; text: string; interrupted: boolean }
-    | { kind: "tool"; name: string; ms: number | null; outcome: string }
+    | { kind: "tool"; name: string; ms: number | null; outcome: string; arguments: Record<string, unknown> }
     | { kind: "key"; key: string }
     | {
         kind: "attempt";
@@ -89,6 +89,7 @@ export type Entry = EntryHead &
         ring_ms: number;
         sip_code: number | null;
         cause_text: string;
+        reason: string; // why it could not be rung at all
         by: "flow" | "supervisor";
       }
   );

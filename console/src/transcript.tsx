@@ -102,7 +102,8 @@ function What({ entry }: { entry: Entry }) {
         <div class="event">
           <Icon name="tool" />
           <div>
-            The AI uses <b>{entry.name}</b> <Outcome outcome={entry.outcome || null} ms={entry.ms} good={["ok"]} />
+            The AI uses <b>{entry.name}</b> <Outcome outcome={entry.outcome || null} ms={entry.ms} good={["ok", "late"]} />
+            <Values values={entry.arguments} one="argument" />
           </div>
         </div>
       );
@@ -147,30 +148,37 @@ function Note({ text }: { text: string }) {
 }
 
 function Step({ step, verb, line, ms, outcome, detail, data, step_flow }: Kind<"step">) {
-  const values = Object.entries(data);
+  const place = line > 0 && step_flow ? ` · ${step_flow}, line ${line}` : "";
   return (
     <div class="event">
       <Icon name="step" />
       <div>
         <b>{step ?? verb}</b> {step && verb} <Outcome outcome={outcome} ms={ms} good={null} />
         {detail && <> · {detail}</>}
-        {values.length > 0 && (
-          <details>
-            <summary>
-              {values.length} {values.length === 1 ? "value" : "values"}
-              {line > 0 && step_flow && ` · ${step_flow}, line ${line}`}
-            </summary>
-            <pre>{values.map(([name, value]) => `${name}: ${shown(value)}`).join("\n")}</pre>
-          </details>
-        )}
+        <Values values={data} one="value" place={place} />
       </div>
     </div>
   );
 }
 
+/** Values by their names, for who asks. */
+function Values({ values, one, place = "" }: { values: Record<string, unknown>; one: string; place?: string }) {
+  const all = Object.entries(values);
+  if (!all.length) return null;
+  return (
+    <details>
+      <summary>
+        {all.length} {all.length === 1 ? one : `${one}s`}
+        {place}
+      </summary>
+      <pre>{all.map(([name, value]) => `${name}: ${shown(value)}`).join("\n")}</pre>
+    </details>
+  );
+}
+
 const NO_ANSWER = ["no_answer", "busy", "declined", "machine", "unavailable", "failed"];
 
-function Attempt({ target, status, ring_ms, sip_code, cause_text, by }: Kind<"attempt">) {
+function Attempt({ target, status, ring_ms, sip_code, cause_text, reason, by }: Kind<"attempt">) {
   const tone = status === "answered" ? "good" : NO_ANSWER.includes(status) ? "bad" : "";
   const code = [sip_code === null ? "" : `SIP ${sip_code}`, tone === "bad" ? cause_text : ""].filter(Boolean).join(", ");
   return (
@@ -180,6 +188,7 @@ function Attempt({ target, status, ring_ms, sip_code, cause_text, by }: Kind<"at
         {by === "supervisor" ? "A supervisor rings" : "Rings"} <b>{target}</b>: <span class={tone}>{words(status)}</span>
         {status !== "ringing" && ring_ms > 0 && ` after ${brief(ring_ms)}`}
         {code && ` (${code})`}
+        {reason && `: ${reason}`}
       </div>
     </div>
   );

@@ -13,6 +13,7 @@ from engine.cli.check import check, schema
 from engine.cli.fmt import fmt
 from engine.cli.graph import graph
 from engine.cli.new import new
+from engine.cli.replay import replay
 from engine.cli.run import demo, serve
 from engine.cli.test import test
 from engine.cli.token import token
@@ -81,5 +82,7 @@ def main() -> None:
     """An AI voice answers your phone, a YAML flow decides, a person takes over: on the Asterisk you already own."""
 
 
-for _command in (demo, doctor, asterisk_config, new, check, test, graph, fmt, schema, serve, calls, token, version):
+for _command in (
+    demo, doctor, asterisk_config, new, check, test, graph, fmt, schema, serve, calls, replay, token, version,
+):  # fmt: skip
     main.add_command(_command)

@@ -53,6 +53,7 @@ Examples:
 @click.option("--limit", "-n", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
 @click.option("--flow", help="Only calls of this flow.")
 @click.option("--outcome", help="live, completed, caller_hung_up, handed_off, refused, failed or lost.")
+@click.option("--errors", is_flag=True, help="Only calls in which something went wrong, however they ended.")
 @click.option("--caller", help="Only callers whose number holds these digits.")
 @click.option("--since", type=Since(), help="Only calls from then on: 90m, 2h, 3d, 1w, 2026-03-04T09:30.")
 @config_option

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.console import archive, masks, models, views
+from engine.console import archive, event_models, masks, models, views
 from engine.console.archive import Archive, HistoryQuery
 from engine.console.audio import Audience
 from engine.console.audit import Audit
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 CALL: Final = "/calls/{id}"
 KEY: Final = ("Idempotency-Key",)
-_FLOW: Final = re.compile(r"/flows/(.+)/graph")
 
 
 class AuditQuery(BaseModel):
@@ -104,7 +102,7 @@ class Api:
             Route("GET", "/history", self._history, "Past calls", "history", "history", models.History,
                   query=HistoryQuery, problems=("no-records",)),
             Route("GET", "/flows", self._flows, "The flows", "", "live", models.Flows),
-            Route("GET", "/flows/{name:.+}/graph", self._graph, "A flow as a graph", "", "live", models.FlowGraph,
+            Route("GET", "/flows/{name:(?s:.+)}/graph", self._graph, "A flow as a graph", "", "live", models.FlowGraph,
                   problems=missing),
             Route("GET", "/audit", self._read_audit, "The audit log", "audit", "audit", models.AuditPage,
                   query=AuditQuery),
@@ -320,10 +318,10 @@ class Api:
     async def _events(self, ask: Ask) -> web.StreamResponse:
         return await Stream(self.feed, self._gate, ask, self._reset).run()
 
-    async def _reset(self, reason: Reason, id_: str | None) -> models.Reset:
+    async def _reset(self, reason: Reason, id_: str | None) -> event_models.Reset:
         call = None if id_ is None else self._board.calls.get(id_)
         detail = None if call is None else await self._detail(call)
-        return models.Reset(
+        return event_models.Reset(
             reason=reason, now=datetime.now(UTC), engine=self.health(), calls=self.live(), detail=detail
         )
 

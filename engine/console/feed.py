@@ -18,17 +18,14 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from engine.console import masks, views
+from engine.console.event_models import EntryEvent, InterimEvent, RecordingsEvent, VariablesEvent
 from engine.console.models import (
     CallSummary,
     EngineHealth,
-    EntryEvent,
     Interim,
-    InterimEvent,
     Model,
     RecordingHead,
-    RecordingsEvent,
     Variable,
-    VariablesEvent,
 )
 
 if TYPE_CHECKING:

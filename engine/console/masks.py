@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from engine.console.event_models import EntryEvent, RecordingsEvent, Reset, VariablesEvent
 from engine.console.models import (
     AttemptEntry,
     CallDetail,
     CallSummary,
     Entry,
-    EntryEvent,
     Interim,
     KeyEntry,
     Model,
-    RecordingsEvent,
-    Reset,
     SaidEntry,
     StepEntry,
+    ToolEntry,
     Variable,
-    VariablesEvent,
 )
 
 DOT: Final = "•"
@@ -102,6 +100,8 @@ def entry(shown: Entry) -> Entry:
             return shown.model_copy(update={"text": text(shown.text)})
         case KeyEntry():
             return shown.model_copy(update={"key": DOT})
+        case ToolEntry():
+            return shown.model_copy(update={"arguments": {}})
         case AttemptEntry():
-            return shown.model_copy(update={"target": target(shown.target)})
+            return shown.model_copy(update={"target": target(shown.target), "reason": text(shown.reason)})
     return shown

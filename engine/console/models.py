@@ -235,6 +235,7 @@ class ToolEntry(_Entry):
     name: str
     ms: int | None
     outcome: str
+    arguments: dict[str, Any]
 
 
 class KeyEntry(_Entry):
@@ -254,6 +255,7 @@ class AttemptEntry(_Entry):
     sip_code: int | None
     q850: int | None
     cause_text: str
+    reason: str
     by: Literal["flow", "supervisor"]
 
 
@@ -379,49 +381,3 @@ class AudioTicket(Model):
     ticket: str
     expires: Moment
     url: str
-
-
-# ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Reset(Model):
-    """Forget everything: this is how it is now."""
-
-    reason: Literal["start", "gap", "slow"]
-    now: Moment
-    engine: EngineHealth
-    calls: list[CallSummary]
-    detail: CallDetail | None
-
-
-class EntryEvent(Model):
-    """An entry of a call that is new or has changed."""
-
-    call: str
-    entry: Entry
-
-
-class InterimEvent(Interim):
-    """What is being said in a call."""
-
-    call: str
-
-
-class VariablesEvent(Model):
-    """All variables of a call."""
-
-    call: str
-    variables: list[Variable]
-
-
-class RecordingsEvent(Model):
-    """All recordings of a call."""
-
-    call: str
-    recordings: list[RecordingHead]
-
-
-class Heartbeat(Model):
-    """The connection lives."""
-
-    now: Moment

@@ -43,7 +43,7 @@ class Pages:
             web.get("/", self._to_the_page),
             web.get("/console", self._to_the_page),
             web.get("/console/assets/{name}", self._asset),
-            web.get("/console/{tail:.*}", self._page),
+            web.get("/console/{tail:(?s:.*)}", self._page),
         ]
 
     async def _to_the_page(self, request: web.Request) -> web.Response:

@@ -103,7 +103,7 @@ class Router:
         for path in dict.fromkeys(route.path for route in routes):
             allowed = sorted({route.method for route in routes if route.path == path})
             found.append(web.route("*", BASE + path, _wrong_method(allowed)))
-        return [*found, web.route("*", BASE + "{tail:(/.*)?}", _not_found)]
+        return [*found, web.route("*", BASE + "{tail:(?s:(/.*)?)}", _not_found)]
 
     def _serve(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:

@@ -12,9 +12,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.console import masks
+from engine.console.event_models import Heartbeat, Reset
 from engine.console.feed import Feed
 from engine.console.gate import Gate
-from engine.console.models import Heartbeat, Reset
 from engine.console.problems import ProblemError
 from engine.console.routing import HEADERS, Ask
 

@@ -14,6 +14,7 @@ from engine.console.models import (
     CallSummary,
     Entry,
     Interim,
+    KeyEntry,
     SaidEntry,
     State,
     StepEntry,
@@ -55,7 +56,7 @@ def summary(call: Call, places: Places, *, listeners: int = 0) -> CallSummary:
     return _summary(
         record, places, running or (record.steps[-1] if record.steps else None), listeners=listeners,
         state=state_of(call), voice=call.live.voice, response_ms=call.live.response_ms,
-        recorded=recording is not None, caller_name=call.line.facts.caller_name, target=_with_whom(record),
+        recorded=recording is not None, target=_with_whom(record),
     )  # fmt: skip
 
 
@@ -65,17 +66,17 @@ def past(record: CallRecord, places: Places, *, recorded: bool = False) -> CallS
     voice = record.tokens[-1].provider if record.tokens else None
     return _summary(
         record, places, last, listeners=0, state="ended", voice=voice, response_ms=None,
-        recorded=recorded, caller_name="", target=_answered(record),
+        recorded=recorded, target=_answered(record),
     )  # fmt: skip
 
 
 def _summary(
     record: CallRecord, places: Places, step: StepTrace | None, *, listeners: int, state: State,
-    voice: str | None, response_ms: int | None, recorded: bool, caller_name: str, target: str | None,
+    voice: str | None, response_ms: int | None, recorded: bool, target: str | None,
 ) -> CallSummary:  # fmt: skip
     return CallSummary(
         id=record.id, flow=record.flow, revision=record.revision, direction=record.direction,
-        caller=record.caller, caller_name=caller_name, did=record.did, trunk=record.trunk, state=state,
+        caller=record.caller, caller_name=record.caller_name, did=record.did, trunk=record.trunk, state=state,
         step=step.id if step else None, verb=step.verb if step else None,
         step_flow=places.flow(step.where) if step else None, step_path=step.path if step else None,
         voice=voice, target=target, started=record.started,
@@ -154,10 +155,15 @@ class Timeline:
         for n, tool in enumerate(record.tools):
             yield f"tool-{n}", (tool.ms, tool.outcome), lambda n=n, tool=tool: ToolEntry(
                 id=f"tool-{n}", at=tool.at, name=tool.name, ms=tool.ms,
-                outcome="" if tool.ms is None else tool.outcome, **self._place(tool.step),
+                outcome="" if tool.ms is None else tool.outcome, arguments=_plain(tool.arguments),
+                **self._place(tool.step),
             )  # fmt: skip
+        for n, press in enumerate(record.presses):
+            yield f"key-{n}", (), lambda n=n, press=press: KeyEntry(
+                id=f"key-{n}", at=press.at, key=press.key, **self._place(press.step)
+            )
         for n, attempt in enumerate(record.attempts):
-            mark = (attempt.status, attempt.ring_ms, attempt.sip_code, attempt.q850)
+            mark = (attempt.status, attempt.ring_ms, attempt.sip_code, attempt.q850, attempt.reason)
             yield f"attempt-{n}", mark, lambda n=n, attempt=attempt: self._attempt(n, attempt)
         if (ended := record.ended) is not None:
             yield "call-ended", (record.cause, record.hangup_by), lambda: CallEntry(
@@ -181,7 +187,7 @@ class Timeline:
             id=f"step-{n}", at=step.started, step_flow=self._places.flow(step.where), step_path=step.path, step=step.id,
             verb=step.verb, line=int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else 0, ms=step.ms,
             outcome=step.outcome, detail=step.detail,
-            data=json.loads(json.dumps(step.data, default=str)),
+            data=_plain(step.data),
         )  # fmt: skip
 
     def _attempt(self, n: int, attempt: Attempt) -> AttemptEntry:
@@ -191,6 +197,7 @@ class Timeline:
             id=f"attempt-{n}", at=attempt.started,
             target=attempt.target, status=attempt.status,
             ring_ms=attempt.ring_ms, sip_code=attempt.sip_code, q850=attempt.q850, cause_text=cause_text(attempt.q850),
+            reason=attempt.reason,
             by="supervisor" if by_supervisor else "flow", **self._place("" if by_supervisor else place),
         )  # fmt: skip
 
@@ -213,11 +220,16 @@ def variables(call: Call) -> list[Variable]:
     walker: Walker | None = call.live.walker or call.walker
     while walker is not None:
         for name, value in walker.vars.items():
-            hidden = walker.flow.vars[name].sensitive
-            shown = None if hidden else json.loads(json.dumps(value, default=str))
+            hidden = walker.flow.vars[name].sensitive or f"vars.{name}" in walker.secret
+            shown = None if hidden else _plain(value)
             found.append(Variable(flow=walker.flow.name, name=name, value=shown, masked=hidden))
         walker = walker.parent
     return found
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; what JSON does not know (a time) as text."""
+    return json.loads(json.dumps(value, default=str))
 
 
 def tokens(record: CallRecord) -> list[TokenCount]:

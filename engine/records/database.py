@@ -83,14 +83,15 @@ async def migrate(engine: AsyncEngine) -> None:
         async with connection.begin():
             if engine.url.get_backend_name() == "postgresql":
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(upgrade_to)
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade_to(connection: Connection, revision: str = "head") -> None:
+    """Bring the tables of an open connection to a revision."""
     config = Config()
     config.set_main_option("script_location", "engine.records:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:

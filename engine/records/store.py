@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from engine.metrics import metrics
 from engine.record import CallRecord
 from engine.records.database import DATABASE_ERRORS, RecordsError, connect, identity, migrate
-from engine.records.tables import PARTS, calls, record_from, rows
+from engine.records.tables import PARTS, calls, record_from, rows, without_words
 
 BATCH: Final = 8  # calls in one transaction: their rows are built in the event loop, which must stay free for audio
 SPACING: Final = 0.2  # seconds between writes: a transaction costs 4 ms of CPU whatever is in it (measured)
@@ -49,7 +49,8 @@ class Records:
         """The records at this URL, migrated to the newest tables.
 
         ``engine`` names the engine that starts: records it left live when it died become ``lost``. Without
-        ``transcripts`` nothing that was said is stored. Raises `RecordsError` when the database cannot be opened.
+        ``transcripts`` nothing that was said or typed is stored. Raises `RecordsError` when the database cannot be
+        opened.
         """
         database = connect(url)
         records = cls(database, transcripts=transcripts)
@@ -149,10 +150,9 @@ class Records:
     async def _write(self, batch: builtins.list[CallRecord]) -> None:
         merged: dict[Any, builtins.list[dict[str, Any]]] = {}
         for record in batch:
-            for table, found in rows(record).items():
+            kept = rows(record) if self._transcripts else without_words(rows(record))
+            for table, found in kept.items():
                 merged.setdefault(table, []).extend(found)
-        if not self._transcripts:
-            merged.pop(PARTS["transcript"])
         async with self._engine.begin() as connection:
             # The rows of the lists go with their call.
             await connection.execute(delete(calls).where(calls.c.id.in_([record.id for record in batch])))
@@ -235,8 +235,10 @@ class Records:
         outcome: str | None = None,
         caller: str | None = None,
         since: datetime | None = None,
+        errors: bool = False,
     ) -> builtins.list[CallRecord]:
-        """The newest records first. ``caller`` matches any part of the number. Raises `RecordsError`."""
+        """The newest records first. ``caller`` matches any part of the number; ``errors``: only calls in which
+        something went wrong, however they ended. Raises `RecordsError`."""
         filters: builtins.list[ColumnElement[bool]] = []
         if flow is not None:
             filters.append(calls.c.flow == flow)
@@ -244,6 +246,8 @@ class Records:
             filters.append(calls.c.outcome == outcome)
         if caller is not None:
             filters.append(calls.c.caller.contains(caller, autoescape=True))
+        if errors:
+            filters.append(calls.c.error != "")
         if since is not None:
             filters.append(calls.c.started >= since)
         return await self._select(*filters, limit=limit)

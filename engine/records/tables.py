@@ -28,6 +28,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from engine.discretion import HIDDEN, WORDS
 from engine.record import CallRecord
 
 metadata: Final = MetaData()
@@ -92,6 +93,7 @@ calls: Final = Table(
     _words("direction"),
     _words("did"),
     _words("caller"),
+    _words("caller_name"),
     _words("trunk"),
     Column("started", Moment, nullable=False),
     Column("answered", Moment),
@@ -101,6 +103,8 @@ calls: Final = Table(
     Column("cause", Integer),
     _words("error"),
     _words("result"),
+    Column("headers", JSON, nullable=False),
+    Column("input", JSON, nullable=False),
     Column("timings", JSON, nullable=False),
     Index("calls_started", "started"),
     Index("calls_engine_outcome", "engine", "outcome"),
@@ -123,9 +127,12 @@ PARTS: Final[Mapping[str, Table]] = {
         _words("step"),
         _words("target"),
         _words("status"),
+        _words("reason"),
         Column("sip_code", Integer),
         Column("q850", Integer),
         Column("ring_ms", Integer, nullable=False),
+        _words("key"),
+        Column("key_ms", Integer),
         Column("started", Moment, nullable=False),
     ),
     "steps": _part(
@@ -147,6 +154,7 @@ PARTS: Final[Mapping[str, Table]] = {
         Column("at", Moment, nullable=False),
         _words("step"),
         Column("interrupted", Boolean, nullable=False),
+        Column("improvised", Boolean, nullable=False),
     ),
     "tools": _part(
         "tools",
@@ -155,6 +163,28 @@ PARTS: Final[Mapping[str, Table]] = {
         Column("ms", Integer),
         _words("outcome"),
         _words("step"),
+        Column("arguments", JSON, nullable=False),
+    ),
+    "presses": _part("presses", _words("key"), Column("at", Moment, nullable=False), _words("step")),
+    "requests": _part(
+        "requests",
+        _words("endpoint"),
+        _words("method"),
+        _words("path"),
+        Column("at", Moment, nullable=False),
+        Column("ms", Integer),
+        _words("outcome"),
+        Column("status", Integer, nullable=False),
+        _words("step"),
+        Column("answer", JSON, nullable=False),
+    ),
+    "written": _part(
+        "written",
+        Column("at", Moment, nullable=False),
+        Column("ms", Integer),
+        _words("outcome"),
+        _words("step"),
+        _words("answer"),
     ),
     "tokens": _part(
         "tokens",
@@ -179,6 +209,17 @@ def rows(record: CallRecord) -> dict[Table, list[dict[str, Any]]]:
         items: list[BaseModel] = fields.pop(name)
         parts[table] = [{"call_id": record.id, "position": n, **dict(item)} for n, item in enumerate(items)]
     return {calls: [fields], **parts}
+
+
+def without_words(parts: dict[Table, list[dict[str, Any]]]) -> dict[Table, list[dict[str, Any]]]:
+    """The rows without anything that was said, typed or told in answer."""
+    silent: dict[str, dict[str, Any]] = {
+        "steps": {"data": {}}, "tools": {"arguments": {}}, "requests": {"answer": None}, "presses": {"key": HIDDEN},
+        "written": {"answer": WORDS},
+    }  # fmt: skip
+    for name, blank in silent.items():
+        parts[PARTS[name]] = [{**row, **blank} for row in parts[PARTS[name]]]
+    return {**parts, PARTS["transcript"]: []}
 
 
 def record_from(call: RowMapping, parts: Mapping[str, Iterable[RowMapping]]) -> CallRecord:

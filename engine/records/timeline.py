@@ -130,6 +130,8 @@ def _told(record: CallRecord) -> Iterator[_Event]:
         text = Text.assemble(
             plain(attempt.target), " → ", outcome_text(attempt.status), codes, f" after {attempt.ring_ms / 1000:.1f} s"
         )
+        if attempt.reason:
+            text.append(f": {plain(attempt.reason)}", style="red")
         yield _Event(attempt.started, "dial", text, 1)
     if record.answered:
         yield _Event(record.answered, "call", Text("answered"))

@@ -67,6 +67,7 @@ class Result:
     ran: frozenset[tuple[str, str, str]] = frozenset()
     runs: Runs | None = None
     needs: str = ""
+    record: CallRecord | None = None
 
     @property
     def passed(self) -> bool:
@@ -92,7 +93,7 @@ def run_scenario(scenario: Scenario, model: TextModel | None = None) -> Result:
         result = Result(scenario, (Failure(test.where, "the call comes to an end", str(error)),))
     return Result(
         scenario, result.failures, result.rows, result.met, result.seconds,
-        (time.perf_counter() - started) * 1000, result.ran,
+        (time.perf_counter() - started) * 1000, result.ran, record=result.record,
     )  # fmt: skip
 
 
@@ -148,6 +149,7 @@ async def carry_out(
     return Result(
         scenario, tuple(failures), tuple(trace.rows()), met, line.log.now,
         ran=frozenset((step.where, step.path, trace.outcome(step) or "") for step in trace.steps),
+        record=call.record,
     )  # fmt: skip
 
 
@@ -229,6 +231,8 @@ class ScriptedCaller:
             if reply is not None:
                 raise Unmet(Failure(item.where, "the AI answers", f"{self._line.connected.target} is connected"))
             return await self._line.caller.says(text)
+        if self._call.ear is not None:
+            return await self._answer(item, text)
         voice, waited = self._part.provider.voices[-1], 0.0
         self._part.prepare(reply)
         await self._line.caller.says(text)
@@ -247,12 +251,24 @@ class ScriptedCaller:
         if told.fate not in ("taken", "kept"):
             raise Unmet(Failure(item.where, _act(item), f"it was not taken: {'; '.join(told.why) or told.fate}"))
 
+    async def _answer(self, item: ItemFields, text: str) -> None:
+        """Say it to a step that writes it down, and wait until it has."""
+        if item.converse is not None:
+            raise Unmet(Failure(item.where, "the AI answers", "a step that writes down speech listens, not the AI"))
+        ear, waited = self._call.ear, 0.0
+        await self._line.caller.says(text)
+        while self._call.ear is ear and waited < TURN_WITHIN:
+            await asyncio.sleep(0.1)
+            waited += 0.1
+
     def _is_listened_to(self) -> bool:
         if self._line.connected is not None:
             return True
         voices = self._part.provider.voices
         voice = voices[-1] if voices else None
         media = self._line.media
+        if self._call.ear is not None:
+            return media is not None and not media.is_playing
         return (
             voice is not None and not voice.closed and not voice.is_busy
             and media is not None and not media.is_playing

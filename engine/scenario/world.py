@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from engine.http import Http, HttpFailedError, Reply
+from engine.listening import Recognisers
 from engine.metrics import Metrics
 from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
@@ -135,5 +136,6 @@ def services(
     return Services(
         voices=voices, speech=Speech(voices, voice.name), http=http, records=Watched(happened),
         metrics=Metrics(CollectorRegistry()), clock=clock or virtual_clock(), engine="test", default_voice=voice.name,
+        listening=Recognisers(voices, voice.name),
         texts=Texts(voices, voice.name),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from flows.fields import FlowName, SectionName, Value
 from flows.flow import Step
 from flows.problems import Problem
 from flows.scope import Scope
+from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
 
 
@@ -64,6 +65,14 @@ class Call(Verb):
     def sections(self, fields: Any) -> Iterable[str]:
         """The section it runs."""
         return () if fields.section is None else (fields.section,)
+
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """The other flow's input, and what comes back."""
+        for name, value in fields.input.items():
+            yield Assignment(f"input.{name}", value, flow=fields.flow)
+        if step.id is not None:
+            for name in step.save:
+                yield Assignment(f"steps.{step.id}.{name}", f"return.{name}", source_flow=fields.flow)
 
     async def run(self, step: Step, call: LiveCall) -> Outcome:
         """Run it; a failure inside that nothing there handled is this step's `error`."""

@@ -26,6 +26,7 @@ from flows.flow import Step
 from flows.json_schema import plain
 from flows.problems import Problem, Where
 from flows.scope import Scope
+from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
 from providers.voice import ALAW, ULAW, Session, Turns, VoiceError
 
@@ -188,11 +189,23 @@ class Converse(Verb):
             message = f"the voice '{name}' calls no tools, so it can take no exit and use none"
             yield scope.problem(place, "E203", message)
 
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """What its tools set and give to other flows."""
+        for name, tool in fields.tools.items():
+            yield from tool.kind.assigns("" if tool.input is None else f"{step.path}.{name}")
+
     async def run(self, step: Step, call: Call) -> Outcome:
         """Talk; a tool may leave the talk, and come back when nobody could be reached."""
         fields = step.fields
         assert isinstance(fields, ConverseFields)
-        toolbox = self._toolbox(fields, call)
+        toolbox, trace = self._toolbox(step, fields, call), call.record.steps[-1]
+        try:
+            return await self._talks(fields, call, toolbox)
+        finally:
+            if toolbox.data is not None:
+                trace.data["data"] = toolbox.data
+
+    async def _talks(self, fields: ConverseFields, call: Call, toolbox: Toolbox) -> Outcome:
         greeting = None if fields.greeting is None else fields.greeting.render(call.walker.context())
         known = await before(call, fields.context)
         for _ in range(TALKS):
@@ -233,7 +246,13 @@ class Converse(Verb):
             return Outcome("provider_error", detail=str(error))
         finally:
             bridging.cancel()
-        return await conversation.run()
+        said = len(call.record.transcript)
+        written = {greeting, reprompt, *(tool.filler for tool in toolbox.tools.values())}
+        try:
+            return await conversation.run()
+        finally:
+            for spoken in call.record.transcript[said:]:
+                spoken.improvised = spoken.role == "voice" and spoken.text not in written
 
     @staticmethod
     async def _connect(call: Call, succession: Succession) -> tuple[Playout, Seat]:
@@ -275,9 +294,10 @@ class Converse(Verb):
         )  # fmt: skip
 
     @staticmethod
-    def _toolbox(fields: ConverseFields, call: Call) -> Toolbox:
+    def _toolbox(step: Step, fields: ConverseFields, call: Call) -> Toolbox:
         return Toolbox(
             call,
+            path=step.path,
             exits=[Exit(name, way.description, way.requires) for name, way in fields.exits.items()],
             tools={name: flow_tool(name, tool, call) for name, tool in fields.tools.items()},
             collect=None if fields.collect is None else Collect(fields.collect.into, fields.collect.shape),

@@ -12,6 +12,7 @@ from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks
 from engine.outcome import Outcome
+from engine.requests import ask
 from engine.verb import Verb
 from flows.fields import EndpointName, Text, Value
 from flows.flow import Step
@@ -71,12 +72,12 @@ class Event(Verb):
                      "trunk": facts.trunk, "started": call.record.started},
             "data": None if fields.json_ is None else fields.json_.evaluate(context),
         }  # fmt: skip
-        endpoint, path = call.library.resources.endpoints[fields.endpoint], fields.path.render(context, escape)
+        path = fields.path.render(context, escape)
 
         async def tell() -> Outcome:
             try:
-                reply = await call.services.http.request(
-                    endpoint, "POST", path, json=body, timeout=step.timeout, idempotency_key=key
+                reply = await ask(
+                    call, fields.endpoint, "POST", path, json=body, timeout=step.timeout, idempotency_key=key, step=step
                 )  # fmt: skip
             except HttpFailedError as error:
                 return Outcome(error.kind, {"status": error.status}, str(error))

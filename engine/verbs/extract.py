@@ -20,6 +20,7 @@ from flows.fields import JsonSchema, SchemaFile, Text
 from flows.flow import Step
 from flows.problems import Problem
 from flows.scope import Scope
+from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
 from providers.voice import VoiceError
 
@@ -77,6 +78,11 @@ class Extract(Verb):
                 message = f"vars.{fields.from_} is sensitive, so vars.{fields.into} must be, too"
                 yield scope.problem(scope.at("into"), "E203", message)
         yield from needs_text_model(scope, scope.at(), self.name)
+
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """What was in a text may be in what is taken out of it."""
+        if fields.from_ != TRANSCRIPT:
+            yield Assignment(f"vars.{fields.into}", f"vars.{fields.from_}")
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Ask the model, at most twice, within the step's time."""

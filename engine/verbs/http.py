@@ -12,12 +12,12 @@ from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks
 from engine.outcome import Outcome
+from engine.requests import ask
 from engine.values import fit
 from engine.verb import Verb
 from flows.fields import EndpointName, Text, Value
 from flows.flow import Step
 from flows.problems import Problem
-from flows.resources import Endpoint
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
@@ -67,8 +67,8 @@ class Http(Verb):
         assert isinstance(fields, HttpFields)
         context, key = call.walker.context(), fields.idempotency_key
         asking = _ask(
-            call, step, call.library.resources.endpoints[fields.endpoint], fields.method,
-            fields.path.render(context, escape), None if fields.json_ is None else fields.json_.evaluate(context),
+            call, step, fields.endpoint, fields.method, fields.path.render(context, escape),
+            None if fields.json_ is None else fields.json_.evaluate(context),
             {name: value.render(context) for name, value in fields.headers.items()},
             None if key is None else key.render(context),
         )  # fmt: skip
@@ -76,12 +76,13 @@ class Http(Verb):
 
 
 async def _ask(
-    call: Call, step: Step, endpoint: Endpoint, method: str, path: str, body: Any, headers: Mapping[str, str],
+    call: Call, step: Step, endpoint: str, method: str, path: str, body: Any, headers: Mapping[str, str],
     key: str | None,
 ) -> Outcome:  # fmt: skip
     try:
-        reply = await call.services.http.request(
-            endpoint, method, path, json=body, headers=headers, timeout=step.timeout, idempotency_key=key
+        reply = await ask(
+            call, endpoint, method, path, json=body, headers=headers, timeout=step.timeout, idempotency_key=key,
+            keeps=step.save, step=step,
         )  # fmt: skip
     except HttpFailedError as error:
         return Outcome(error.kind, {"status": error.status}, str(error))

@@ -15,6 +15,7 @@ import structlog
 
 from engine.http import HttpFailedError
 from engine.outcome import StepError
+from engine.requests import ask
 from engine.verbs.sms import LONGEST, USUAL, numbers_of, send_one
 
 if TYPE_CHECKING:
@@ -35,19 +36,13 @@ class Notice:
     text: str = ""
 
 
-def give_notice(call: Call, step: Step, names: Sequence[str], notice: Notice) -> None:
-    """Tell all of these, at once and beside the flow: names of endpoints, numbers, destinations, ``group:NAME``."""
-    if names:
-        trace = call.record.steps[-1]
-        call.errand(_tell_all(call, step, trace, names, notice, call.walker.flow.name), f"notices of {step.path}")
-
-
-async def _tell_all(call: Call, step: Step, trace: StepTrace, names: Sequence[str], notice: Notice, flow: str) -> None:
+async def tell_all(call: Call, step: Step, trace: StepTrace, names: Sequence[str], notice: Notice, flow: str) -> None:
+    """Tell all of these at once: names of endpoints, numbers, destinations, ``group:NAME``."""
     endpoints = call.library.resources.endpoints
     key = f"{call.record.id}-{call.record.steps.index(trace)}"
     async with asyncio.TaskGroup() as group:
         posted = [name for name in names if name in endpoints]
-        telling = {name: group.create_task(_post(call, name, notice, flow, key)) for name in posted}
+        telling = {name: group.create_task(_post(call, step, name, notice, flow, key)) for name in posted}
         if others := [name for name in names if name not in endpoints]:
             telling["sms"] = group.create_task(_send(call, step, others, notice, flow))
     for name, task in telling.items():
@@ -56,7 +51,7 @@ async def _tell_all(call: Call, step: Step, trace: StepTrace, names: Sequence[st
             log.warning("nobody was told of a message", box=notice.box, who=name, reason=why)
 
 
-async def _post(call: Call, name: str, notice: Notice, flow: str, key: str) -> str:
+async def _post(call: Call, step: Step, name: str, notice: Notice, flow: str, key: str) -> str:
     """Tell an endpoint; why not, or ""."""
     body: dict[str, Any] = {
         "id": key, "box": notice.box, "seconds": round(notice.seconds, 1), "caller": call.line.facts.caller,
@@ -65,9 +60,7 @@ async def _post(call: Call, name: str, notice: Notice, flow: str, key: str) -> s
     if notice.text:
         body["text"] = notice.text
     try:
-        await call.services.http.request(
-            call.library.resources.endpoints[name], "POST", "", json=body, idempotency_key=key
-        )  # fmt: skip
+        await ask(call, name, "POST", "", json=body, idempotency_key=key, step=step)
     except HttpFailedError as error:
         return str(error)
     return ""
@@ -78,14 +71,13 @@ async def _send(call: Call, step: Step, names: Sequence[str], notice: Notice, fl
     caller = call.line.facts.caller or "an unknown number"
     words = f"New message of {notice.seconds:.0f} s for {notice.box} from {caller}."
     text = f"{words} {notice.text}".strip()[:LONGEST]
-    endpoint = call.library.resources.endpoints.get(USUAL)
-    if endpoint is None:
+    if USUAL not in call.library.resources.endpoints:
         return f"there is no endpoint '{USUAL}'"
     try:
         numbers = numbers_of(names, call.library.resources)
     except StepError as error:
         return str(error)
     async with asyncio.TaskGroup() as group:
-        sending = [group.create_task(send_one(call, step, flow, endpoint, "", number, text)) for number in numbers]
+        sending = [group.create_task(send_one(call, step, flow, USUAL, "", number, text)) for number in numbers]
     failed = [str(failure) for task in sending if (failure := task.result()) is not None]
     return f"{len(failed)} of {len(numbers)}: {failed[0]}" if failed else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
@@ -12,6 +13,7 @@ from engine.outcome import Return as Back
 from engine.verb import Verb
 from flows.fields import Value
 from flows.flow import Step
+from flows.secrets import Assignment
 from flows.verb import Fields
 
 
@@ -30,6 +32,10 @@ class Return(Verb):
     Fields: ClassVar[type[Fields]] = ReturnFields
     falls_through: ClassVar[bool] = False
     needs_caller: ClassVar[bool] = False
+
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """What `call` with `save` reads."""
+        return (Assignment(f"return.{name}", value) for name, value in fields.__pydantic_extra__.items())
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Go back."""

@@ -15,6 +15,7 @@ from flows.fields import Value
 from flows.flow import Step
 from flows.problems import Problem
 from flows.scope import Scope
+from flows.secrets import Assignment
 from flows.verb import Fields
 
 
@@ -41,6 +42,10 @@ class Set(Verb):
             elif not fits(value.type, scope.vars[name].type):
                 message = f"vars.{name} is declared as {scope.vars[name].type}, but this is {value.type}"
                 yield scope.problem(scope.at(name), "E301", message)
+
+    def assigns(self, fields: Any, step: Step) -> Iterable[Assignment]:
+        """The variables."""
+        return (Assignment(f"vars.{name}", value) for name, value in fields.__pydantic_extra__.items())
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Evaluate, then assign."""

@@ -14,12 +14,13 @@ from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError
+from engine.requests import ask
 from engine.verb import Verb, unknown
 from engine.whom import GROUP, NUMBER
 from flows.fields import EndpointName, Text
 from flows.flow import Step
 from flows.problems import Problem, Where, has
-from flows.resources import Endpoint, Resources
+from flows.resources import Resources
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
@@ -87,14 +88,12 @@ class Sms(Verb):
         if not text.strip() or len(text) > LONGEST:
             raise StepError(f"a message has 1 to {LONGEST} characters, and this one has {len(text)}")
         numbers = numbers_of([one.render(context) for one in fields.to], call.library.resources)
-        endpoint = call.library.resources.endpoints[fields.endpoint or USUAL]
+        endpoint = fields.endpoint or USUAL
         sending = _send_all(call, step, endpoint, fields.path.render(context, escape), numbers, text)
         return await sending if fields.wait else without_waiting(call, sending, f"sms at {step.path}")
 
 
-async def _send_all(
-    call: Call, step: Step, endpoint: Endpoint, path: str, numbers: Sequence[str], text: str
-) -> Outcome:
+async def _send_all(call: Call, step: Step, endpoint: str, path: str, numbers: Sequence[str], text: str) -> Outcome:
     """All at once; what the gateway did not take is told."""
     flow = call.walker.flow.name
     async with asyncio.TaskGroup() as group:
@@ -109,7 +108,7 @@ async def _send_all(
 
 
 async def send_one(
-    call: Call, step: Step, flow: str, endpoint: Endpoint, path: str, number: str, text: str
+    call: Call, step: Step, flow: str, endpoint: str, path: str, number: str, text: str
 ) -> HttpFailedError | None:
     """One message. The same words to the same number at the same step have the same id, so that a gateway that knows
     idempotency keys sends them once, however often the step is retried."""
@@ -117,9 +116,7 @@ async def send_one(
     key = f"{call.record.id}-{digest[:16]}"
     body = {"id": key, "to": number, "text": text, "call": call.record.id, "flow": flow}
     try:
-        await call.services.http.request(
-            endpoint, "POST", path, json=body, timeout=step.timeout, idempotency_key=key
-        )  # fmt: skip
+        await ask(call, endpoint, "POST", path, json=body, timeout=step.timeout, idempotency_key=key, step=step)
     except HttpFailedError as error:
         return error
     return None

@@ -12,6 +12,7 @@ from engine.call import Call
 from engine.http import escape
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop, Unhandled
+from engine.requests import ask
 from engine.toolbox import DONE_TOOL
 from engine.values import fit, fits
 from engine.verb import unknown
@@ -21,6 +22,7 @@ from engine.verbs.transfer import Transfer, TransferFields
 from flows.fields import Duration, EndpointName, FlowName, Text, Value
 from flows.problems import Problem
 from flows.scope import Scope
+from flows.secrets import Assignment
 from flows.verb import Fields
 
 GROUP = "hookflash.tools"
@@ -33,6 +35,10 @@ class ToolKind(Fields):
 
     def check(self, scope: Scope, *path: str) -> Iterable[Problem]:
         """What only this kind knows to be wrong; ``path`` leads to its fields."""
+        return ()
+
+    def assigns(self, tool: str) -> Iterable[Assignment]:
+        """What it gives values to; ``tool`` names it in its flow when it has arguments, which hide the flow's input."""
         return ()
 
     async def act(self, call: Call, context: Mapping[str, Any]) -> Any:
@@ -59,8 +65,8 @@ class HttpTool(ToolKind):
 
     async def act(self, call: Call, context: Mapping[str, Any]) -> Any:
         """Ask."""
-        reply = await call.services.http.request(
-            call.library.resources.endpoints[self.endpoint], self.method, self.path.render(context, escape),
+        reply = await ask(
+            call, self.endpoint, self.method, self.path.render(context, escape),
             json=None if self.json_ is None else self.json_.evaluate(context), timeout=self.timeout,
         )  # fmt: skip
         return reply.body
@@ -92,6 +98,10 @@ class FlowTool(ToolKind):
             if variable.required and name not in self.input:
                 yield scope.problem(scope.at(*path), "E202", f"the flow '{called.name}' needs the input '{name}'")
 
+    def assigns(self, tool: str) -> Iterable[Assignment]:
+        """The other flow's input."""
+        return (Assignment(f"input.{name}", value, self.flow, None, tool) for name, value in self.input.items())
+
     async def act(self, call: Call, context: Mapping[str, Any]) -> Any:
         """Run it; what it returns."""
         given = {}
@@ -120,6 +130,11 @@ class SetTool(ToolKind):
             elif not fits(value.type, scope.vars[name].type):
                 message = f"vars.{name} is declared as {scope.vars[name].type}, but this is {value.type}"
                 yield scope.problem(scope.at(*path, name), "E301", message)
+
+    def assigns(self, tool: str) -> Iterable[Assignment]:
+        """The variables."""
+        given = self.__pydantic_extra__.items()
+        return (Assignment(f"vars.{name}", value, tool=tool) for name, value in given)
 
     async def act(self, call: Call, context: Mapping[str, Any]) -> Any:
         """Evaluate all, then assign."""

@@ -230,7 +230,7 @@ class Transfer(Verb):
     def _attempt(attempt: Any) -> dict[str, Any]:
         return {
             "target": attempt.target, "status": attempt.status, "sip_code": attempt.sip_code, "q850": attempt.q850,
-            "ring_ms": attempt.ring_ms,
+            "ring_ms": attempt.ring_ms, "reason": attempt.reason,
         }  # fmt: skip
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import insort
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import structlog
@@ -18,9 +19,12 @@ from engine.leaks import leaks
 from engine.outcome import Outcome, StepError
 from engine.playout import Playout
 from engine.prompting import prompt, synthesise
+from engine.record import Spoken, StepTrace
 from engine.recording import keep, new_file
-from engine.verb import Verb
-from engine.verbs.notices import Notice, give_notice
+from engine.run import Walker
+from engine.transcripts import patience, transcribe
+from engine.verb import Verb, cannot_recognise
+from engine.verbs.notices import Notice, tell_all
 from engine.verbs.sms import USUAL, Recipients, recipient_problems
 from flows.fields import Duration, Text
 from flows.flow import Step
@@ -29,7 +33,7 @@ from flows.problems import Problem, did_you_mean, has
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 from providers.energy import EnergyDetector
-from providers.voice import ALAW, ULAW
+from providers.voice import ALAW, ULAW, VoiceError
 
 log = structlog.get_logger()
 
@@ -49,6 +53,10 @@ class VoicemailFields(Fields):
         max_length=20,
         description="Who is told: endpoints, numbers, destinations, group:NAME; whom the box names if absent.",
     )
+    transcribe: bool = Field(False, description="Whether the message is written down, too.")
+    listening: str | None = Field(None, description="The voice that writes it down; else the engine's own.")
+    language: str | None = Field(None, description="The language of the caller, BCP 47.")
+    sensitive: bool = Field(False, description="What is said never stands in a log, a trace or a record.")
 
     @field_validator("box")
     @classmethod
@@ -109,7 +117,7 @@ class Voicemail(Verb):
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=("empty",))
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
-        """The box, where there is a list of them, and who is told."""
+        """The box, where there is a list of them, who is told, and who writes it down."""
         boxes, endpoints = scope.resources.mailboxes, scope.resources.endpoints
         if boxes and fields.box not in boxes:
             message = f"unknown mailbox '{fields.box}'{did_you_mean(fields.box, boxes) or has(boxes)}"
@@ -121,7 +129,11 @@ class Voicemail(Verb):
         except AudioError as error:
             yield scope.problem(scope.at("box"), "E306", f"the greeting of the mailbox: {error}")
         at = "notify" if fields.notify else "box"
-        people = [name for name in _notified(fields, boxes) if name.literal not in endpoints]
+        people = [
+            name
+            for name in _notified(fields, boxes.get(fields.box, Mailbox(fields.box)))
+            if name.literal not in endpoints
+        ]
         for name in people:
             if name.literal is not None:
                 yield from recipient_problems(name.literal, scope, scope.at(at))
@@ -129,10 +141,15 @@ class Voicemail(Verb):
             message = f"who is told by SMS needs the endpoint '{USUAL}'{has(endpoints)}"
             yield scope.problem(scope.at(at), "E302", message)
         yield from leaks(scope, [one for name in fields.notify for one in name.expressions], "by SMS")
+        yield from cannot_recognise(scope, fields.listening)
 
     def saves(self, fields: Any) -> dict[str, str]:
-        """The file, and how long it is."""
-        return {"file": "string", "ms": "integer"}
+        """The file, how long it is, and later its text."""
+        return {"file": "string", "ms": "integer", **({"text": "string"} if fields.transcribe else {})}
+
+    def keys(self, fields: Any) -> str:
+        """It ends the message."""
+        return "#"
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Beep, listen, keep."""
@@ -150,7 +167,9 @@ class Voicemail(Verb):
             await first_of(*ends)
         except asyncio.CancelledError:  # above all because the caller hung up
             with suppress(StepError):  # it is in the log, and the flow is not asked any more
-                await asyncio.shield(asyncio.ensure_future(_left(call, fields, message, step)))
+                outcome = await asyncio.shield(asyncio.ensure_future(_left(call, fields, message, step)))
+                trace = call.record.steps[-1]
+                trace.detail = trace.detail or outcome.detail
             raise
         return await _left(call, fields, message, step)
 
@@ -168,18 +187,65 @@ async def _left(call: Call, fields: VoicemailFields, message: Message, step: Ste
         log.error("a message is lost", file=str(file), reason=error.strerror)
         raise StepError(f"the message cannot be kept in {file}: {error.strerror}") from error
     ms = len(audio) // BYTES_PER_MS
+    call.record.steps[-1].data["ms"] = ms
     outcome = Outcome("done", {"file": str(file), "ms": ms}, f"{ms / 1000:.1f} s in {file}")
     call.walker.keep(step, outcome)
-    call.record.steps[-1].detail = outcome.detail
-    context = call.walker.context()
-    names = [name.render(context) for name in _notified(fields, call.library.resources.mailboxes)]
-    give_notice(call, step, names, Notice(fields.box, ms / 1000, file))
+    trace, context = call.record.steps[-1], call.walker.context()
+    trace.detail = outcome.detail
+    box = call.library.resources.mailboxes.get(fields.box, Mailbox(fields.box))
+    names = [name.render(context) for name in _notified(fields, box)]
+    notice, left = Notice(fields.box, ms / 1000, file), Left(call, step, trace, call.walker, outcome.detail)
+    if fields.transcribe:
+        language = fields.language or box.language
+        work = left.write_down(audio, message.playout.law, fields.listening, language, names, notice)
+        call.errand(work, "the transcript of a message", patience(audio) + call.services.wind_up)
+    elif names:
+        call.errand(tell_all(call, step, trace, names, notice, call.walker.flow.name), f"notices of {step.path}")
     return outcome
 
 
-def _notified(fields: VoicemailFields, boxes: Mapping[str, Mailbox]) -> Sequence[Text]:
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A message that was left, and where its words go."""
+
+    call: Call
+    step: Step
+    trace: StepTrace
+    walker: Walker
+    detail: str
+
+    async def write_down(
+        self, audio: bytes, law: str, listening: str | None, language: str | None, names: Sequence[str], notice: Notice
+    ) -> None:
+        """The text of a message, for the record, for steps to come and for who is told. Nobody waits for it."""
+        text = await self._text(audio, law, listening, language)
+        if self.step.id is not None and self.walker.steps[self.step.id].get("file") == str(notice.file):
+            self.walker.steps[self.step.id]["text"] = text  # else there is a later message
+        if text and not getattr(self.step.fields, "sensitive", False):
+            spoken = Spoken(role="caller", text=text, at=self.trace.started, step=self.step.path)
+            insort(self.call.record.transcript, spoken, key=lambda each: each.at)
+            notice = replace(notice, text=text)
+        if names:
+            await tell_all(self.call, self.step, self.trace, names, notice, self.walker.flow.name)
+
+    async def _text(self, audio: bytes, law: str, listening: str | None, language: str | None) -> str | None:
+        own = self.call.services.listening
+        try:
+            found = await transcribe(own, audio, law, provider=listening, language=language)
+        except VoiceError as error:
+            self.trace.detail = f"{self.detail}; not written down: {error}"
+            errors = self.call.services.metrics.provider_errors
+            errors.labels(own.name(listening), error.code or "listening").inc()
+            log.warning("a message is not written down", reason=str(error))
+            return None
+        if found.problem:
+            self.trace.detail = f"{self.detail}; some of it is not written down: {found.problem}"
+        return found.text
+
+
+def _notified(fields: VoicemailFields, box: Mailbox) -> Sequence[Text]:
     """Who is told of a message: whom the step names, else whom its box does."""
-    return fields.notify or [Text(name) for name in boxes.get(fields.box, Mailbox(fields.box)).notify]
+    return fields.notify or [Text(name) for name in box.notify]
 
 
 async def _greet(call: Call, box: Mailbox) -> None:
@@ -200,3 +266,4 @@ async def _greet(call: Call, box: Mailbox) -> None:
 async def _hash(call: Call) -> None:
     while await call.line.digit() != "#":
         pass
+    call.pressed("#", secret=False)

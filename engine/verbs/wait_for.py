@@ -16,7 +16,7 @@ from engine.comfort import Sound, again_and_again, keep_company
 from engine.http import HttpFailedError
 from engine.inbox import Source
 from engine.machine import beep
-from engine.outcome import DONE, Outcome, StepError
+from engine.outcome import Outcome, StepError
 from engine.prompting import speech_heard
 from engine.values import fit
 from engine.verb import Verb
@@ -77,6 +77,10 @@ class WaitFor(Verb):
         """A key is this step's own only when it waits for one."""
         return bool(fields.event == "dtmf")
 
+    def keys(self, fields: Any) -> str:
+        """Any key, when it waits for one."""
+        return "0123456789*#" if fields.event == "dtmf" else ""
+
     def saves(self, fields: Any) -> dict[str, str]:
         """The key, or the event's data."""
         if fields.event in OUTSIDE:
@@ -100,10 +104,12 @@ class WaitFor(Verb):
                 if fields.event in OUTSIDE:
                     return await _told(step, fields, call)
                 if fields.event == "dtmf":
-                    return Outcome("done", {"key": await call.line.digit()})
+                    key = await call.line.digit()
+                    call.pressed(key)
+                    return Outcome("done", {"key": key})
                 playout = await call.playout()
                 await (beep(playout) if fields.event == "beep" else speech_heard(playout))
-                return DONE
+                return Outcome(detail=fields.event)
         except TimeoutError:
             return Outcome("timeout", detail=f"nothing within {fields.timeout:g} s")
 

@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from engine.http import Http
+from engine.listening import Recognisers
 from engine.metrics import Metrics
 from engine.record import CallRecord
 from engine.services import Services
@@ -42,6 +43,7 @@ def virtual_services(provider: VirtualProvider | None = None, **changes: Any) ->
     usual: dict[str, Any] = {
         "voices": voices, "speech": Speech(voices, provider.name), "http": Http(), "records": KeptRecords(),
         "metrics": Metrics(CollectorRegistry()), "clock": virtual_clock(), "engine": "virtual",
-        "default_voice": provider.name, "chance": random.Random(8).random,
+        "listening": Recognisers(voices, provider.name), "default_voice": provider.name,
+        "chance": random.Random(8).random,
     }  # fmt: skip
     return Services(**{**usual, **changes})

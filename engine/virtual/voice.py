@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from engine.virtual.recogniser import VirtualRecogniser
 from engine.virtual.words import Listening, Words, spoken
 from providers.parts import TextModel
 from providers.voice import (
@@ -44,8 +45,9 @@ _CHUNK_MS: Final = 100
 _FASTER: Final = 8.0  # times real time, as clouds deliver
 
 CAPABILITIES: Final = Capabilities(
-    formats=(ULAW, ALAW), verbatim=True, truncation=True, tools=True, understands=True, turn_detection=True
-)
+    formats=(ULAW, ALAW), verbatim=True, truncation=True, tools=True, understands=True, turn_detection=True,
+    recognises=True,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class VirtualProvider:
     writer: TextModel | None = None  # its text model
     replies: deque[Reply] = field(init=False)
     voices: list[VirtualVoice] = field(init=False, default_factory=list)  # every one that was ever made
+    recognisers: list[VirtualRecogniser] = field(init=False, default_factory=list)  # the same
     closed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -123,8 +126,14 @@ class VirtualProvider:
         self.voices.append(VirtualVoice(self, session))
         return self.voices[-1]
 
-    def recogniser(self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()) -> None:
-        """It has none."""
+    def recogniser(
+        self, *, format: AudioFormat, language: str | None = None, hints: Sequence[str] = ()
+    ) -> VirtualRecogniser | None:
+        """It understands the words of virtual speech, unless its capabilities say that it has none."""
+        if not self.capabilities.recognises:
+            return None
+        self.recognisers.append(VirtualRecogniser(self.connects_after, self.pause, language, hints, self.deaf))
+        return self.recognisers[-1]
 
     def text_model(self) -> TextModel | None:
         """The one that it was given."""

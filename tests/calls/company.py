@@ -60,12 +60,10 @@ class Books:
         await self.store.save(record)
 
     async def get(self, call_id: str) -> CallRecord:
-        """What the console finds again, as in `Records`."""
         return await self.store.get(call_id)
 
-    async def page(self, limit: int, **asked: Any) -> list[CallRecord]:
-        """The same, many."""
-        return await self.store.page(limit, **asked)
+    async def page(self, limit: int, **filters: Any) -> list[CallRecord]:
+        return await self.store.page(limit, **filters)
 
     def of(self, number: str) -> CallRecord | None:
         """The record of the call from this number."""

@@ -13,12 +13,14 @@ import pytest
 import structlog
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import insert
 
+from engine.discretion import HIDDEN, WORDS
 from engine.metrics import metrics
-from engine.record import Attempt, CallRecord, Leg, Spoken, StepTrace, Tokens, ToolUse
+from engine.record import Attempt, CallRecord, KeyPress, Leg, Request, Spoken, StepTrace, Tokens, ToolUse, Written
 from engine.records import Records, RecordsError
-from engine.records.database import connect, migrate, sqlite_file
-from engine.records.tables import PARTS, calls, metadata
+from engine.records.database import connect, migrate, sqlite_file, upgrade_to
+from engine.records.tables import PARTS, calls, metadata, rows
 from tests.engine.sample_record import START, full_record
 
 
@@ -101,7 +103,7 @@ async def test_list_filters_and_shows_the_newest_first(url: str) -> None:
         for n in range(5):
             await records.save(full_record(f"c{n}", started=START + timedelta(hours=n), flow=f"flow{n % 2}"))
         await records.save(
-            full_record("other", started=START - timedelta(days=1), caller="+442071838750", outcome="lost")
+            full_record("other", started=START - timedelta(days=1), caller="+442071838750", outcome="lost", error="x")
         )
         await records.flush()
 
@@ -109,6 +111,7 @@ async def test_list_filters_and_shows_the_newest_first(url: str) -> None:
         assert [r.id for r in await records.list(flow="flow1")] == ["c3", "c1"]
         assert [r.id for r in await records.list(outcome="lost")] == ["other"]
         assert [r.id for r in await records.list(caller="7183")] == ["other"]
+        assert [r.id for r in await records.list(errors=True)] == ["other"]
         assert [r.id for r in await records.list(since=START + timedelta(hours=3))] == ["c4", "c3"]
         assert [len(r.steps) for r in await records.list()] == [2] * 6
         assert await records.list(caller="%") == []
@@ -134,7 +137,11 @@ async def test_without_transcripts_nothing_said_is_stored(url: str, file: Path) 
     async with Records.open(url, transcripts=False) as records:
         await records.save(full_record())
         await records.flush()
-        assert (await records.get("call-1")).transcript == []
+        kept = await records.get("call-1")
+    assert kept.transcript == []
+    assert [step.data for step in kept.steps] == [{}, {}]
+    assert (kept.tools[0].arguments, kept.requests[0].answer, kept.presses[0].key) == ({}, None, HIDDEN)
+    assert kept.written[0].answer == WORDS
     assert sum(b"Bonjour" in left.read_bytes() for left in file.parent.iterdir()) == 0
 
 
@@ -309,6 +316,27 @@ async def test_migrations_and_tables_agree(url: str) -> None:
     assert differences == []
 
 
+async def test_records_of_the_first_version_can_still_be_read(url: str) -> None:
+    """A database that an engine of the first tables wrote is changed when it is opened, and keeps what it holds."""
+    sqlite_file(url).parent.mkdir(parents=True)  # type: ignore[union-attr]
+    engine = connect(url)
+    old = {table.name: {column.name for column in table.columns} for table in metadata.sorted_tables}
+    for table, added in (("calls", {"caller_name", "headers", "input"}), ("attempts", {"reason", "key", "key_ms"}),
+                         ("transcript", {"improvised"}), ("tools", {"arguments"})):  # fmt: skip
+        old[table] -= added
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade_to, "0001")
+        for table, found in rows(full_record()).items():
+            kept = [{key: value for key, value in row.items() if key in old[table.name]} for row in found]
+            if kept and table.name not in ("presses", "requests", "written"):
+                await connection.execute(insert(table), kept)
+    await engine.dispose()
+    async with Records.open(url) as records:
+        record = await records.get("call-1")
+    assert record.transcript[0].text == "Bonjour, ça va ?"
+    assert (record.attempts[0].reason, record.tools[0].arguments, record.presses, record.headers) == ("", {}, [], {})
+
+
 async def test_two_engines_may_open_an_empty_database_at_once(url: str) -> None:
     engines = [connect(url) for _ in range(4)]
     await asyncio.gather(*(migrate(engine) for engine in engines))
@@ -323,6 +351,9 @@ def test_every_field_of_the_record_has_a_column() -> None:
         "steps": StepTrace,
         "transcript": Spoken,
         "tools": ToolUse,
+        "presses": KeyPress,
+        "requests": Request,
+        "written": Written,
         "tokens": Tokens,
     }
     assert set(models) == set(PARTS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from asterisk.exchange import ExchangeError, ExchangeSettings
 from asterisk.media.drivers import Drivers
 from engine import serve
 from engine.beside import beside, first_of
@@ -22,7 +25,7 @@ from engine.serve import StartError, open_voices, writer
 from engine.settings import Settings
 from engine.virtual import VirtualProvider, virtual_time
 from engine.voices import known_voices
-from providers.voice import VoiceError
+from providers.voice import Capabilities, VoiceError
 from tests.engine.verbs.phone import flow
 
 HELLO = flow("- say: Hello.\n")
@@ -119,6 +122,36 @@ def test_a_voice_that_cannot_be_made_stops_the_start(tmp_path: Path, loaded: lis
         open_voices(settings(voice="broken", speech="one"), house(tmp_path))
 
 
+def test_a_voice_that_only_listens_is_made_at_the_start_too(tmp_path: Path, loaded: list[Any]) -> None:
+    (tmp_path / "b.flow.yaml").write_text(
+        flow("- gather: {say: Who?, input: speech, listening: two}\n  catch: []", name="b")
+    )
+    open_voices(settings(voice="one", speech="one", listening="three"), house(tmp_path))
+    assert sorted(name for name, _ in loaded) == ["one", "three", "two"]
+
+
+@pytest.mark.parametrize(
+    ("step", "warned"),
+    [
+        ("gather: {say: Who?, input: any}", True),
+        ("voicemail: {box: a, transcribe: true}", True),
+        ("gather: {say: Who?}", False),
+        ("voicemail: {box: a}", False),
+        ("gather: {say: Who?, input: any, listening: able}", False),
+    ],
+)
+def test_flows_that_nobody_listens_to_are_told(
+    tmp_path: Path, loaded: list[Any], monkeypatch: pytest.MonkeyPatch, step: str, warned: bool
+) -> None:
+    mute = VirtualProvider(name="mute", capabilities=Capabilities())
+    monkeypatch.setattr("engine.voices.load", lambda name, given: mute)
+    (tmp_path / "b.flow.yaml").write_text(flow(f"- {step}\n  catch: []", name="b"))
+    with capture_logs() as logs:
+        open_voices(settings(voice="mute", speech="mute"), house(tmp_path))
+    told = [(entry["event"], entry["voice"]) for entry in logs]
+    assert told == ([("speech is not recognised: set listening to a voice that does", "mute")] if warned else [])
+
+
 def test_an_engine_without_prompts_starts_and_says_so(tmp_path: Path, loaded: list[Any]) -> None:
     with capture_logs() as logs:
         open_voices(settings(voice="one", speech="broken"), house(tmp_path))
@@ -181,3 +214,44 @@ async def test_draining_ends_with_the_last_call_or_when_told_twice() -> None:
     asyncio.get_running_loop().call_later(1, now.set)
     assert await first_of(serve._drain(engine, 300), serve._told(now)) == 1
     assert asyncio.get_running_loop().time() == 6
+
+
+# ── Waiting for Asterisk ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("minutes", [1, 10])
+@virtual_time
+async def test_a_start_waits_with_growing_pauses_and_reminds_every_half_minute(
+    monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    clock = asyncio.get_running_loop().time
+    began, tries = clock(), list[float]()
+
+    @asynccontextmanager
+    async def opening(wanted: ExchangeSettings) -> AsyncIterator[str]:
+        tries.append(clock() - began)
+        if tries[-1] < 60 * minutes:
+            raise ExchangeError("it does not answer", may_pass=True)
+        yield "the exchange"
+
+    monkeypatch.setattr(serve.Exchange, "open", opening)
+    readiness = Readiness(capacity=1)
+    async with AsyncExitStack() as stack:
+        with capture_logs() as logs:
+            assert await serve._connected(stack, settings(), readiness, "http://x") == "the exchange"
+    assert tries[:6] == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 12.5])
+    assert len(logs) in (2 * minutes, 2 * minutes - 1)
+    assert all(30 <= later["seconds"] - one["seconds"] <= 35 for one, later in itertools.pairwise(logs))
+    assert (readiness.ari_problem, logs[0]["reason"]) == ("", "it does not answer")
+
+
+@virtual_time
+async def test_what_waiting_cannot_mend_ends_the_start_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def opening(wanted: ExchangeSettings) -> AsyncIterator[str]:
+        raise ExchangeError("the password is wrong")
+        yield ""
+
+    monkeypatch.setattr(serve.Exchange, "open", opening)
+    with pytest.raises(StartError, match="the password is wrong"):
+        await serve._connected(AsyncExitStack(), settings(), Readiness(capacity=1), "http://x")

@@ -96,7 +96,7 @@ async def test_a_body_is_made_of_arguments_and_of_what_the_call_knows(tmp_path: 
     _, http = await talk(tmp_path, {"/book": {}}, [Calls("book", {"at": "7 pm"})], [FINISH])
     assert http.asked == [
         {"endpoint": "pos", "method": "POST", "path": "/book", "json": {"at": "7 pm", "who": "+14155550199"},
-         "timeout": 2.0}
+         "timeout": 2.0, "headers": None, "idempotency_key": None}
     ]  # fmt: skip
 
 

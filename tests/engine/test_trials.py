@@ -133,6 +133,18 @@ async def test_without_a_next_version_all_calls_are_stable(tmp_path: Path) -> No
 
 
 @virtual_time
+async def test_an_error_that_a_handler_dealt_with_is_still_one_of_this_version(tmp_path: Path) -> None:
+    handled = FAILS.replace("steps:", "handlers: [{event: error, steps: [{say: Goodbye.}]}]\nsteps:", 1)
+    async with open_house(house(tmp_path, handled, "{calls: 10, failed: 10}")) as made:
+        got = [await answered(made) for _ in range(3)]
+        counted = made.services.metrics.registry.get_sample_value
+        assert counted("hookflash_calls_with_error_total", {"flow": "test"}) == 2
+        assert counted("hookflash_calls_ended_total", {"flow": "test", "outcome": "failed"}) is None
+        assert count(made, "failed") == 1
+    assert got == ["next", "next", "stable"]
+
+
+@virtual_time
 async def test_calls_that_the_engine_cut_off_tell_nothing(tmp_path: Path) -> None:
     made = House(house(tmp_path, GOOD, "{calls: 10, failed: 0}"), 1)
     library = made.board.library

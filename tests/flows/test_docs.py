@@ -27,7 +27,9 @@ def test_every_code_is_explained_and_no_other() -> None:
 def test_every_example_loads_with_the_installed_verbs(flow: str, tmp_path: Path) -> None:
     (tmp_path / "example.flow.yaml").write_text(flow)
     (tmp_path / "resources.yaml").write_text(next(block for block in BLOCKS if block.startswith("calendars:")))
-    assert Language(installed()).load([tmp_path]).problems == []
+    problems = Language(installed()).load([tmp_path]).problems
+    said = [(n, code) for n, line in enumerate(flow.splitlines(), 1) for code in re.findall(r"# (W[0-9]{3}):", line)]
+    assert [(problem.line, problem.code) for problem in problems] == said
 
 
 @pytest.mark.parametrize("routes", [block for block in BLOCKS if block.startswith("routes:")])

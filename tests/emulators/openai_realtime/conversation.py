@@ -36,7 +36,12 @@ class Conversation:
         self.socket = socket
         self.request = request
         self.surface = emulator.surface()
-        self.session = items.session(request.query.get("model", ""), time.time() + self.faults.expires_in)
+        expires_at = time.time() + self.faults.expires_in
+        self.writes_only = request.query.get("intent") == "transcription"  # no model answers
+        self.session = (
+            items.transcription_session(expires_at) if self.writes_only
+            else items.session(request.query.get("model", ""), expires_at)
+        )  # fmt: skip
         self.client_events: list[dict[str, Any]] = []
         self.audio = bytearray()
         self.responses: list[Response] = []
@@ -177,6 +182,9 @@ class Conversation:
             code, message = self.faults.refuse_session
             self.error(code, message, event.get("event_id"))
             return
+        if event["session"].get("type", "realtime") != self.session["type"]:
+            self.error("invalid_parameter", f"This is a {self.session['type']} session.", event.get("event_id"))
+            return
         items.merge(self.session, event["session"])
         if not self._configured:
             hearing = self.session["audio"]["input"]
@@ -214,7 +222,7 @@ class Conversation:
     def _speech_stopped(self, at_ms: int, *, answer: bool) -> None:
         self.send("input_audio_buffer.speech_stopped", audio_end_ms=at_ms, item_id=self._item)
         self._commit_item()
-        if answer and not self.faults.stall and not self.active:
+        if answer and not (self.writes_only or self.faults.stall or self.active):
             self.respond({})
 
     def _commit_item(self) -> None:
@@ -223,14 +231,21 @@ class Conversation:
         message = items.user_audio(item)
         self.send("conversation.item.added", item=message, previous_item_id=None)
         self.send("conversation.item.done", item=message, previous_item_id=None)
-        if self.session["audio"]["input"].get("transcription"):
-            text = self.emulator.heard.pop(0) if self.emulator.heard else f"[{self._uncommitted_ms} ms of sound]"
-            prefix = "conversation.item.input_audio_transcription"
-            for word in text.split(" "):
-                self.send(f"{prefix}.delta", item_id=item, content_index=0, delta=word + " ")
-            usage = {"type": "duration", "seconds": self._uncommitted_ms / 1000}
-            self.send(f"{prefix}.completed", item_id=item, content_index=0, transcript=text, usage=usage)
+        if self.session["audio"]["input"].get("transcription") and not (self.writes_only and self.faults.stall):
+            self._transcribe(item)
         self._uncommitted_ms, self._item = 0, ""
+
+    def _transcribe(self, item: str) -> None:
+        prefix = "conversation.item.input_audio_transcription"
+        if self.faults.no_transcript:
+            error = {"type": "server_error", "code": "server_error", "message": self.faults.no_transcript}
+            self.send(f"{prefix}.failed", item_id=item, content_index=0, error=error)
+            return
+        text = self.emulator.heard.pop(0) if self.emulator.heard else f"[{self._uncommitted_ms} ms of sound]"
+        for word in text.split(" "):
+            self.send(f"{prefix}.delta", item_id=item, content_index=0, delta=word + " ")
+        usage = {"type": "duration", "seconds": self._uncommitted_ms / 1000}
+        self.send(f"{prefix}.completed", item_id=item, content_index=0, transcript=text, usage=usage)
 
     def _commit(self, event: dict[str, Any]) -> None:
         if not self._uncommitted_ms:
@@ -259,7 +274,9 @@ class Conversation:
             self.send("conversation.item.truncated", item_id=item, content_index=0, audio_end_ms=end)
 
     def _create(self, event: dict[str, Any]) -> None:
-        if self.active:
+        if self.writes_only:
+            self.error("invalid_value", "A transcription session gives no responses.", event.get("event_id"))
+        elif self.active:
             text = f"Conversation already has an active response in progress: {self.active.id}."
             self.error("conversation_already_has_active_response", text, event.get("event_id"))
         elif not self.faults.stall:

@@ -26,7 +26,8 @@ class Faults:
     garbage: tuple[str | bytes, ...] = ()  # sent as they are, after session.updated
 
     # In the conversation
-    stall: bool = False  # no answer after the end of speech, nor when asked for one
+    stall: bool = False  # no answer after the end of speech, nor when asked for one; no text where only that is owed
+    no_transcript: str = ""  # what was said cannot be written down, and why
     late_deltas: int = 0  # audio that still arrives after a response was cancelled
     phantom_speech_at_ms: int | None = None  # speech_started although nobody spoke; nothing is cancelled
     rate_limit: bool = False  # every answer ends with nothing left

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+TURN_FIELDS = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
+
 
 def session(model: str, expires_at: float) -> dict[str, Any]:
     """A session before the first session.update: 24 kHz PCM both ways, no transcription, turns by energy."""
@@ -18,6 +20,17 @@ def session(model: str, expires_at: float) -> dict[str, Any]:
         "output_modalities": ["audio"], "instructions": "", "tools": [], "tool_choice": "auto",
         "max_output_tokens": "inf", "truncation": "auto", "tracing": None, "prompt": None, "include": None,
         "audio": {"input": hearing, "output": {"format": pcm, "voice": "marin", "speed": 1.0}},
+    }  # fmt: skip
+
+
+def transcription_session(expires_at: float) -> dict[str, Any]:
+    """A session that only listens, before the first session.update."""
+    full = session("", expires_at)
+    turns = {name: full["audio"]["input"]["turn_detection"][name] for name in TURN_FIELDS}
+    return {
+        "type": "transcription", "object": "realtime.transcription_session", "id": "sess_1",
+        "expires_at": int(expires_at), "include": None,
+        "audio": {"input": {**full["audio"]["input"], "turn_detection": turns}},
     }  # fmt: skip
 
 

@@ -127,4 +127,6 @@ class Emulator:
         key = surface.key(request)
         if not key or (self.api_key is not None and key != self.api_key):
             return 401
-        return 400 if surface.model_in_query and not request.query.get("model") else None
+        asked = request.query
+        named = asked.get("model") or asked.get("intent") == "transcription"
+        return 400 if surface.model_in_query and not named else None

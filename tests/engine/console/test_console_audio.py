@@ -23,7 +23,6 @@ from engine.console.problems import ProblemError
 from tests.engine.console.desk import Desk, answers, desk, until
 from tests.engine.support import flow, forever, step
 
-
 TONE = tone((1000.0,), 1000, "ulaw")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.record import ToolUse
 from engine.recording import new_file
 from tests.engine.console.desk import Desk, desk, until
 
@@ -270,3 +271,24 @@ async def test_health(tmp_path: Path) -> None:
         await house.switchboard.drain(0.1)
         told = await house.get("/engine", "viewer")
         assert (told["ready"], told["reasons"]) == (False, ["draining: the engine is stopping"])
+
+
+async def test_keys_tools_and_what_could_not_be_dialled(tmp_path: Path) -> None:
+    """Keys that belong to a secret are not told to anybody, others not to viewers."""
+    async with desk(tmp_path) as house:
+        call, _ = await house.rings()
+        call.pressed("4")
+        call.pressed("2", secret=True)
+        call.record.tools.append(ToolUse(name="look_up", arguments={"number": "4711"}))
+        call.steering.hand_off("slow")
+        await until(lambda: call.record.attempts, "the attempt")
+        call.record.attempts[0].reason = "4711 may not be dialled"
+        entries = (await house.get(f"/calls/{call.record.id}"))["entries"]
+        assert [entry["key"] for entry in entries if entry["kind"] == "key"] == ["4", "•"]
+        (tool,) = (entry for entry in entries if entry["kind"] == "tool")
+        assert (tool["name"], tool["outcome"], tool["ms"], tool["arguments"]) == (
+            "look_up", "", None, {"number": "4711"},
+        )  # fmt: skip
+        seen = (await house.get(f"/calls/{call.record.id}", "viewer"))["entries"]
+        assert [entry["key"] for entry in seen if entry["kind"] == "key"] == ["•", "•"]
+        assert "4711" not in str(seen)

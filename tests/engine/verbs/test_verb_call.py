@@ -136,7 +136,7 @@ async def test_a_key_of_the_outer_flow_works_inside(tmp_path: Path) -> None:
 async def test_a_section_that_calls_itself_for_ever_ends_with_an_error_and_not_the_engine(tmp_path: Path) -> None:
     over = await dial(library(tmp_path, flow("- call: {section: s}", head="sections: {s: [{call: {section: s}}]}")))
     assert over.record.outcome == "failed"
-    assert "sections are called 16 deep; does 's' call itself?" in over.record.error
+    assert "loop: sections are called 16 deep; does 's' call itself?" in over.record.error
 
 
 CHECKED: list[tuple[str, Any]] = [

@@ -96,13 +96,13 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         """
         - gather: {say: Hi, digits: 3, least: 4}
         - gather: {say: Hi, finish_key: "5"}
-        - gather: {say: Hi, input: speech}
+        - gather: {say: Hi, input: voice}
         - gather: {say: Hi, digits: 65}
         """,
     )
     assert found == [
         "3:5: error[E203]: 'gather': 'least' (4) is more than 'digits' (3)",
         "4:35: error[E203]: '5' is not one of '#', '*' or ''",
-        "5:30: error[E203]: 'speech' is not one of 'digits'",
+        "5:30: error[E203]: 'voice' is not one of 'digits', 'speech' or 'any'",
         "6:31: error[E203]: 'digits': input should be less than or equal to 64",
     ]
