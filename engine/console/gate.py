@@ -17,6 +17,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -62,11 +63,12 @@ class Identity:
 
 
 class Gate:
-    """Decides for each request. ``loopback``: the engine listens on this machine alone."""
+    """Decides for each request. ``loopback``: the engine listens on this machine alone. ``key`` is the file of the key
+    that signs sessions, made when the first one is."""
 
-    def __init__(self, tokens: Tokens, key: bytes, *, loopback: bool, origin: str | None = None) -> None:
+    def __init__(self, tokens: Tokens, key: Path, *, loopback: bool, origin: str | None = None) -> None:
         self.tokens = tokens
-        self._key = key
+        self._key_file = key
         self._loopback = loopback
         self._origin = origin
         self._patience = Patience()
@@ -145,6 +147,10 @@ class Gate:
 
     def _of(self, token: Token, cookie: str, until: datetime) -> Identity:
         return Identity(token.name, token.role, self._sign("csrf", cookie), until, token=token.sha256)
+
+    @cached_property
+    def _key(self) -> bytes:
+        return engine_key(self._key_file)
 
     def _sign(self, *words: str) -> str:
         made = hmac.new(self._key, "\0".join(words).encode(errors="surrogatepass"), hashlib.sha256).digest()

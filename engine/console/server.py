@@ -11,7 +11,7 @@ import structlog
 
 from engine.console.api import Api
 from engine.console.audit import Audit
-from engine.console.gate import Gate, engine_key, is_loopback
+from engine.console.gate import Gate, is_loopback
 from engine.console.pages import Pages
 from engine.console.tokens import Tokens
 
@@ -36,7 +36,7 @@ class Console:
     ) -> None:
         told = settings.console
         tokens, loopback = Tokens(told.tokens), is_loopback(settings.http.host)
-        gate = Gate(tokens, engine_key(settings.storage / KEY), loopback=loopback, origin=told.origin)
+        gate = Gate(tokens, settings.storage / KEY, loopback=loopback, origin=told.origin)
         self.api = Api(switchboard, services, readiness, gate, Audit(told.audit))
         if tokens.open:
             who = "this machine alone" if loopback else "nobody"

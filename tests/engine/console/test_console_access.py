@@ -116,7 +116,7 @@ def gate_of(folder: Path) -> tuple[Gate, tokens.Token]:
     held = tokens.Tokens(file)
     token = held.find(made)
     assert token is not None
-    return Gate(held, b"k" * 32, loopback=True), token
+    return Gate(held, folder / "console.key", loopback=True), token
 
 
 def test_a_session_that_was_tampered_with_is_none(tmp_path: Path) -> None:
