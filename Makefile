@@ -89,4 +89,4 @@ screenshots: $(STAMP) browser sandbox ## the pictures of docs/console.md, made o
 	@$(BIN)/python -m tests.console.screenshots
 
 clean: ## remove what was built here (the Asterisk cache stays)
-	@rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) var build console/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache

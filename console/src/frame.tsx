@@ -100,7 +100,7 @@ function Banners() {
   const since = store.lostAt.value;
   const { engine } = store.board.value;
   return (
-    <>
+    <section aria-label="Notices">
       <div role="alert">
         {lost && (
           <div class="banner" data-banner="lost">
@@ -118,12 +118,20 @@ function Banners() {
           </button>
         </div>
       )}
+      {store.isOutdated.value && (
+        <div class="banner calm">
+          <Icon name="alert" /> The engine is another version now: this page may not fit it.
+          <button type="button" onClick={() => location.reload()}>
+            Load the page again
+          </button>
+        </div>
+      )}
       {!lost && engine && (engine.draining || !engine.ready) && (
         <div class="banner calm">
           <Icon name="alert" /> The engine takes no new calls: {engine.reasons.join("; ") || "it is stopping"}.
         </div>
       )}
-    </>
+    </section>
   );
 }
 

@@ -53,7 +53,7 @@ function Wave({ recording, onMoment, onReady }: Omit<Props, "recordings"> & { re
   useEffect(() => {
     let left = false;
     const began = Date.parse(recording.started);
-    void drawn(box.current!, recording).then((made) => {
+    drawn(box.current!, recording).then((made) => {
       if (left) return made.destroy();
       wave.current = made;
       made.on("timeupdate", (seconds) => (setAt(seconds * 1000), onMoment(began + seconds * 1000)));
@@ -65,7 +65,7 @@ function Wave({ recording, onMoment, onReady }: Omit<Props, "recordings"> & { re
         void made.play();
       };
       made.on("ready", () => onReady({ seek }));
-    });
+    }, (error: Error) => setProblem(error.message));
     return () => {
       left = true;
       onReady(null);

@@ -17,6 +17,14 @@ export const told = signal<{ text: string; bad: boolean } | null>(null); // the 
 export const missing = signal<string>(""); // why the call that is looked at cannot be shown
 export const lastSearch = signal(""); // the address of the search for past calls that was made last
 
+let loadedFrom = ""; // the engine's version when this page came from it
+/** The engine was changed since: its page may be another one, too. */
+export const isOutdated = computed(() => {
+  const version = board.value.engine?.version ?? "";
+  loadedFrom ||= version;
+  return version !== "" && version !== loadedFrom;
+});
+
 export const shownBoard = computed(() => paused.value ?? board.value);
 /** The call that is looked at, or null while it is fetched. */
 export const detail = computed<CallDetail | null>(() => {

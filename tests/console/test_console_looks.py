@@ -131,6 +131,11 @@ async def test_nothing_stale_is_shown_as_live(browser: Browser) -> None:
         standin.down.clear()
         await expect(page.locator("[data-banner=lost]")).to_have_count(0)
         await expect(page.locator(ROWS)).to_have_count(2)
+        await expect(page.get_by_role("button", name="Load the page again")).to_have_count(0)
+        await standin.tell("engine", {**standin.answers["engine"], "version": "9.0.0", "draining": True})
+        await expect(page.get_by_role("button", name="Load the page again")).to_be_visible()
+        await expect(page.get_by_text("The engine takes no new calls")).to_be_visible()
+        await browsed.fine("the page of an older engine")
 
 
 async def test_actions_are_confirmed(browser: Browser) -> None:
