@@ -28,8 +28,8 @@ setup: $(STAMP) ## the virtual environment with everything in it
 sandbox: $(STAMP) ## unpack the private Asterisk (once, into the user's cache)
 	@$(BIN)/python -m asterisk.sandbox
 
-demo: $(STAMP) ## a real call, narrated and measured (VOICE=openai to use OpenAI)
-	@$(BIN)/hookflash demo $(if $(VOICE),--voice $(VOICE))
+demo: $(STAMP) ## a real call, narrated and measured (VOICE=openai; STAY=1 keeps the console up; LOAD=20 fills it)
+	@$(BIN)/hookflash demo $(if $(VOICE),--voice $(VOICE)) $(if $(filter-out 0,$(STAY)),--stay) $(if $(LOAD),--load $(LOAD))
 
 serve: $(STAMP) ## run the engine beside your own Asterisk (settings: HOOKFLASH_* or hookflash.yaml)
 	@$(BIN)/hookflash serve
