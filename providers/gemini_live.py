@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from providers.gemini_schema import gemini_schema
-from providers.realtime_fields import Frame, text
+from providers.realtime_fields import Frame, text, whole
 from providers.resample import Divider, Doubler
 from providers.sound import decode, encode
 from providers.voice import (
@@ -59,13 +59,15 @@ class Live:
         self._up, self._down = Doubler(), Divider()
         self._turn = 0
         self._active = False  # the model's turn is under way
+        self._called = False  # it has asked for tools
         self._muted = False
         self._spoken: str | None = None
         self._words: list[str] = []
         self._said: list[str] = []  # by the caller
         self._caller = 0
         self._speaking = False  # the caller
-        self._spent = Usage()
+        self._model = str(setup.get("model") or "").removeprefix("models/")
+        self._spent = Usage(model=self._model)
         self._tools: dict[str, str] = {}  # call id -> name
         self._warnings = 0
         self._send(setup=setup)
@@ -94,6 +96,11 @@ class Live:
         if self._active or self.expecting:
             self._muted = True
             self._send(clientContent={"turnComplete": False})
+
+    @property
+    def owes(self) -> bool:
+        """Whether a turn of the model is under way: what it used is told with its end."""
+        return self._active or self._called
 
     def truncate(self, item: str, played_ms: int) -> None:
         """The protocol has no word for it."""
@@ -126,14 +133,15 @@ class Live:
 
     def give_up_waiting(self) -> None:
         """The expected answer did not come."""
-        self.expecting = self._muted = self._active = False
+        self.expecting = self._muted = self._active = self._called = False
 
     def resume(self) -> bool:
         """Whether the session can be continued on another connection; the first frame for it is then in ``out``."""
         if self._handle is None:
             return False
         self.out.clear()
-        self.ready = self.over = self.leaving = self._active = self._muted = self._speaking = False
+        self.ready = self.over = self.leaving = self._speaking = False
+        self._active = self._called = self._muted = False
         self._send(setup={**self._setup, "sessionResumption": {"handle": self._handle}})
         return True
 
@@ -263,15 +271,15 @@ class Live:
         item, muted, words = self._spoken, self._muted, "".join(self._words).strip()
         if words:
             events.append(VoiceText(words, f"turn_{self._turn}", final=True))
-        spent, self._spent = self._spent, Usage()
-        self._active = self._muted = self.expecting = False
+        spent, self._spent = self._spent, Usage(model=self._model)
+        self._active = self._called = self._muted = self.expecting = False
         self._spoken = None
         self._words.clear()
         return [*events, TurnDone("interrupted" if muted else "completed", spent, item)]
 
     def _tool_call(self, message: Frame) -> Events:
         events: list[VoiceEvent] = [*self._heard_all()]
-        self.expecting = False
+        self.expecting, self._called = False, True
         for call in message.get("functionCalls") or ():
             id, name, given = text(call, "id"), text(call, "name"), call.get("args") or {}
             if not isinstance(given, Mapping):
@@ -286,17 +294,26 @@ class Live:
 
     def _usage(self, message: Frame) -> Events:
         """Every snapshot counts: the whole context is charged anew each turn. What the details leave open is text."""
+        if not isinstance(message, Mapping):
+            return ()  # what a vendor counts wrongly must not cost the turn that it came with
         heard = _by_modality(message.get("promptTokensDetails"), message.get("promptTokenCount"))
         spoken = _by_modality(message.get("responseTokensDetails"), message.get("responseTokenCount"))
-        before = self._spent
-        self._spent = Usage(
-            input_text=before.input_text + heard[0],
-            input_audio=before.input_audio + heard[1],
-            cached=before.cached + int(message.get("cachedContentTokenCount") or 0),
-            output_text=before.output_text + spoken[0] + int(message.get("thoughtsTokenCount") or 0),
-            output_audio=before.output_audio + spoken[1],
+        kept = _by_modality(message.get("cacheTokensDetails"), message.get("cachedContentTokenCount"))
+        self._spent += Usage(
+            input_text=heard[0] + whole(message.get("toolUsePromptTokenCount")),
+            input_audio=heard[1],
+            cached=sum(kept),
+            output_text=spoken[0] + whole(message.get("thoughtsTokenCount")),
+            output_audio=spoken[1],
+            cached_audio=kept[1],
+            model=self._model,
         )
         return ()
+
+    def settle(self) -> Sequence[Usage]:
+        """What a turn used that was not brought to its end."""
+        spent, self._spent = self._spent, Usage(model=self._model)
+        return (spent,) if spent != self._spent else ()
 
     def _resumption(self, message: Frame) -> Events:
         if message.get("resumable") and message.get("newHandle"):
@@ -325,5 +342,6 @@ def declarations(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 def _by_modality(details: Any, total: Any) -> tuple[int, int]:
     """Tokens of text and of audio."""
-    audio = sum(int(each.get("tokenCount") or 0) for each in details or () if each.get("modality") == "AUDIO")
-    return max(0, int(total or 0) - audio), audio
+    each = [one for one in details if isinstance(one, Mapping)] if isinstance(details, Sequence) else []
+    audio = sum(whole(one.get("tokenCount")) for one in each if one.get("modality") == "AUDIO")
+    return max(0, whole(total) - audio), audio

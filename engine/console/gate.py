@@ -208,9 +208,7 @@ def is_local(request: web.Request) -> bool:
         named = urlsplit(f"//{request.host}").hostname or ""
     except ValueError:
         return False
-    return (
-        is_loopback(request.remote or "") and named in LOCAL and not any(name in request.headers for name in PROXIED)
-    )
+    return is_loopback(request.remote or "") and named in LOCAL and not any(name in request.headers for name in PROXIED)
 
 
 def source_of(request: web.Request) -> str:

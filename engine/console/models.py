@@ -185,6 +185,7 @@ class CallSummary(Model):
     error: str
     response_ms: int | None
     cost: float | None
+    currency: str
     listeners: int
     recorded: bool
 
@@ -259,9 +260,7 @@ class AttemptEntry(_Entry):
     by: Literal["flow", "supervisor"]
 
 
-Entry = Annotated[
-    CallEntry | StepEntry | SaidEntry | ToolEntry | KeyEntry | AttemptEntry, Field(discriminator="kind")
-]
+Entry = Annotated[CallEntry | StepEntry | SaidEntry | ToolEntry | KeyEntry | AttemptEntry, Field(discriminator="kind")]
 
 
 class Interim(Model):
@@ -302,6 +301,7 @@ class TokenCount(Model):
     cached: int
     output_text: int
     output_audio: int
+    cost: float
 
 
 class Possible(Model):

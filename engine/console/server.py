@@ -31,9 +31,7 @@ KEY: Final = Path("console.key")  # in the storage
 class Console:
     """Made before the HTTP server, closed before it. Raises `engine.console.tokens.TokensError`."""
 
-    def __init__(
-        self, settings: Settings, switchboard: Switchboard, services: Services, readiness: Readiness
-    ) -> None:
+    def __init__(self, settings: Settings, switchboard: Switchboard, services: Services, readiness: Readiness) -> None:
         told = settings.console
         tokens, loopback = Tokens(told.tokens), is_loopback(settings.http.host)
         gate = Gate(tokens, settings.storage / KEY, loopback=loopback, origin=told.origin)

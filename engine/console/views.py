@@ -81,8 +81,8 @@ def _summary(
         step_flow=places.flow(step.where) if step else None, step_path=step.path if step else None,
         voice=voice, target=target, started=record.started,
         answered=record.answered, ended=record.ended, outcome=record.outcome, hangup_by=record.hangup_by,
-        error=record.error, response_ms=response_ms, cost=None,
-        listeners=listeners, recorded=recorded,
+        error=record.error, response_ms=response_ms,
+        cost=float(record.cost), currency=record.currency, listeners=listeners, recorded=recorded,
     )  # fmt: skip
 
 
@@ -159,8 +159,10 @@ class Timeline:
                 **self._place(tool.step),
             )  # fmt: skip
         for n, press in enumerate(record.presses):
-            yield f"key-{n}", (), lambda n=n, press=press: KeyEntry(
-                id=f"key-{n}", at=press.at, key=press.key, **self._place(press.step)
+            yield (
+                f"key-{n}",
+                (),
+                lambda n=n, press=press: KeyEntry(id=f"key-{n}", at=press.at, key=press.key, **self._place(press.step)),
             )
         for n, attempt in enumerate(record.attempts):
             mark = (attempt.status, attempt.ring_ms, attempt.sip_code, attempt.q850, attempt.reason)
@@ -234,7 +236,8 @@ def _plain(value: Any) -> Any:
 
 def tokens(record: CallRecord) -> list[TokenCount]:
     """What providers counted."""
-    return [TokenCount(**counted.model_dump()) for counted in record.tokens]
+    shown = set(TokenCount.model_fields) - {"cost"}
+    return [TokenCount(**used.model_dump(include=shown), cost=float(used.cost)) for used in record.tokens]
 
 
 def called_flows(record: CallRecord, places: Places) -> Sequence[str]:

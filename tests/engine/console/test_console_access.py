@@ -310,4 +310,3 @@ async def test_lines_of_many_are_never_mixed(tmp_path: Path) -> None:
     async with desk(tmp_path) as house:
         await asyncio.gather(*(house.get("/calls", "viewer", params={"n": n}) for n in range(40)))
         assert sorted(int(line["detail"].removeprefix("n=")) for line in house.audit()) == list(range(40))
-

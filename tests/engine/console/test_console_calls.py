@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import wave
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from engine.record import ToolUse
+from engine.record import Tokens, ToolUse
 from engine.recording import new_file
 from tests.engine.console.desk import Desk, desk, until
 
@@ -26,7 +27,7 @@ async def test_live_calls(tmp_path: Path) -> None:
         )  # fmt: skip
         assert first["step_path"] == call.record.steps[-1].path
         assert (first["caller"], first["caller_name"], first["did"]) == ("+14155550199", "Ada", "+14155550100")
-        assert first["cost"] is None
+        assert (first["cost"], first["currency"]) == (0.0, "USD")
         assert second["caller"] == ""
         await line.caller.hangs_up()
         await house.over(other.record.id)
@@ -37,6 +38,7 @@ async def test_one_call_with_everything(tmp_path: Path) -> None:
     async with desk(tmp_path) as house:
         call, _ = await house.rings()
         call.said("caller", "My number is 415 555 0199.")
+        call.record.tokens.append(Tokens(provider="openai", output_audio=7, cost=Decimal("0.25")))
         told = await house.get(f"/calls/{call.record.id}")
         assert told["live"] is True
         assert told["handoff"] == {"possible": True, "reasons": []}
@@ -49,6 +51,7 @@ async def test_one_call_with_everything(tmp_path: Path) -> None:
         assert (said["role"], said["text"], said["step_path"]) == (
             "caller", "My number is 415 555 0199.", talk["step_path"],
         )  # fmt: skip
+        assert [(one["provider"], one["output_audio"], one["cost"]) for one in told["tokens"]] == [("openai", 7, 0.25)]
         assert told["variables"] == [
             {"flow": "reception", "name": "topic", "value": "invoice 4711", "masked": False},
             {"flow": "reception", "name": "card", "value": None, "masked": True},

@@ -74,7 +74,7 @@ def _at(data: Any, name: str) -> Any:
 async def watching(house: Desk, role: str = "admin", last: str = "", **query: str) -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {house.tokens[role]}", **({"Last-Event-ID": last} if last else {})}
     async with (
-        aiohttp.ClientSession() as http,
+        aiohttp.ClientSession(read_bufsize=1 << 22) as http,
         http.get(f"{house.api}/events", headers=headers, params=query) as answer,
     ):
         assert answer.status == 200, await answer.text()
@@ -314,4 +314,3 @@ async def test_flows_that_call_flows(tmp_path: Path) -> None:
         call, _ = await house.rings(up_to="inside")
         told = await house.get(f"/calls/{call.record.id}")
         assert [(one["flow"], one["name"]) for one in told["variables"]] == [("inner", "x"), ("reception", "y")]
-

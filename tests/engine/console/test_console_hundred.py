@@ -11,8 +11,9 @@ from statistics import quantiles
 import pytest
 
 from engine.call import Call
-from tests.engine.console.desk import Desk, desk, until
+from tests.engine.console.desk import Desk, answers, desk, until
 from tests.engine.console.test_console_events import Client, watching
+from tests.engine.support import flow, forever, step
 
 CALLS, WATCHERS, SECONDS = 100, 5, 10.0
 CHANGES = 2.0  # of each call in a second: somebody begins to speak, says something, a step ends
@@ -43,7 +44,8 @@ async def follows(client: Client, sent: dict[tuple[str, int], float], took: list
 
 @pytest.mark.nightly
 async def test_the_list_of_a_hundred_calls_is_half_a_second_old_at_most(tmp_path: Path) -> None:
-    async with desk(tmp_path) as house:
+    waits = flow(step(answers), step(forever, id="talk"), name="reception")
+    async with desk(tmp_path, waits) as house:
         calls = [(await house.rings(f"+1415555{n:04d}"))[0] for n in range(CALLS)]
         clock, sent, took = asyncio.get_running_loop().time, {}, []  # type: ignore[var-annotated]
         readers = [asyncio.create_task(reads(house, sent, took, calls[n].record.id)) for n in range(WATCHERS)]
