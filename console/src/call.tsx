@@ -59,7 +59,7 @@ function Shown({ detail }: { detail: CallDetail }) {
         <div class="side">
           <Flow detail={detail} />
           {variables.length > 0 && <Variables variables={variables} />}
-          {tokens.length > 0 && <Tokens tokens={tokens} />}
+          {tokens.length > 0 && <Tokens tokens={tokens} currency={call.currency} />}
         </div>
       </div>
     </>
@@ -95,7 +95,7 @@ function Head({ detail }: { detail: CallDetail }) {
           <Response ms={call.response_ms} />
         </Fact>
         <Fact name="Cost">
-          <Cost amount={call.cost} />
+          <Cost amount={call.cost} currency={call.currency} />
         </Fact>
         <Fact name="Began">
           <time dateTime={call.started}>{moment(call.started)}</time>
@@ -137,7 +137,7 @@ function Variables({ variables }: { variables: Variable[] }) {
   );
 }
 
-function Tokens({ tokens }: { tokens: TokenCount[] }) {
+function Tokens({ tokens, currency }: { tokens: TokenCount[]; currency: string }) {
   return (
     <section class="card" aria-label="Use of the voice">
       <header>
@@ -150,7 +150,8 @@ function Tokens({ tokens }: { tokens: TokenCount[] }) {
             <tr key={`${used.provider} ${used.model}`}>
               <th scope="row">{[used.provider, used.model].filter(Boolean).join(" ")}</th>
               <td class="number">
-                {used.turns} turns · {used.input_audio + used.input_text} tokens in · {used.output_audio + used.output_text} out
+                {used.turns} turns · {used.input_audio + used.input_text} tokens in · {used.output_audio + used.output_text} out ·{" "}
+                <Cost amount={used.cost} currency={currency} />
               </td>
             </tr>
           ))}

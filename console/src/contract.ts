@@ -19,7 +19,6 @@ export interface EngineHealth {
   asterisk: boolean;
   calls: number;
   capacity: number;
-  currency?: string; // of all costs; not there where nobody counts them
 }
 
 export type State =
@@ -56,6 +55,7 @@ export interface CallSummary {
   error: string;
   response_ms: number | null;
   cost: number | null;
+  currency: string; // ISO 4217
   listeners: number;
 }
 
@@ -118,6 +118,7 @@ export interface TokenCount {
   input_audio: number;
   output_text: number;
   output_audio: number;
+  cost: number;
 }
 
 export interface CallDetail {

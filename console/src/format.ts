@@ -30,7 +30,7 @@ export function pace(ms: number): "good" | "fair" | "slow" {
   return ms < 800 ? "good" : ms < 1500 ? "fair" : "slow";
 }
 
-/** An amount of money; small ones to a hundredth of a cent. `currency`: ISO 4217, or "" where it is not known. */
+/** An amount of money; small ones to a hundredth of a cent. `currency`: ISO 4217, else its own name. */
 export function money(amount: number, currency: string): string {
   const digits = amount !== 0 && Math.abs(amount) < 1 ? 4 : 2;
   try {

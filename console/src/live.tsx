@@ -27,7 +27,7 @@ export function Live() {
         p: pause,
         l: () => {
           const id = document.activeElement?.closest("tr")?.dataset.call;
-          if (!id || !store.may("listen")) return;
+          if (!id || !store.may("listen") || store.board.value.calls.get(id)?.state === "ended") return;
           go(callPath(id));
           void listen(id);
         },
@@ -78,7 +78,7 @@ function Figures() {
       </Figure>
       {costs.length > 0 && (
         <Figure name="cost so far">
-          <Cost amount={costs.reduce((sum, cost) => sum + cost, 0)} />
+          <Cost amount={costs.reduce((sum, cost) => sum + cost, 0)} currency={calls[0]!.currency} />
         </Figure>
       )}
     </dl>
@@ -197,7 +197,7 @@ function Row({ call }: { call: CallSummary }) {
         <Response ms={call.response_ms} />
       </td>
       <td class="right">
-        <Cost amount={call.cost} />
+        <Cost amount={call.cost} currency={call.currency} />
       </td>
       <td class="right number">
         <span aria-hidden="true">{clock(duration)}</span>

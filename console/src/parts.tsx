@@ -3,7 +3,6 @@ import type { ComponentChildren } from "preact";
 import type { CallSummary, State } from "./contract.ts";
 import { brief, money, pace, words } from "./format.ts";
 import { Icon, type IconName } from "./icons.tsx";
-import { board } from "./store.ts";
 
 const STATES: Record<State, { label: string; tone: string; icon: IconName }> = {
   starting: { label: "Starting", tone: "", icon: "phone" },
@@ -65,8 +64,8 @@ export function Response({ ms }: { ms: number | null }) {
   );
 }
 
-export function Cost({ amount }: { amount: number | null }) {
-  return amount === null ? <span class="muted">–</span> : <span class="number">{money(amount, board.value.engine?.currency ?? "")}</span>;
+export function Cost({ amount, currency }: { amount: number | null; currency: string }) {
+  return amount === null ? <span class="muted">–</span> : <span class="number">{money(amount, currency)}</span>;
 }
 
 export function Fact({ name, children }: { name: string; children: ComponentChildren }) {

@@ -183,7 +183,7 @@ function List({ calls }: { calls: CallSummary[] }) {
                 <time dateTime={call.started}>{moment(call.started)}</time>
               </td>
               <td class="right">
-                <Cost amount={call.cost} />
+                <Cost amount={call.cost} currency={call.currency} />
               </td>
               <td class="right number">{clock(lasted(call, 0))}</td>
             </tr>

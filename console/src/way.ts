@@ -29,6 +29,7 @@ export function wayOf(graph: FlowGraph, steps: readonly Ran[]): Way {
   for (const step of steps) {
     if (!known.has(step.path)) continue; // of another flow that was called
     const from = before?.path ?? start;
+    if (from === step.path) continue; // once more
     const direct = from === undefined ? null : shortest(next, from, step.path, mayPass);
     const between = direct ?? byHandler(graph, before?.detail ?? "", (id) => shortest(next, id, step.path, mayPass));
     for (const [one, other] of pairs(between)) way.edges.add(edgeKey(one, other));

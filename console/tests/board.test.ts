@@ -9,7 +9,7 @@ function call(id: string, more: Partial<CallSummary> = {}): CallSummary {
   return {
     id, flow: "reception", direction: "inbound", caller: "+14155550199", caller_name: "", did: "+14155550100", trunk: "carrier",
     state: "ai_speaking", step: "talk", verb: "converse", step_flow: "reception", step_path: "steps/1", voice: "openai", target: null,
-    started: AT, answered: AT, ended: null, outcome: "live", hangup_by: "", error: "", response_ms: 640, cost: null, listeners: 0, ...more,
+    started: AT, answered: AT, ended: null, outcome: "live", hangup_by: "", error: "", response_ms: 640, cost: null, currency: "USD", listeners: 0, ...more,
   }; // prettier-ignore
 }
 
