@@ -149,7 +149,8 @@ class Feed:
         return found[::-1]
 
     def close(self) -> None:
-        """The engine stops: all streams end."""
+        """The engine stops: all streams end, with what happened last."""
+        self._tell()
         self.closing = True
         self._end()
         for watcher in self._watchers:

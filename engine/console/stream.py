@@ -61,21 +61,20 @@ class Stream:
             await self._response.prepare(self._ask.request)
             try:
                 await self._catch_up()
-                while self._goes_on():
+                while True:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(ASK_AGAIN):
                             await watcher.wake.wait()
                     watcher.wake.clear()
+                    if not self._gate.still(self._ask.identity):
+                        break
                     if not await self._go_on() and self._clock() >= self._sent_at + HEARTBEAT:
                         await self._send("heartbeat", Heartbeat(now=datetime.now(UTC)).model_dump_json(), None)
+                    if self._feed.closing or self._ask.request.transport is None:  # a client that is gone has none
+                        break
             except (ConnectionError, TimeoutError):
                 pass  # the client is gone, or takes nothing: it comes back with the number of what it had
         return self._response
-
-    def _goes_on(self) -> bool:
-        """The engine runs, the client is there (a connection that is gone has no transport) and may still watch."""
-        there = self._ask.request.transport is not None
-        return there and not self._feed.closing and self._gate.still(self._ask.identity)
 
     async def _catch_up(self) -> None:
         """Begin where the client was, or with everything."""
