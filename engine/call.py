@@ -141,6 +141,16 @@ class Call:
             await self.line.answer()
             self.record.answered = self.record.legs[0].answered = self.services.clock.now()
 
+    @property
+    def law(self) -> str:
+        """The G.711 law of its audio."""
+        return self.services.law if self._playout is None else self._playout.law
+
+    @property
+    def has_begun(self) -> bool:
+        """Its flow runs, or ran."""
+        return self._group is not None
+
     async def progress(self) -> None:
         """From now on the caller hears prompts although the call is not answered. Raises `LineError`, `LineGone`."""
         if not self.line.is_answered:

@@ -50,6 +50,8 @@ class Steering:
         call = self._call
         if call.is_over or call.record.ended is not None or call.line.ended.done():
             return ["the call is over"]
+        if not call.has_begun:
+            return ["the call has not begun yet"]
         if call.with_person or self._answered.done():
             answered = next((a.target for a in reversed(call.record.attempts) if a.status == "answered"), "a person")
             return [f"the caller talks to {answered} already"]

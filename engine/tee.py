@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from engine.audio import BYTES_PER_MS, RATE, decode
+from engine.audio import BYTES_PER_MS, RATE, decode, encode
 from engine.beside import beside
 from engine.line import LineError, LineGone, Media
 from engine.sides import Sides
@@ -111,7 +111,7 @@ class Tee:
         self.listeners: set[Listener] = set()
         self._call = call
         self._clock = asyncio.get_running_loop().time
-        self._law = call.services.law
+        self._law = call.law
         self._sides = Sides(self._law, self._clock, LATE_MS)
         self._source: Source = "none"
         self._muted = False
@@ -190,7 +190,8 @@ class Tee:
                 self._sides.attach()
                 self._overhears = True
                 try:
-                    async with beside(_read(caller, self._sides.caller), _read(other, self._sides.other)):
+                    reading = (self._read(caller, self._sides.caller), self._read(other, self._sides.other))
+                    async with beside(*reading):
                         while call.with_person:  # noqa: ASYNC110 - there is no event for it, and nothing else to do
                             await asyncio.sleep(FRAME_MS / 1000)
                 finally:
@@ -202,9 +203,8 @@ class Tee:
             log.warning("a call with a person cannot be overheard", call_id=call.record.id, error=str(error))
             await asyncio.sleep(OVERHEAR_AGAIN)
 
-
-async def _read(media: Media, hear: Callable[[bytes], None]) -> None:
-    """One side of the line, until it is closed. (Then the other side still can be heard.)"""
-    async for event in media.events():
-        if type(event) is bytes:
-            hear(event)
+    async def _read(self, media: Media, hear: Callable[[bytes], None]) -> None:
+        """One side of the line, until it is closed. (Then the other side still can be heard.)"""
+        async for event in media.events():
+            if type(event) is bytes:
+                hear(event if media.format == self._law else encode(decode(event, media.format), self._law))

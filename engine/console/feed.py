@@ -164,8 +164,8 @@ class Feed:
         self._seen.clear()
         self._engine = self._health()
         self._watch.told = self._changed
-        for call in self._board.calls.values():
-            self._look(call)
+        self._dirty.update(self._board.calls)
+        self._tell()
         self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
 
     def _end(self) -> None:
@@ -209,10 +209,15 @@ class Feed:
             self._gathering = None
         dirty, self._dirty = self._dirty, {}
         for call in dirty.values():
-            try:
-                self._look(call)
-            except Exception:  # what is wrong with one call must not hide the others
-                log.exception("a call cannot be shown", call_id=call.record.id)
+            self._safely(self._look, call)
+
+    @staticmethod
+    def _safely(look: Callable[[Call], None], call: Call) -> None:
+        """What is wrong with one call must not hide the others."""
+        try:
+            look(call)
+        except Exception:
+            log.exception("a call cannot be shown", call_id=call.record.id)
 
     def _look(self, call: Call) -> None:
         id_ = call.record.id
@@ -266,7 +271,7 @@ class Feed:
         seen.until = asyncio.get_running_loop().time() + LINGER
         if seen.timeline is None:
             seen.timeline = views.Timeline(call.record, seen.places)
-            self._look_closer(call, seen)
+            self._safely(lambda call: self._look_closer(call, seen), call)
             seen.since = self.number
 
     def _publish(self, key: tuple[str, ...], kind: str, model: Model, call: str | None = None) -> None:

@@ -20,6 +20,7 @@ KINDS: Final[Mapping[str, tuple[int, str]]] = {
     "too-large": (413, "The body is too large"),
     "not-json": (415, "The body is not JSON"),
     "too-many": (429, "Too many attempts"),
+    "failed": (500, "The engine failed"),
     "no-audit": (503, "The audit log cannot be written"),
     "no-records": (503, "The database does not answer"),
 }

@@ -113,6 +113,9 @@ class Router:
                 return refused(problem)
             except ConnectionError:
                 return web.Response(status=400)  # the client went while it sent; nobody reads this
+            except Exception as error:
+                log.exception("a request to the API failed", path=request.path, error=str(error))
+                return refused(ProblemError("failed", "this is a mistake of the engine; its log tells more"))
             if isinstance(answer, web.StreamResponse):
                 if not answer.prepared:
                     answer.headers.update({name: told for name, told in HEADERS.items() if name not in answer.headers})

@@ -63,7 +63,7 @@ def summary(call: Call, places: Places, *, listeners: int = 0) -> CallSummary:
 def past(record: CallRecord, places: Places, *, recorded: bool = False) -> CallSummary:
     """A call that is over, or is no call of this engine's any more."""
     last = record.steps[-1] if record.steps else None
-    voice = record.tokens[-1].provider if record.tokens else None
+    voice = record.tokens[-1].provider.partition("/")[0] if record.tokens else None
     return _summary(
         record, places, last, listeners=0, state="ended", voice=voice, response_ms=None,
         recorded=recorded, target=_answered(record),

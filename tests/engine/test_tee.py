@@ -89,20 +89,23 @@ def a_call(script: Script, *steps: Step, **options: Any) -> None:
 
 async def hums(at: Any, call: Call) -> None:
     """The engine plays a tone for two seconds."""
-    await (await call.playout()).play(tone((HIGH,), 2000, "ulaw"))
+    playout = await call.playout()
+    await playout.play(tone((HIGH,), 2000, playout.law))
 
 
-def test_the_caller_is_left_and_the_engine_right() -> None:
+@pytest.mark.parametrize("law", ["ulaw", "alaw"])
+def test_the_caller_is_left_and_the_engine_right(law: str) -> None:
     heard = Heard()
 
     async def script(call: Call, line: VirtualLine) -> None:
         await line.log.until("answered")
+        await line.caller.waits(0.1)
         async with listening(call, heard):
             await line.caller.beeps(LOW, 2.0)
             await line.caller.waits(0.5)
         await line.caller.hangs_up()
 
-    a_call(script, step(hums), step(forever))
+    a_call(script, step(hums), step(forever), format=law)
     assert heard.told == [Moved("none"), Moved("engine"), Over("the call is over")]
     assert heard.share(LOW, left=True) > 0.9
     assert heard.share(HIGH, left=True) < 0.01

@@ -295,3 +295,15 @@ async def test_keys_tools_and_what_could_not_be_dialled(tmp_path: Path) -> None:
         seen = (await house.get(f"/calls/{call.record.id}", "viewer"))["entries"]
         assert [entry["key"] for entry in seen if entry["kind"] == "key"] == ["•", "•"]
         assert "4711" not in str(seen)
+
+
+async def test_a_mistake_of_the_engine_is_a_problem_like_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with desk(tmp_path) as house:
+        call, _ = await house.rings()
+        monkeypatch.setattr(call, "steering", None)
+        problem = await house.get(f"/calls/{call.record.id}", status=500)
+        assert problem["type"] == "urn:hookflash:problem:failed"
+        assert "NoneType" not in str(problem)
+        assert "NoneType" in capsys.readouterr().out, "the log tells what it was"
