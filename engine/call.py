@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
+from engine.accounts import using
 from engine.beside import beside, first_of
 from engine.discretion import HIDDEN, is_secret, outline, told_in
 from engine.inbox import Inbox, Source, Told
@@ -46,9 +47,11 @@ class Call:
     """One call on a line, under a flow. `run` does everything and leaves nothing behind."""
 
     def __init__(
-        self, line: Line, flow: Flow, library: Library, services: Services, *, fallback: str | None = None
-    ) -> None:
+        self, line: Line, flow: Flow, library: Library, services: Services, *, fallback: str | None = None,
+        account: str | None = None,
+    ) -> None:  # fmt: skip
         self.line = line
+        self.account = account or flow.account  # whose keys and limits count at the providers; None: the engine's own
         self.fallback = fallback or services.safety_destination  # who is rung when the flow fails
         self.library = library
         self.services = services
@@ -244,6 +247,12 @@ class Call:
     async def run(self) -> CallRecord:
         """Run the flow until the call ends. Never raises but on cancellation, and leaves no channel, task or socket."""
         structlog.contextvars.bind_contextvars(call_id=self.record.id, flow=self.record.flow)
+        if self.account is not None:
+            structlog.contextvars.bind_contextvars(account=self.account)
+        with using(self.account):
+            return await self._run()
+
+    async def _run(self) -> CallRecord:
         await self.save()
         try:
             await self._live()

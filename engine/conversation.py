@@ -121,6 +121,7 @@ class Conversation:
         """This voice talks from now on."""
         self._seat, self._seated = seat, True
         self._voice, self._name, self._capabilities = seat.voice, seat.name, seat.capabilities
+        self._turn.options = replace(self._turn.options, duplex=seat.capabilities.duplex)
         self._prefix = f"{seat.number}." if seat.number else ""  # voices may call their utterances alike
         self._metrics = self._call.services.metrics.voice(seat.name)
         self._metrics.sessions.inc()
@@ -264,12 +265,13 @@ class Conversation:
         match event:
             case SpeechStarted():
                 await self._hold.stop()
-                self._speech_at = time.perf_counter()
-                if self._turn.options.allow_interruptions:
+                if not self._capabilities.duplex:
+                    self._speech_at = time.perf_counter()
+                if self._turn.options.allow_interruptions and not self._capabilities.duplex:
                     self._cut, self._item = self._latest, None
                 self._post(CallerSpeaks())
             case SpeechStopped():
-                self._paused_at, self._speech_at = self._clock(), None
+                self._paused_at, self._speech_at = None if self._capabilities.duplex else self._clock(), None
                 self._toolbox.turns += 1
                 self._post(CallerPauses())
             case Interrupted():
@@ -313,6 +315,8 @@ class Conversation:
             self._post(VoiceEnded(spoke=False, failed=failed))
             return
         self._open.discard(item)
+        if not failed:
+            self._succession.spoke(self._name)
         self._minutes.note(item, interrupted=event.status == "interrupted")
         if self._item == item:
             self._item = None

@@ -32,8 +32,8 @@ from engine.record import CallRecord
 from engine.serve import Engine, running
 from engine.settings import AsteriskSettings, ConsoleSettings, DatabaseSettings, HttpSettings, Settings
 from engine.settings_sources import load_settings
-from providers.registry import load
-from providers.voice import VoiceError
+from engine.voice_checks import lacks
+from engine.voices import Voices
 
 FLOWS = Path(__file__).parent.parent / "flows" / "examples" / "demo"
 FOLDER = Path("var/demo")
@@ -80,7 +80,7 @@ class Measured:
 def main(voice: str = "rehearsal", stay: bool = False, load: int = 0) -> int:
     """Run the demo; the exit status. ``load``: so many calls at a time afterwards. Raises `UserError` with what went
     wrong."""
-    _check_voice(voice)
+    check_voice(voice)
     logging.getLogger().setLevel(logging.ERROR)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -128,14 +128,27 @@ def _why(error: Exception, engine: Engine) -> str:
     return "; the call's record says: ".join([awaited, *told])
 
 
-def _check_voice(voice: str) -> None:
-    """Whether the voice has what it needs, before anything starts. The offline one comes with the demo's Asterisk."""
+def check_voice(voice: str) -> None:
+    """Whether the voice has what it needs, before anything starts; the offline one comes with the demo's Asterisk.
+
+    Raises `DemoError` with what to set.
+    """
     if voice == "rehearsal":
         return
+    if missing := asyncio.run(_missing(voice)):
+        raise DemoError(f"demo: failed: {missing}; or leave out --voice (VOICE=) for the offline voice")
+
+
+async def _missing(voice: str) -> str:
+    """What the voice lacks, in words; "" for nothing."""
+    voices = Voices(load_settings().voice_settings())
     try:
-        load(voice, load_settings().voice_settings().get(voice, {}))
-    except VoiceError as error:
-        raise DemoError(f"demo: failed: {error}; or leave out --voice for the offline voice") from error
+        missing = await lacks(voices, voice)
+        if not missing and not voices.get(voice).capabilities.formats:
+            missing = f"'{voice}' has no voice: it reads and writes, but cannot talk"
+        return missing
+    finally:
+        await voices.close()
 
 
 def _settings(pbx: Instance, voice: str, flite: str) -> Settings:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import structlog
 from watchfiles import awatch
 
+from engine.accounts import using
 from engine.beside import beside, first_of
 from engine.loading import FlowsError, load_library, voices_of
 from engine.services import Services
@@ -121,8 +122,10 @@ class Reload:
             async with asyncio.timeout(LOAD_WITHIN):
                 with _beside_live_calls():
                     library = await asyncio.to_thread(self._load, self._paths)
-            for name in voices_of(library):
-                self._services.voices.get(name)
+            for account, names in voices_of(library).items():
+                with using(account):
+                    for name in names:
+                        self._services.voices.get(name)
             return library
         except FlowsError as error:
             return error

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from asterisk.debian import cache_folder
 from asterisk.exchange import Exchange, ExchangeError, ExchangeSettings
 from asterisk.installation import locate
 from asterisk.targets import Targets
+from engine.accounts import using
 from engine.beside import beside, first_of
 from engine.comfort import prepare
 from engine.console.server import Console
@@ -68,16 +69,33 @@ class Engine:
     lost: asyncio.Event  # no more calls come: another client took the Stasis application
 
 
-def open_voices(settings: Settings, library: Library) -> Voices:
-    """Every voice that the flows name, imported and made now, so that no call waits for it. Raises `StartError`."""
+def settings_of_voices(settings: Settings) -> dict[str, dict[str, str]]:
+    """The engine's own settings of each voice; the offline one finds what it needs."""
     given = settings.voice_settings()
     given.setdefault("rehearsal", {})
     given["rehearsal"].setdefault("cache", str(Path("var/prompts").absolute()))
     if "flite" not in given["rehearsal"] and shutil.which("flite") is None and cache_folder().exists():
         given["rehearsal"]["flite"] = json.dumps(locate().flite())  # the one beside the sandbox's Asterisk
-    voices = Voices(given)
+    return given
+
+
+def open_voices(settings: Settings, library: Library) -> Voices:
+    """Every voice that the flows name, imported and made now, so that no call waits for it. Raises `StartError`."""
+    voices = Voices(settings_of_voices(settings), settings.account_settings())
+    listener, hears = settings.listening or settings.voice, True
+    for account, named in voices_of(library).items():
+        with using(account):
+            _open(voices, settings, named)
+            hears = voices.get(listener).capabilities.recognises  # under any account
+    if listens(library) and not hears:
+        log.warning("speech is not recognised: set listening to a voice that does", voice=listener)
+    return voices
+
+
+def _open(voices: Voices, settings: Settings, named: Iterable[str]) -> None:
+    """The voices that flows name under one account, and those of the settings. Raises `StartError`."""
     also = {name for name in (settings.text, settings.listening) if name is not None}
-    for name in sorted({*voices_of(library), settings.voice, *also}):
+    for name in sorted({*named, settings.voice, *also}):
         try:
             made = voices.get(name)
             if name == settings.text and made.text_model() is None:
@@ -90,10 +108,6 @@ def open_voices(settings: Settings, library: Library) -> Voices:
         voices.get(settings.speech)
     except VoiceError as error:
         log.warning("prompts cannot be spoken", voice=settings.speech, error=str(error))
-    listener = settings.listening or settings.voice
-    if listens(library) and not voices.get(listener).capabilities.recognises:
-        log.warning("speech is not recognised: set listening to a voice that does", voice=listener)
-    return voices
 
 
 def writer(settings: Settings) -> str | None:
@@ -111,7 +125,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
     Raises `UserError` (settings, flows, Asterisk, port, database) with what to change.
     """
     writes = writer(settings)
-    load = partial(load_library, text_model=writes or "")
+    load = partial(load_library, text_model=writes or "", accounts=frozenset(settings.accounts))
     library = load(settings.flows)
     prices = load_prices(settings.cost.prices, settings.cost.currency)
     prepare(settings.asterisk.law)

@@ -57,6 +57,12 @@ def _app(value: str) -> str:
     return value
 
 
+def _account(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
+        raise ValueError("the name of an account consists of small letters, digits and _, and begins with a letter")
+    return value
+
+
 def _number(value: str) -> str:
     if not re.fullmatch(r"\+?\d{2,15}", value):
         raise ValueError('must be a phone number in quotes, such as "+14155550100"')
@@ -69,6 +75,13 @@ def _origin(value: str) -> str:
     return value.rstrip("/").lower()
 
 
+def _currency(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", value):
+        raise ValueError("must be a currency such as USD or EUR")
+    return value
+
+
+AccountName = Annotated[str, AfterValidator(_account)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 Level = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: str(v).lower())]
 
@@ -156,7 +169,9 @@ class CostSettings(Section):
     """What calls may cost, and by which prices."""
 
     prices: Path | None = Field(None, description="A file of your own prices; what it does not know has the list price")
-    currency: str = Field(CURRENCY, pattern="^[A-Z]{3}$", description="In which costs are counted (ISO 4217)")
+    currency: Annotated[str, AfterValidator(_currency)] = Field(
+        CURRENCY, description="In which costs are counted (ISO 4217)"
+    )
     per_call: Decimal | None = Field(None, gt=0, description="What a call may cost; a flow may say less")
     per_day: Decimal | None = Field(None, gt=0, description="What the calls of a tenant may cost from midnight UTC on")
 
@@ -179,6 +194,9 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     voices: dict[str, dict[str, Annotated[SecretStr, BeforeValidator(_text)]]] = Field(
         default_factory=dict, description="Settings of each AI voice, by its name: api_key, base_url, model, …"
+    )
+    accounts: dict[AccountName, dict[str, dict[str, Annotated[SecretStr, BeforeValidator(_text)]]]] = Field(
+        default_factory=dict, description="Accounts of others than the engine's owner: for each, settings of voices"
     )
     voice: str = Field("rehearsal", min_length=1, description="The voice of a converse that names no provider")
     speech: str = Field("rehearsal", min_length=1, description="The voice that speaks say, menu and gather")
@@ -219,10 +237,11 @@ class Settings(BaseSettings):
 
     def voice_settings(self) -> dict[str, dict[str, str]]:
         """The settings of each voice in clear, as `providers.registry.load` takes them."""
-        return {
-            voice: {name: value.get_secret_value() for name, value in found.items()}
-            for voice, found in self.voices.items()
-        }
+        return _in_clear(self.voices)
+
+    def account_settings(self) -> dict[str, dict[str, dict[str, str]]]:
+        """The same of each account."""
+        return {account: _in_clear(voices) for account, voices in self.accounts.items()}
 
     def secrets(self) -> Iterator[str]:
         """Every secret in clear, so that logs can be kept free of them."""
@@ -230,8 +249,12 @@ class Settings(BaseSettings):
         yield self.events.token.get_secret_value()
         if in_url := re.search(r"//[^/@]*:([^/@]+)@", self.database.url.get_secret_value()):
             yield in_url[1]
-        for found in self.voices.values():
+        for found in (*self.voices.values(), *(of for voices in self.accounts.values() for of in voices.values())):
             yield from (value.get_secret_value() for name, value in found.items() if is_secret(name))
+
+
+def _in_clear(voices: Mapping[str, Mapping[str, SecretStr]]) -> dict[str, dict[str, str]]:
+    return {voice: {name: value.get_secret_value() for name, value in found.items()} for voice, found in voices.items()}
 
 
 def is_secret(name: str) -> bool:
@@ -242,12 +265,12 @@ def is_secret(name: str) -> bool:
 def described(
     model: type[BaseModel] = Settings, at: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    """Every single setting but the voices': its path and pydantic's description of it."""
+    """Every single setting but the voices' and accounts': its path and pydantic's description of it."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, Section):
             yield from described(kind, (*at, name))
-        elif name != "voices":
+        elif name not in ("voices", "accounts"):
             yield (*at, name), field
 
 
@@ -259,10 +282,17 @@ def variable(path: tuple[str, ...]) -> str:
 FOREIGN: Mapping[str, tuple[str, ...]] = {
     "AZURE_OPENAI_API_KEY": ("voices", "azure-openai", "api_key"),
     "AZURE_OPENAI_ENDPOINT": ("voices", "azure-openai", "endpoint"),
+    "AZURE_SPEECH_ENDPOINT": ("voices", "azure-speech", "endpoint"),
+    "AZURE_SPEECH_KEY": ("voices", "azure-speech", "api_key"),
+    "AZURE_SPEECH_REGION": ("voices", "azure-speech", "region"),
     "AZURE_VOICELIVE_API_KEY": ("voices", "azure-voice-live", "api_key"),
     "AZURE_VOICELIVE_ENDPOINT": ("voices", "azure-voice-live", "endpoint"),
     "GEMINI_API_KEY": ("voices", "gemini", "api_key"),
+    "GOOGLE_CLOUD_PROJECT": ("voices", "google", "project"),
     "OPENAI_API_KEY": ("voices", "openai", "api_key"),
     "XAI_API_KEY": ("voices", "grok", "api_key"),
 }
 """Variables of other makers that are understood; our own win."""
+
+FOREIGN_TOO: Mapping[str, tuple[str, ...]] = {"OPENAI_API_KEY": ("voices", "gpt-live", "api_key")}
+"""What a variable sets besides: one key opens several voices of a maker."""

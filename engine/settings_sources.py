@@ -17,11 +17,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import PydanticBaseSettingsSource
 
 from engine.errors import UserError
-from engine.settings import FOREIGN, Settings, described, is_secret, variable
+from engine.settings import FOREIGN, FOREIGN_TOO, Settings, described, is_secret, variable
 
 DEFAULT_FILE: Final = Path("hookflash.yaml")
 PREFIX: Final = "HOOKFLASH_"
 VOICES: Final = "HOOKFLASH_VOICES_"
+ACCOUNTS: Final = "HOOKFLASH_ACCOUNTS_"
 
 Place = tuple[str, ...]  # where a setting stands: ("asterisk", "url")
 
@@ -51,6 +52,10 @@ def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
     found = []
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name.startswith(VOICES) or name.removesuffix("_FILE") in known:
+            continue
+        if name.startswith(ACCOUNTS):
+            if _account_path(name, _voice_names()) is None:
+                found.append(f"{name} is no setting: it is HOOKFLASH_ACCOUNTS_<account>_<voice>_<setting>")
             continue
         if not _SERVICE_LINK.search(name):
             found.append(f"{name} is no setting{_similar(name, known)}")
@@ -101,14 +106,30 @@ def _variables(environ: Mapping[str, str]) -> dict[Place, str]:
         name = variable(path)
         if environ.get(name) or environ.get(f"{name}_FILE"):
             found[path] = name if environ.get(name) else f"{name}_FILE"
-    for name, path in FOREIGN.items():
+    for name, path in (*FOREIGN.items(), *FOREIGN_TOO.items()):
         if environ.get(name):
             found[path] = name
-    voices = sorted((point.name for point in entry_points(group="hookflash.voices")), key=len, reverse=True)
+    voices = _voice_names()
     for name in sorted(environ):
         if name.startswith(VOICES) and environ[name] and (voice_path := _voice_path(name, voices)):
             found[voice_path] = name
+        elif name.startswith(ACCOUNTS) and environ[name] and (account_path := _account_path(name, voices)):
+            found[account_path] = name
     return found
+
+
+def _voice_names() -> list[str]:
+    """The voices that are installed, those with long names first."""
+    return sorted((point.name for point in entry_points(group="hookflash.voices")), key=len, reverse=True)
+
+
+def _account_path(name: str, voices: Iterable[str]) -> Place | None:
+    """HOOKFLASH_ACCOUNTS_ACME_OPENAI_API_KEY is accounts.acme.openai.api_key; the first name of a voice counts."""
+    rest = name.removeprefix(ACCOUNTS)
+    found = [(rest.find(f"_{variable((voice,)).removeprefix(PREFIX)}_", 1), voice) for voice in voices]
+    at, voice = min(((at, voice) for at, voice in found if at > 0), key=lambda one: one[0], default=(0, ""))
+    place = _voice_path(VOICES + rest[at + 1 :], (voice,)) if at else None
+    return None if place is None else ("accounts", rest[:at].lower(), *place[1:])
 
 
 def _voice_path(name: str, voices: Iterable[str]) -> Place | None:
@@ -189,8 +210,8 @@ def _from_file(path: Place, value: Any, where: str) -> tuple[Place, Any]:
 
 
 def _is_secret_path(path: Place) -> bool:
-    if path[0] == "voices":
-        return len(path) == 3 and is_secret(path[2])
+    if path[0] in ("voices", "accounts"):
+        return len(path) == (3 if path[0] == "voices" else 4) and is_secret(path[-1])
     return any(known == path and field.annotation is SecretStr for known, field in described())
 
 

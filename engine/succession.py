@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from engine.accounts import FULL
 from engine.voices import close
 from providers.voice import Capabilities, Session, Voice, VoiceError
 
@@ -89,18 +90,22 @@ class Succession:
         """A new session of the same provider, before the old one must end. Raises `VoiceError`."""
         return await self._seat(name, self.notes(RENEWED), self._connect_within)
 
+    def spoke(self, name: str) -> None:
+        """A voice gave an answer: it works. That it could be connected says little: so it can be without any credit."""
+        self._call.services.voices.breaker(name).succeeded()
+
     def failed(self, name: str, code: str) -> None:
         """A voice broke down in the middle of its talk."""
         services = self._call.services
         services.metrics.provider_errors.labels(name, code).inc()
-        if services.voices.breakers[name].failed(self._clock()):
+        if code != FULL and services.voices.breaker(name).failed(self._clock()):
             log.warning("a provider failed again and again and is not asked for a while", provider=name)
 
     async def _connect(self, notes: str, within: float) -> Seat:
         refused: list[str] = []
         for name in self._in_order():
             self._left.remove(name)
-            self._call.services.voices.breakers[name].asked(self._clock())
+            self._call.services.voices.breaker(name).asked(self._clock())
             try:
                 return await self._seat(name, notes, within)
             except VoiceError as error:
@@ -113,8 +118,8 @@ class Succession:
 
     def _in_order(self) -> list[str]:
         """As the flow has it, but who failed in other calls just now comes last."""
-        now, breakers = self._clock(), self._call.services.voices.breakers
-        return sorted(self._left, key=lambda name: not breakers[name].allows(now))
+        now, voices = self._clock(), self._call.services.voices
+        return sorted(self._left, key=lambda name: not voices.breaker(name).allows(now))
 
     async def _seat(self, name: str, notes: str, within: float) -> Seat:
         provider = self._call.services.voices.get(name)
@@ -131,8 +136,9 @@ class Succession:
                 raise VoiceError(f"no session within {within:g} s", code="timeout") from None
             raise
         took = self._clock() - started
-        self._call.services.voices.breakers[name].succeeded()
         self._call.services.metrics.voice(name).connect.observe(took)
+        if self._call.account is not None:
+            self._call.record.steps[-1].data["account"] = self._call.account
         self._call.record.timings.setdefault("voice_ready_ms", round(took * 1000, 2))
         seat = Seat(name, voice, provider.capabilities, self._seats)
         self._seats += 1

@@ -84,7 +84,7 @@ class Switchboard:
     async def _take(self, line: Line, route: Route) -> None:
         library = self.library
         flow = self.trials.choose(library, route, line)
-        call = Call(line, flow, library, self._services, fallback=route.fallback)
+        call = Call(line, flow, library, self._services, fallback=route.fallback, account=route.account)
         self.calls[line.facts.id] = call
         self._count()
         clock = asyncio.get_running_loop().time

@@ -21,6 +21,7 @@ class TurnOptions:
     max_duration: float | None = None
     max_turns: int | None = None
     allow_interruptions: bool = True
+    duplex: bool = False  # the voice hears while it speaks: it stops by itself, and after a pause it owes nothing
     farewell: float = 4.0  # how long a running utterance may go on once the model asked to finish
     failed_within: float = 1.0  # an answer failed: so soon the caller is asked again; a second failure ends the talk
     longest_speech: float = 60.0  # the caller "speaks" for so long: noise, or a lost end; their turn is over
@@ -212,10 +213,12 @@ class Turn:
                 return self._caller_speaks(now)
             case CallerPauses():
                 self.caller_speaks_since = None
-                if self.playing is None:
+                if self.playing is None and not self.options.duplex:
                     self.owed_since = now
             case VoiceSpeaks(item):
-                self.playing, self.dry, self.owed_since, self.caller_speaks_since = item, False, None, None
+                self.playing, self.dry, self.owed_since = item, False, None
+                if not self.options.duplex:
+                    self.caller_speaks_since = None
             case RanDry():
                 if self.playing is not None and not self.dry:
                     self.dry, self.owed_since = True, now
@@ -257,6 +260,10 @@ class Turn:
         return [] if self.leaving is None else [self.leaving]
 
     def _caller_speaks(self, now: float) -> list[Action]:
+        if self.options.duplex:
+            self.caller_speaks_since = now if self.caller_speaks_since is None else self.caller_speaks_since
+            self.reprompts, self.owed_since = 0, None
+            return []
         if self.playing is not None and not self.options.allow_interruptions:
             return []
         was_speaking = self.playing is not None or self.owed_since is not None

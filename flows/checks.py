@@ -4,7 +4,7 @@ reached."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flows.compiler import FlowReader
@@ -26,11 +26,14 @@ class Surroundings:
     resources: Resources
     voices: Mapping[str, VoiceFacts] | None
     text_model: str | None = None
+    accounts: Collection[str] | None = None
     secrets: Mapping[str, Chains] = field(default_factory=dict)  # by flow
 
-    def names(self, kind: str, flow: Flow) -> Iterable[str]:
-        """The known names of a kind of reference."""
+    def names(self, kind: str, flow: Flow) -> Collection[str] | None:
+        """The known names of a kind of reference; None when they are not known."""
         match kind:
+            case "account":
+                return self.accounts
             case "section":
                 return flow.sections
             case "flow":
@@ -65,8 +68,8 @@ def check(reader: FlowReader, around: Surroundings) -> Iterator[Problem]:
 
 def _references(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Problem]:
     for reference in reader.reader.draft.references:
-        known = list(around.names(reference.kind, flow))
-        if reference.name not in known:
+        known = around.names(reference.kind, flow)
+        if known is not None and reference.name not in known:
             near = did_you_mean(reference.name, known) or has(known)
             yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from flows.accounts import read_account
 from flows.calendars import Calendar
 from flows.expressions import CONTEXT, TYPES, Names
 from flows.flow import HANDLER_EVENTS, Flow, Handler, Step, Variable, walk
@@ -80,6 +81,7 @@ class FlowReader:
             recover=self._recover(),
             description=str(tree.get("description") or ""),
             ids={step.id: step for steps in lists for step in walk(steps) if step.id},
+            account=self._account(),
             text_model=self._text_model(),
             max_cost=self._max_cost(),
         )
@@ -196,16 +198,20 @@ class FlowReader:
                     max_call = read_duration(value, self.reader.draft)
                 except MistakeError as mistake:
                     self._mistake(mistake, given.value_at[key])
-            elif key == "text_model":
-                pass  # read by `_text_model`
+            elif key in ("text_model", "account"):
+                pass  # read by `_text_model` and `read_account`
             elif key not in self.reader.verbs:
-                near = did_you_mean(key, [*self.reader.verbs, "max_call", "text_model"])
+                near = did_you_mean(key, [*self.reader.verbs, "max_call", "text_model", "account"])
                 self._report(given.key_at[key], "E205", f"unknown verb '{key}' in defaults{near}")
             elif not isinstance(value, Map):
                 self._report(given.value_at[key], "E203", f"the defaults of '{key}' must be a mapping of its fields")
             else:
                 defaults[key] = self._known_defaults(key, value)
         return defaults, max_call
+
+    def _account(self) -> str | None:
+        given = self.tree.get("defaults")
+        return read_account(given, self.reader.draft) if isinstance(given, Map) else None
 
     def _text_model(self) -> str | None:
         """The provider that writes for this flow, when it names one."""

@@ -103,6 +103,7 @@ class Flow:
     recover: str | None
     description: str = ""
     ids: Mapping[str, Step] = field(default_factory=dict)
+    account: str | None = None  # whose keys and limits count at the providers, when its route names none
     text_model: str | None = None  # the provider that writes for it; the engine's own when absent
     max_cost: Decimal | None = None  # of a call, in the currency of the engine
 

@@ -4,7 +4,7 @@ editor."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,8 @@ class Language:
     """The flow language with these verbs (by name), and the voices whose capabilities are known, if any are.
 
     ``text_model`` is the provider that writes for flows that name none: "" when there is none, None when the engine's
-    settings are not known (`hookflash check`).
+    settings are not known (`hookflash check`). ``accounts`` are those that flows and routes may name; None when they
+    are not known.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class Language:
         verbs: Mapping[str, Verb],
         voices: Mapping[str, VoiceFacts] | None = None,
         text_model: str | None = None,
+        accounts: Collection[str] | None = None,
     ) -> None:
         self.verbs = dict(verbs)
         self.voices = voices
         self.text_model = text_model
+        self.accounts = accounts
 
     def schema(self) -> dict[str, Any]:
         """A JSON Schema (draft 2020-12) of flow files, for editors."""
@@ -89,7 +92,7 @@ class Language:
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
         secrets, soon = Secrets(flows), Secrets({**flows, **nexts})
-        around = Surroundings(flows, files.resources, self.voices, self.text_model, secrets.holding())
+        around = Surroundings(flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding())
         ahead = replace(around, secrets=soon.holding()) if nexts else around
         for flow_reader in files.flows:
             found = check(flow_reader, ahead if is_next(flow_reader.file) else around)
@@ -203,16 +206,18 @@ def _found(paths: Iterable[Path | str], problems: list[Problem]) -> Iterable[tup
 def _references(draft: Draft, around: Surroundings) -> Iterable[Problem]:
     for reference in draft.references:
         known = _known(reference.kind, around)
-        if reference.name not in known:
+        if known is not None and reference.name not in known:
             near = did_you_mean(reference.name, known) or has(known)
             yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
 
 
-def _known(kind: str, around: Surroundings) -> Iterable[str]:
-    """The names that routes.yaml (flows, calendars) and resources.yaml (who is told of messages) may refer to."""
+def _known(kind: str, around: Surroundings) -> Collection[str] | None:
+    """The names that routes.yaml (flows, calendars, accounts) and resources.yaml (recipients of messages) refer to."""
     resources = around.resources
     if kind == RECIPIENT:
         return [*resources.endpoints, *resources.destinations, *(f"group:{name}" for name in resources.groups)]
+    if kind == "account":
+        return around.accounts
     return around.flows if kind == "flow" else resources.calendars
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from flows.accounts import read_account
 from flows.calendars import Calendar
 from flows.draft import Draft
 from flows.hours import known_keys
@@ -34,6 +35,7 @@ class Route:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     calendars: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fallback: str | None = None
+    account: str | None = None  # whose keys and limits count at the providers; else the flow's, or the engine's own
     versions: Versions | None = None  # how calls are divided when the flow has a next version
     where: Where = NOWHERE
 
@@ -85,7 +87,7 @@ def _route(given: Any, where: Where, draft: Draft) -> Route | None:
     if not isinstance(given, Map):
         draft.report(where, "E203", 'a route is a mapping, such as {match: {did: "+14155550100"}, flow: reception}')
         return None
-    known_keys(given, ("match", "flow", "version", "sticky_by", "roll_back", "fallback", "note"), draft)
+    known_keys(given, ("match", "flow", "version", "sticky_by", "roll_back", "fallback", "account", "note"), draft)
     flow = given.get("flow")
     if not isinstance(flow, str) or not flow:
         draft.report(given.value_at.get("flow", where), "E202", "a route needs a 'flow'")
@@ -108,6 +110,7 @@ def _route(given: Any, where: Where, draft: Draft) -> Route | None:
         headers={name.lower(): values for name, values in _nested(match, "header", draft).items()},
         calendars=_calendars(match, draft),
         fallback=None if fallback is None else str(fallback),
+        account=read_account(given, draft),
         versions=read_versions(given, draft),
         where=where,
     )

@@ -143,6 +143,7 @@ def _defaults(forms: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         "properties": {
             "max_call": {**_DURATION, "description": "How long a call may last."},
             "text_model": {"type": "string", "description": "The provider that extracts and summarises for this flow."},
+            "account": {"type": "string", "description": "Whose keys and limits count at the providers."},
             **optional,
         },
         "additionalProperties": False,

@@ -71,9 +71,7 @@ class RealtimeProvider:
 
         Raises `VoiceError` when an option is wrong or the audio format is not offered.
         """
-        vendor = self._vendor
-        self._takes(session.format)
-        options = {**self._defaults, **checked_options(vendor.name, {**vendor.options, **COMMON}, session.options)}
+        vendor, options = self._vendor, self._options(session)
         model = session.model or self._model
         realtime = Realtime(
             session, vendor.configuration(session, options), secret=self._secret, dialect=vendor.dialect, model=model
@@ -88,6 +86,12 @@ class RealtimeProvider:
             answer_timeout=float(options.get("answer_timeout", ANSWER_TIMEOUT)),
             expires_after=vendor.capabilities.max_session,
         )
+
+    def _options(self, session: Session) -> Options:
+        """What holds for one conversation. Raises `VoiceError`."""
+        self._takes(session.format)
+        vendor = self._vendor
+        return {**self._defaults, **checked_options(vendor.name, {**vendor.options, **COMMON}, session.options)}
 
     def _takes(self, format: AudioFormat) -> None:
         vendor = self._vendor

@@ -59,9 +59,12 @@ class Wire(Protocol):
     out: deque[str]
     ready: bool  # the session is configured
     over: bool  # nothing more can come of it
-    expecting: bool  # an answer should be on its way
     expires_at: float | None  # unix seconds, when the provider tells
     leaving: bool  # the provider wants us on another connection
+
+    @property
+    def expecting(self) -> bool:
+        """An answer should be on its way."""
 
     @property
     def quiet(self) -> bool:
@@ -258,14 +261,8 @@ class RealtimeConnection:
             try:
                 message = await socket.receive(self._patience())
             except TimeoutError:
-                if realtime.leaving and not realtime.expecting:
-                    if realtime.quiet and await self._resume():
-                        yield Resumed()
-                    continue
-                realtime.give_up_waiting()
-                await self._flush()
-                text = f"{self._name} gave no answer within {self._answer_timeout:g} s"
-                yield Failed(text, code="stalled", recoverable=True)
+                for event in await self._nothing_came():
+                    yield event
                 continue
             events = (
                 realtime.receive(message.data) if message.type is WSMsgType.TEXT else await self._take(socket, message)
@@ -281,6 +278,16 @@ class RealtimeConnection:
                 yield event
             if realtime.over:
                 await self.close()
+
+    async def _nothing_came(self) -> Events:
+        """What it means that no frame came for as long as `_patience` told."""
+        realtime = self._realtime
+        if realtime.leaving and not realtime.expecting:
+            return (Resumed(),) if realtime.quiet and await self._resume() else ()
+        realtime.give_up_waiting()
+        await self._flush()
+        text = f"{self._name} gave no answer within {self._answer_timeout:g} s"
+        return (Failed(text, code="stalled", recoverable=True),)
 
     def _patience(self) -> float | None:
         """How long to wait for a frame."""

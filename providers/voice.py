@@ -47,6 +47,7 @@ class Capabilities:
     tools: bool = False  # the model can call tools
     understands: bool = False  # the model understands speech (an offline voice does not)
     turn_detection: bool = False  # the provider reports the caller's speech itself
+    duplex: bool = False  # it listens while it speaks and decides itself when to answer and when to stop
     recognises: bool = False  # it has a recogniser of its own (`Provider.recogniser`)
     writes: bool = False  # it has a text model (`Provider.text_model`)
     languages: tuple[str, ...] = ()  # BCP 47; empty: no restriction known

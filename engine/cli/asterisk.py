@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from asterisk.config import AsteriskConfig
     from asterisk.doctor import Finding
     from engine.settings import Settings
+    from flows.library import Library
 
 _COLOURS = {"ok": "green", "warn": "yellow", "error": "red"}
 
 
 @click.command(
-    short_help="Examine your Asterisk.",
+    short_help="Examine your Asterisk and the voices.",
     epilog="""\b
 Exit status: 0 calls can be taken, 1 something is in the way, 2 wrong settings.
 
@@ -37,14 +38,16 @@ Examples:
 @config_option
 @json_option
 def doctor(config: Path | None, as_json: bool) -> None:
-    """Examine the Asterisk of the settings: version, modules, user, clock, codecs, exposure; say what to change."""
+    """Examine the Asterisk of the settings (version, modules, user, clock, codecs, exposure) and the voices; say what
+    to change."""
     from asterisk.doctor import examine, healthy
     from engine.settings_sources import load_settings
 
     settings = load_settings(config)
-    pbx = settings.asterisk
+    pbx, library = settings.asterisk, _library(settings)
     findings = asyncio.run(examine(pbx.url, pbx.user, pbx.password.get_secret_value(), application=pbx.app))
-    findings += _webhooks(settings)
+    findings += _voices(settings, library)
+    findings += _webhooks(settings, library)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
@@ -56,14 +59,27 @@ def doctor(config: Path | None, as_json: bool) -> None:
     sys.exit(0 if healthy(findings) else 1)
 
 
-def _webhooks(settings: Settings) -> list[Finding]:
-    """Flows of this engine that would wait in vain."""
-    from asterisk.doctor import Finding
-    from engine.loading import closed_to_webhooks
+def _library(settings: Settings) -> Library | None:
+    """The engine's flows, if there are any and they can be used."""
     from engine.verbs import installed
     from flows.language import Language
 
-    library = Language(installed()).load([path for path in settings.flows if path.exists()]).library
+    return Language(installed()).load([path for path in settings.flows if path.exists()]).library
+
+
+def _voices(settings: Settings, library: Library | None) -> list[Finding]:
+    """Which voices are ready to talk."""
+    from engine.serve import settings_of_voices
+    from engine.voice_checks import examine_voices
+
+    return asyncio.run(examine_voices(settings, settings_of_voices(settings), library))
+
+
+def _webhooks(settings: Settings, library: Library | None) -> list[Finding]:
+    """Flows of this engine that would wait in vain."""
+    from asterisk.doctor import Finding
+    from engine.loading import closed_to_webhooks
+
     closed = closed_to_webhooks(library, settings.events.token.get_secret_value()) if library is not None else ""
     return [Finding("warn", closed, "openssl rand -hex 32, as HOOKFLASH_EVENTS_TOKEN")] if closed else []
 

@@ -33,13 +33,14 @@ Examples:
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 def check(paths: tuple[Path, ...], form: str) -> None:
     """Check flow files, their tests and folders: every mistake at once, as file:line:column."""
+    from engine.accounts import known_accounts
     from engine.cli.report import FORMATS, counted
     from engine.scenario.file import ScenarioReader, found, is_test
     from engine.verbs import installed
     from engine.voices import known_voices
     from flows.language import Language
 
-    language = Language(installed(), known_voices())
+    language = Language(installed(), known_voices(), accounts=known_accounts())
     reader = ScenarioReader(language)
     tests = [path for path in found(paths) if is_test(path)]
     others = [path for path in paths if not is_test(path)]

@@ -208,15 +208,46 @@ def test_doctor_without_an_asterisk_says_what_to_look_at(monkeypatch: pytest.Mon
         assert result.exit_code == 1
         assert result.output.startswith("error  Asterisk at 127.0.0.1")
         assert "cannot be reached" in result.output
-        (finding,) = json.loads(run("doctor", "--json").output)
+        finding, *voices = json.loads(run("doctor", "--json").output)
         assert finding["level"] == "error"
+        assert all("voice" in each["what"] for each in voices)
         Path("flows").mkdir(exist_ok=True)
         waits = "flow: till\nsteps: [{wait_for: {event: webhook, name: payment}, catch: []}]\n"
         Path("flows/till.flow.yaml").write_text(waits)
-        _, finding = json.loads(run("doctor", "--json").output)
+        finding = json.loads(run("doctor", "--json").output)[-1]
         assert finding["what"] == "till: waits for webhooks, which are all refused until events.token is set"
         monkeypatch.setenv("HOOKFLASH_EVENTS_TOKEN", "0123456789abcdef")
-        assert len(json.loads(run("doctor", "--json").output)) == 1
+        assert len(json.loads(run("doctor", "--json").output)) == 1 + len(voices)
+
+
+def test_check_knows_the_accounts_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("a.flow.yaml").write_text("flow: a\ndefaults: {account: acmee}\nsteps: [{hangup: {}}]\n")
+    assert run("check", "a.flow.yaml").exit_code == 0, "without settings nobody can tell"
+    monkeypatch.setenv("HOOKFLASH_ACCOUNTS_ACME_OPENAI_MODEL", "m")
+    result = run("check", "a.flow.yaml")
+    assert result.exit_code == 1
+    assert "error[E302]: unknown account 'acmee' (did you mean 'acme'?)" in result.output
+
+
+def test_doctor_tells_which_voices_are_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOKFLASH_ASTERISK_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("XAI_API_KEY", "xai-secret-key-1")
+    monkeypatch.setenv("HOOKFLASH_ACCOUNTS_ACME_OPENAI_MODEL", "m")
+    monkeypatch.setenv("HOOKFLASH_VOICE", "rehersal")
+    Path("flows").mkdir(exist_ok=True)
+    for name, head, provider in (("a", "{}", "grok"), ("b", "{account: acme}", "openai")):
+        talk = f"- converse: {{provider: [{provider}, gemini], exits: {{a: {{}}}}}}\n  catch: []\n"
+        Path(f"flows/{name}.flow.yaml").write_text(f"flow: {name}\ndefaults: {head}\nsteps:\n{talk}")
+    output = run("doctor", "--json").output
+    found = {finding["what"]: finding["level"] for finding in json.loads(output)}
+    assert found["the voice grok is ready"] == "ok"
+    told = {what.partition(":")[0]: (level, what) for what, level in found.items()}
+    assert told["the voice gemini is used and not ready"][0] == "error"
+    assert "set GEMINI_API_KEY" in told["the voice gemini is used and not ready"][1]
+    assert told["the voice openai is not used and not ready"][0] == "ok"
+    assert "HOOKFLASH_ACCOUNTS_ACME_OPENAI_" in told["the voice openai of account acme is used and not ready"][1]
+    assert "did you mean 'rehearsal'" in told["the voice rehersal is used and not ready"][1]
+    assert "xai-secret-key-1" not in output
 
 
 # ── asterisk-config ───────────────────────────────────────────────────────────────────────────────────────────────────

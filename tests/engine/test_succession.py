@@ -216,6 +216,27 @@ async def test_who_failed_in_other_calls_comes_last(tmp_path: Path) -> None:
 
 
 @virtual_time
+async def test_who_connects_but_never_answers_comes_last_after_a_while(tmp_path: Path) -> None:
+    """A session opens without any credit, too."""
+    broke = [[Fails("You exceeded your quota.", "insufficient_quota")]] * (FAILURES + 1)
+    providers = chain(broke, [[Says("Soup."), finish()]] * (FAILURES + 1))
+    services = virtual_services(providers["openai"], default_voice="openai")
+    for name, provider in providers.items():
+        services.voices.add(name, provider)
+
+    async def at_once(line: VirtualLine) -> None:
+        await line.log.until("answered")
+        await line.caller.waits(0.5)
+        await line.caller.says("What do you have?", 1.0)
+
+    fields = CHAIN.replace("greeting: Hello.\n", "")
+    for _ in range(FAILURES + 1):
+        over = await dial(library(tmp_path, converse(fields)), at_once, provider=providers["openai"], services=services)
+        assert outcome(over) == "done_"
+    assert [len(providers[name].voices) for name in ("openai", "grok")] == [FAILURES, FAILURES + 1]
+
+
+@virtual_time
 async def test_a_caller_who_says_nothing_is_no_failure(tmp_path: Path) -> None:
     over = await talk(tmp_path, quiet, chain(), fields=CHAIN + "\nsilence: {after: 4s, reprompts: 0}")
     assert outcome(over) == "silence"

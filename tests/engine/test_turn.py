@@ -296,10 +296,12 @@ ITEMS = st.sampled_from(["a", "b"])
 class AnyConversation(RuleBasedStateMachine):
     """Any events in any order: nobody waits in silence without a deadline, and ticking always leads somewhere."""
 
+    duplex = False
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.turn = Turn(replace(OPTIONS, allow_interruptions=True), 0.0)
+        self.turn = Turn(replace(OPTIONS, allow_interruptions=True, duplex=self.duplex), 0.0)
         self.tools: set[str] = set()
         self.ends = 0
 
@@ -385,3 +387,13 @@ class AnyConversation(RuleBasedStateMachine):
 
 AnyConversation.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 TestAnyConversation = AnyConversation.TestCase
+
+
+class AnyDuplexConversation(AnyConversation):
+    """The same of a voice that listens while it speaks."""
+
+    duplex = True
+
+
+AnyDuplexConversation.TestCase.settings = AnyConversation.TestCase.settings
+TestAnyDuplexConversation = AnyDuplexConversation.TestCase

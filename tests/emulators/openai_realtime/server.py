@@ -72,10 +72,16 @@ class Emulator:
     def open_sessions(self) -> int:
         return sum(not conversation.ended.is_set() for conversation in self.conversations)
 
-    async def start(self, port: int = 0) -> None:
+    def application(self) -> web.Application:
+        """What answers under which path."""
         app = web.Application()
         app.router.add_get(self.surface().path, self._accept)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+        return app
+
+    async def start(self, port: int = 0) -> None:
+        self._runner = web.AppRunner(
+            self.application(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()

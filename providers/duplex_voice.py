@@ -1,0 +1,156 @@
+"""The I/O of a voice that listens while it speaks: the websocket as ever, and beside it the work that it delegates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+
+from aiohttp import ClientConnectionError, ClientSession
+
+from providers.delegate import Delegate, Errands
+from providers.duplex import Duplex
+from providers.realtime_socket import Events, RealtimeVoice
+from providers.voice import Tool, ToolCall, TurnDone, VoiceError, VoiceEvent, Warned
+
+TICK = 0.2  # seconds between looks at the clock while somebody speaks
+HANG_UP_WITHIN = 0.7  # seconds for the service to tell its final count
+SPOKEN_WITHIN = 15.0  # seconds for the words before the end of a talk
+EXCUSE = (
+    "What you handed on could not be done, because something is out of order. Tell the caller so in one short sentence "
+    "and in their language, and go on."
+)
+
+
+class DuplexVoice(RealtimeVoice):
+    """One conversation. ``delegate`` does the work; None: the vendor's own text model does.
+
+    Two tasks run from the first look at `events` until `close`: one reads the socket, one works.
+    """
+
+    def __init__(
+        self, name: str, http: Callable[[], ClientSession], url: str, headers: Mapping[str, str], wire: Duplex, *,
+        delegate: Delegate | None = None, batch: int = 0, expires_after: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(name, http, url, headers, wire, batch=batch, expires_after=expires_after)
+        self._wire = wire
+        self._delegate = delegate
+        self._inbox: asyncio.Queue[VoiceEvent | None] = asyncio.Queue()
+        self._work: asyncio.Queue[str] = asyncio.Queue()
+        self._silent = asyncio.Event()  # nothing is being said, and nothing is about to be
+        self._tasks: list[asyncio.Task[None]] = []
+        wire.hand_on = self._work.put_nowait
+
+    # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def events(self) -> AsyncIterator[VoiceEvent]:
+        """Everything that happens, until the session ends or `close`."""
+        reading = asyncio.create_task(self._read(), name=f"{self._name} reads")
+        self._tasks = [reading, asyncio.create_task(self._work_off(), name=f"{self._name} works")]
+        try:
+            while (event := await self._inbox.get()) is not None:
+                yield event
+            if not reading.cancelled():
+                await reading  # what failed in it fails here
+        finally:
+            await self._stop()
+
+    async def _read(self) -> None:
+        wire = self._wire
+        try:
+            async for event in super().events():
+                self._inbox.put_nowait(event)
+                if wire.speaking or wire.expecting:
+                    self._silent.clear()
+                else:
+                    self._silent.set()
+        finally:
+            self._inbox.put_nowait(None)
+
+    def _patience(self) -> float | None:
+        return None if self._wire.quiet else TICK
+
+    async def _nothing_came(self) -> Events:
+        events = self._wire.tick()
+        await self._flush()
+        return events
+
+    # ── the work ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _work_off(self) -> None:
+        while True:
+            work = await self._work.get()
+            if self._delegate is not None:
+                await self._do(self._delegate, work)
+
+    async def _do(self, delegate: Delegate, work: str) -> None:
+        """One delegation, to its end. However late the result is, it names what it answers."""
+
+        async def say(words: str) -> None:
+            self._wire.say(words, work)
+            self._silent.clear()
+            await self._flush()
+
+        def call(tools: Sequence[ToolCall]) -> None:
+            for tool in tools:
+                self._inbox.put_nowait(tool)
+            self._inbox.put_nowait(TurnDone("completed", self._wire.take_spent()))  # now: a tool may end the talk
+
+        errands = Errands(call, say, self._spoken, self._wire.spend)
+        try:
+            words = await delegate.work(self._wire.words_so_far(), errands)
+        except Exception as error:  # whatever a model or a server makes of it, the talk goes on
+            why = self._wire.clean(str(error) if isinstance(error, VoiceError) else f"{type(error).__name__}: {error}")
+            self._inbox.put_nowait(Warned(f"the work behind the voice failed: {why}", "work"))
+            self._inbox.put_nowait(TurnDone("failed", self._wire.take_spent(), detail=why))
+            self._wire.instruct(EXCUSE, work)
+            await self._flush()
+            return
+        if words:
+            await say(words)
+        else:
+            self._inbox.put_nowait(TurnDone("completed", self._wire.take_spent()))  # nothing is owed
+
+    async def _spoken(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SPOKEN_WITHIN):
+                await self._silent.wait()
+
+    # ── commands that differ ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def tool_result(self, call_id: str, output: str, *, respond: bool = True) -> None:
+        """Hand in the result of a tool to whoever asked for it."""
+        if self._delegate is None or not self._delegate.result(call_id, output, respond=respond):
+            await super().tool_result(call_id, output, respond=respond)
+
+    async def update(self, *, instructions: str | None = None, tools: Sequence[Tool] | None = None) -> None:
+        """Change instructions and tools, of the voice and of whoever works for it."""
+        if self._delegate is not None:
+            self._delegate.instructions = self._delegate.instructions if instructions is None else instructions
+            self._delegate.tools = self._delegate.tools if tools is None else tuple(tools)
+        await super().update(instructions=instructions, tools=tools)
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def close(self) -> None:
+        """Ask for the end, which counts the session to its last second, and close; within two seconds."""
+        await self._stop()
+        socket, wire = self._socket, self._wire
+        if socket is not None and wire.ready and not wire.over:
+            wire.hang_up()
+            with suppress(TimeoutError, ClientConnectionError, ConnectionError):
+                async with asyncio.timeout(HANG_UP_WITHIN):
+                    await self._flush()
+                    while not wire.over and self._socket is not None:
+                        await self._take(socket, await socket.receive())
+        await super().close()
+
+    async def _stop(self) -> None:
+        """End the tasks. Somebody who still waits for events is told that there are no more."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._tasks = []
+        self._inbox.put_nowait(None)
