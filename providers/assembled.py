@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from providers.bill import Whose
 from providers.by_sentence import streaming
-from providers.cascade import Cascade, Whose
+from providers.cascade import Cascade
 from providers.parts import Recogniser, StreamingSpeaker, TextModel
 from providers.realtime_provider import checked_options
 from providers.voice import ALAW, ULAW, AudioFormat, Capabilities, Provider, Session, VoiceError

@@ -101,12 +101,12 @@ class GoogleRecogniser:
         self._audio = bytearray()  # what is kept of it
         self._from = 0  # ms, where that begins
         self._sent = 0  # ms
-        self._settled = 0  # ms of it that were counted
         self._more = asyncio.Event()
         self._events: asyncio.Queue[Heard | None] = asyncio.Queue()
         self._lease: Lease[SpeechAsyncClient] | None = None
         self._life: asyncio.Task[None] | None = None
         self._told = 0  # responses
+        self._unpaid = 0  # ms of audio, sent and not settled
         self._lost = 0  # ms of audio that was dropped
         self._finishing = self._closed = False
 
@@ -136,16 +136,16 @@ class GoogleRecogniser:
         if self._upto - self._sent >= BATCH:
             self._more.set()
 
-    def settle(self) -> Sequence[Usage]:
-        """The audio that was sent: Google charges by the second."""
-        sent, self._settled = self._sent - self._settled, self._sent
-        model = self._opening.streaming_config.config.model
-        return (Usage(seconds_heard=sent / 1000, model=model),) if sent else ()
-
     async def finish(self) -> None:
         """No more audio comes."""
         self._finishing = True
         self._more.set()
+
+    def settle(self) -> Sequence[Usage]:
+        """The audio that Google was sent since the last time. See `providers.voice.Metered`."""
+        ms, self._unpaid = self._unpaid, 0
+        model = self._opening.streaming_config.config.model
+        return (Usage(seconds_heard=ms / 1000, model=model),) if ms else ()
 
     async def close(self) -> None:
         """End the stream and ``events``."""
@@ -246,7 +246,9 @@ class GoogleRecogniser:
                 while (piece := self._next()) is not None:
                     async with asyncio.timeout(TAKE_WITHIN):
                         await call.write(StreamingRecognizeRequest(audio=piece))
-                    self._sent += len(piece) // self._bytes_per_ms
+                    ms = len(piece) // self._bytes_per_ms
+                    self._sent += ms
+                    self._unpaid += ms
                     self._results.sent(self._sent)
                 self._forget(min(self._results.settled, self._sent))
                 if self._finishing:

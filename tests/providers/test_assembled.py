@@ -45,10 +45,10 @@ async def test_google_hears_a_server_in_the_house_thinks_and_flite_speaks(rehear
                 "Until eight. ", "Come in.", "Until eight. Come in.",
             ]  # fmt: skip
             assert sum(len(event.data) for event in owner.of(Audio)) == 2 * 4000
-            used = {event.usage.provider: event.usage for event in owner.of(Used)}
-            assert used["rehearsal/speech"].characters == 21
-            assert used["google/listening"].seconds_heard == pytest.approx(1.2, abs=0.25)
-            assert (done.usage.provider, done.usage.model, done.usage.output_text) == ("chat/text", "small", 7)
+            assert [(event.usage.provider, event.usage.characters) for event in owner.of(Used)] == [
+                ("google/listening", 0), ("rehearsal/speech", 21),
+            ]  # fmt: skip
+            assert done.usage.provider == "chat/text"
         assert model.requests[0]["model"] == "small"
         assert ears.openings[0].streaming_config.config.adaptation.phrase_sets
 
