@@ -61,6 +61,11 @@ class Voices:
             provider = self._loaded[name, account] = self._make(name, account)
         return provider
 
+    @property
+    def opened(self) -> list[str]:
+        """The names of those that are in use."""
+        return sorted({name for name, _ in self._loaded})
+
     def breaker(self, name: str) -> Breaker:
         """What is known of the provider's failures under the account that counts here."""
         account = self._account_of(name)

@@ -60,6 +60,12 @@ class Books:
         self.seen[record.id] = record
         await self.store.save(record)
 
+    async def get(self, call_id: str) -> CallRecord:
+        return await self.store.get(call_id)
+
+    async def page(self, limit: int, **filters: Any) -> list[CallRecord]:
+        return await self.store.page(limit, **filters)
+
     def of(self, number: str) -> CallRecord | None:
         """The record of the call from this number."""
         return next((record for record in self.seen.values() if record.caller == number), None)
