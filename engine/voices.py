@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from engine.accounts import Limited, current
+from engine.accounts import Limited, current, using
 from engine.breaker import Breaker, Breakers
 from engine.settings import is_secret, variable
 from providers.parts import MadeOfOthers
@@ -44,6 +44,7 @@ class Voices:
         self._settings = settings or {}
         self._accounts = accounts or {}
         self._loaded: dict[tuple[str, str | None], Provider] = {}
+        self._made_of: dict[str, tuple[str, ...]] = {}  # voices of other providers' parts
         self.breakers = Breakers()  # who failed again and again, in any call
 
     def add(self, name: str, provider: Provider, account: str | None = None) -> None:
@@ -59,7 +60,14 @@ class Voices:
         provider = self._loaded.get((name, account))
         if provider is None:
             provider = self._loaded[name, account] = self._make(name, account)
+            if self._account_of(name) != account:  # now it is known what it is made of
+                return self.get(name)
         return provider
+
+    @property
+    def opened(self) -> list[str]:
+        """The names of those that are in use."""
+        return sorted({name for name, _ in self._loaded})
 
     def breaker(self, name: str) -> Breaker:
         """What is known of the provider's failures under the account that counts here."""
@@ -71,7 +79,8 @@ class Voices:
         account = current()
         if account is None or (name, account) in self._loaded or name in self._accounts.get(account, {}):
             return account
-        return account if any(is_secret(setting) for setting in self._settings.get(name, {})) else None
+        secret = any(is_secret(setting) for setting in self._settings.get(name, {}))
+        return account if secret or any(self._account_of(part) for part in self._made_of.get(name, ())) else None
 
     def _make(self, name: str, account: str | None) -> Provider:
         settings = dict(self._settings.get(name, {}))
@@ -89,7 +98,9 @@ class Voices:
             text = f"{whose}: {error}; for an account set {prefix}_… (such as {prefix}_API_KEY)"
             raise VoiceError(text, code=error.code) from None
         if isinstance(provider, MadeOfOthers):
-            provider.assemble(self.get)
+            self._made_of[name] = provider.others
+            with using(account):
+                provider.assemble(self.get)
         if most is None:
             return provider
         if not most.isdecimal():

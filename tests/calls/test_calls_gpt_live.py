@@ -87,8 +87,12 @@ async def test_from_the_greeting_to_a_person(open_company: Open) -> None:
     assert began < spoke
     for words in (MOMENT, PRICE, GOODBYE):
         assert seconds_of_tone(heard, PITCHES[words]) > seconds_of(words) - 0.35, f"heard to its end: {words}"
-    live = next(tokens for tokens in record.tokens if tokens.provider == "gpt-live")
-    assert (live.input_text, live.output_text) == (60, 21), "three answers of the text model"
+    used = {tokens.model: tokens for tokens in record.tokens if tokens.provider == "gpt-live"}
+    writes = used["gpt-5.4-mini"]
+    assert (writes.input_text, writes.output_text) == (60, 21), "three answers of the text model"
+    assert used["gpt-live-1"].seconds_session > 5
+    assert record.cost == writes.cost + used["gpt-live-1"].cost > 0
+    assert not any(tokens.unpriced for tokens in record.tokens)
 
 
 async def test_another_voice_goes_on_when_it_breaks_off(open_company: Open) -> None:
