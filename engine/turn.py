@@ -55,7 +55,7 @@ class TurnOptions:
     farewell: float = 4.0  # how long a running utterance may go on once the model asked to finish
     failed_within: float = 1.0  # an answer failed: so soon the caller is asked again; a second failure ends the talk
     longest_speech: float = 60.0  # the caller "speaks" for so long: noise, or a lost end; their turn is over
-    comfort_after: float | None = 1.7  # the caller waits for so long and hears nothing: they get something to hear
+    comfort_after: float | None = 1.6  # the caller waits for so long and hears nothing: they get something to hear
     fell_silent_after: float = FELL_SILENT  # the line hears nothing of a caller who "speaks" for so long: they do not
     unreported: int = 4  # sounds of the caller, as the line hears them, of which a voice should have said something
 

@@ -141,7 +141,7 @@ class Failures(Stage):
         before = held()
         for _ in range(3):
             asyncio.run(talk())
-        until = time.monotonic() + WITHIN  # a vendor's library may close a socket a moment later, in a thread of its own
+        until = time.monotonic() + WITHIN  # a library may close a socket a moment later, in a thread of its own
         while any(now > then for now, then in zip(held(), before, strict=True)) and time.monotonic() < until:
             time.sleep(0.05)
         threads, sockets = (now - then for now, then in zip(held(), before, strict=True))

@@ -113,6 +113,7 @@ class Heard:
     """How a call went for its caller."""
 
     silence: float = 0.0  # seconds, the longest
+    late: float = 0.0  # seconds that this process was late, at most: a busy machine, not the engine
     outcome: str = "unended"
     last: str = ""  # the voice that brought the talk to its end
     log: str = ""
@@ -149,6 +150,7 @@ async def hear(vendor: Vendor, name: str, knob: Knob, house: Library, rehearsal:
         line = TapedLine()
         call = Call(line, house.flows["matrix"], house, _services({name: provider, "rehearsal": rehearsal}))
         caller = asyncio.create_task(_asks(line, knob, _turner(emulator, knob)))
+        watch = asyncio.create_task(_lateness(found))
         try:
             async with asyncio.timeout(BOUND):
                 await call.run()
@@ -157,12 +159,21 @@ async def hear(vendor: Vendor, name: str, knob: Knob, house: Library, rehearsal:
             pass  # the outcome says so
         ended = asyncio.get_running_loop().time()
         caller.cancel()
-        await asyncio.gather(caller, return_exceptions=True)
+        watch.cancel()
+        await asyncio.gather(caller, watch, return_exceptions=True)
         await provider.close()
     found.last = call.talk[0] if call.talk is not None else ""
     found.silence = longest_silence(line, ended)
     found.log = _told(line, call, ended)
     return found
+
+
+async def _lateness(found: Heard) -> None:
+    clock = asyncio.get_running_loop().time
+    while True:
+        due = clock() + 0.05
+        await asyncio.sleep(0.05)
+        found.late = max(found.late, clock() - due)
 
 
 def _services(providers: Mapping[str, Provider]) -> Services:
