@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine, Sequence
 from contextvars import ContextVar
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
@@ -17,17 +18,19 @@ from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Goto, Leave, Return, Stop
 from engine.playout import Playout
-from engine.record import CallRecord, KeyPress, Leg, Spoken
+from engine.record import CallRecord, KeyPress, Leg, Spoken, written
 from engine.recording import Recording
 from engine.run import Walker
 from engine.safety import rescue
 from engine.services import Services
+from engine.spending import Spending, lowest
+from engine.usage import count
 from flows.flow import Flow
 from flows.library import Library
 
 if TYPE_CHECKING:
     from engine.listening import Ear
-    from providers.voice import Session
+    from providers.voice import Session, Usage
 
 log = structlog.get_logger()
 
@@ -56,7 +59,9 @@ class Call:
             id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
             did=facts.did, caller=facts.caller, caller_name=facts.caller_name, trunk=facts.trunk,
             started=services.clock.now(),
+            currency=services.prices.currency,
         )  # fmt: skip
+        self.spending = Spending(lowest((flow.max_cost, services.max_cost)))
         caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
         self.record.legs.append(caller)
         self._walker = Walker(self, flow, {})
@@ -90,12 +95,30 @@ class Call:
         return {
             "call": {
                 "id": facts.id, "direction": facts.direction, "trunk": facts.trunk, "did": facts.did,
-                "headers": dict(facts.headers), "started": self.record.started,
+                "headers": dict(facts.headers), "started": self.record.started, "cost": float(self.record.cost),
             },
             "caller": {"number": facts.caller, "name": facts.caller_name, "anonymous": not facts.caller},
             "tenant": dict(self.services.tenant),
             "now": self.services.clock.now(),
         }  # fmt: skip
+
+    @property
+    def tenant(self) -> str:
+        """Whose call it is; empty where there is only one."""
+        return str(self.services.tenant.get("id", ""))
+
+    def spent(self, provider: str, usage: Usage) -> None:
+        """Something was used beside the answers of a voice: a text model, a prompt that was spoken."""
+        count(self, provider, usage)
+
+    def charge(self, amount: Decimal) -> None:
+        """Something cost this: it counts towards what the call may cost, and the day."""
+        self.record.cost += amount
+        self.services.days.add(self.tenant, amount, self.services.clock.now())
+        if self.spending.add(amount):
+            told = f"the call cost {written(self.record.cost)} of {written(self.spending.most or amount)} that it may"
+            self.said("system", f"{told} ({self.record.currency})")
+            log.warning("a call has spent most of what it may cost", cost=str(self.record.cost))
 
     async def answer(self) -> None:
         """Answer the call, if it is not yet. Raises `LineGone`."""

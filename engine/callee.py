@@ -64,7 +64,7 @@ class Callee:
         """Say something to them alone; cut off after ``within`` seconds. What cannot be spoken is left out."""
         playout = await self.playout()
         try:
-            audio = await self._call.services.speech.audio(text, playout.law)
+            audio = await self._call.services.speech.audio(text, playout.law, spent=self._call.spent)
         except VoiceError as error:
             log.warning("the person who answered is told nothing", target=self.leg.target, error=str(error))
             return

@@ -47,8 +47,7 @@ from engine.turn import (
     VoiceEnded,
     VoiceSpeaks,
 )  # fmt: skip
-from engine.usage import count
-from engine.voices import close
+from engine.usage import count, settle
 from providers.voice import (
     Audio,
     Expiring,
@@ -59,6 +58,7 @@ from providers.voice import (
     ToolCall,
     ToolCancelled,
     TurnDone,
+    Used,
     UserText,
     VoiceError,
     VoiceEvent,
@@ -157,7 +157,7 @@ class Conversation:
     def _close(self, seat: Seat) -> None:
         """What comes next does not wait for it."""
         self._call.services.metrics.voice(seat.name).sessions.dec()
-        self._call.errand(close(seat.voice, seat.name), f"close of {seat.name}")
+        self._call.errand(settle(self._call, seat.voice, seat.name), f"close of {seat.name}")
 
     # ── Another voice ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -282,6 +282,8 @@ class Conversation:
                         self._toolbox.turns += 1
             case TurnDone():
                 await self._turn_done(event)
+            case Used(usage):
+                count(self._call, self._name, usage, turn=False)
             case ToolCall():
                 await self._tool_call(event)
             case ToolCancelled(id):

@@ -7,7 +7,7 @@ says what. An answer is whole when a text has come and the caller has paused; ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from engine.playout import Playout
 from engine.voices import Voices
 from providers.energy import EnergyDetector
 from providers.parts import Heard, Recogniser
-from providers.voice import ALAW, ULAW, Failed, SpeechStarted, SpeechStopped, UserText, VoiceError
+from providers.voice import ALAW, ULAW, Failed, Metered, SpeechStarted, SpeechStopped, Usage, Used, UserText, VoiceError
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -76,8 +76,8 @@ async def listening(
     What goes wrong with it is raised by `Ear.answer`, not here: a prompt is played to its end, and keys still count.
     """
     playout, own = await call.playout(), call.services.listening
-    recogniser, before = None, playout.listener
-    call.ear = ear = Ear(playout)
+    recogniser, before, name = None, playout.listener, own.name(provider)
+    call.ear = ear = Ear(playout, lambda usage: call.spent(f"{name}/listening", usage))
     try:
         recogniser = own.open(playout.law, provider=provider, language=language, hints=hints)
     except VoiceError as error:
@@ -88,10 +88,17 @@ async def listening(
     finally:
         playout.listener, call.ear = before, None
         if recogniser is not None:
-            call.errand(close(recogniser), "closing a recogniser")
+            call.errand(_settle(recogniser, ear), "closing a recogniser")
         if ear.failure is not None:
             code = ear.failure.code or "listening"
-            call.services.metrics.provider_errors.labels(own.name(provider), code).inc()
+            call.services.metrics.provider_errors.labels(name, code).inc()
+
+
+async def _settle(recogniser: Recogniser, ear: Ear) -> None:
+    """Close it, and count what it tells only then."""
+    await close(recogniser)
+    for usage in recogniser.settle() if isinstance(recogniser, Metered) else ():
+        ear.spent(usage)
 
 
 async def close(recogniser: Recogniser) -> None:
@@ -109,7 +116,8 @@ async def _within(giving: Awaitable[None]) -> None:
 class Ear:
     """Hears one answer. `hear` from now on; `begun` when the caller speaks; `answer` is what they said."""
 
-    def __init__(self, playout: Playout) -> None:
+    def __init__(self, playout: Playout, spent: Callable[[Usage], None] = lambda usage: None) -> None:
+        self.spent = spent  # is told what the recogniser used
         self.failure: VoiceError | None = None
         self._playout = playout
         self._clock = asyncio.get_running_loop().time
@@ -208,6 +216,8 @@ class Ear:
     def _take(self, event: Heard) -> None:
         if isinstance(event, Failed):
             return self.fail(VoiceError(event.message, code=event.code, recoverable=event.recoverable))
+        if isinstance(event, Used):
+            return self.spent(event.usage)
         if isinstance(event, SpeechStarted):
             self._speaking = True
             self._sounds()

@@ -116,6 +116,14 @@ class Metrics:
         self.tokens = Counter(
             "tokens", "Tokens that a provider counted", ["provider", "type"], namespace=PREFIX, registry=registry
         )
+        self.cost = Counter(
+            "cost", "What calls cost, by the prices that the engine knows", ["provider", "currency"], namespace=PREFIX,
+            registry=registry,
+        )  # fmt: skip
+        self.cost_unpriced = Counter(
+            "cost_unpriced", "Times something was used of which nobody knows the price", ["provider", "model"],
+            namespace=PREFIX, registry=registry,
+        )  # fmt: skip
 
     def _engine(self, registry: CollectorRegistry) -> None:
         self.ari_connected = Gauge(

@@ -25,7 +25,7 @@ async def synthesise(
     """A prompt as audio for this call's line; ``early`` as for `Call.playout`. Raises `StepError`."""
     playout = await call.playout(early=early)
     try:
-        return await call.services.speech.audio(text, playout.law, voice=voice, language=language)
+        return await call.services.speech.audio(text, playout.law, voice=voice, language=language, spent=call.spent)
     except VoiceError as error:
         raise StepError(f"the prompt cannot be spoken: {error}") from error
 

@@ -8,9 +8,19 @@ crash loses no more than the step it interrupts. Times are UTC; durations are mi
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PlainSerializer
+
+
+def written(amount: Decimal) -> str:
+    """An amount of money without an exponent and without zeros at its end."""
+    text = f"{amount:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+Money = Annotated[Decimal, PlainSerializer(written, when_used="json")]
 
 
 def utc_now() -> datetime:
@@ -116,16 +126,29 @@ class Written(BaseModel):
 
 
 class Tokens(BaseModel):
-    """What a provider counted."""
+    """What a provider counted for one of its models, and what that cost.
+
+    ``costs`` has the cost of each kind of unit that is charged for; ``unpriced`` the kinds that were used and of which
+    nobody knows the price.
+    """
 
     provider: str
     model: str = ""
     turns: int = 0
     input_text: int = 0
     input_audio: int = 0
-    cached: int = 0
+    cached: int = 0  # of the input
     output_text: int = 0
     output_audio: int = 0
+    cached_audio: int = 0  # of ``cached``
+    seconds_heard: float = 0.0
+    seconds_spoken: float = 0.0
+    seconds_session: float = 0.0
+    characters: int = 0
+    items: int = 0
+    cost: Money = Decimal(0)
+    costs: dict[str, Money] = Field(default_factory=dict)
+    unpriced: list[str] = Field(default_factory=list)
 
 
 class CallRecord(BaseModel):
@@ -159,4 +182,6 @@ class CallRecord(BaseModel):
     requests: list[Request] = Field(default_factory=list)
     written: list[Written] = Field(default_factory=list)
     tokens: list[Tokens] = Field(default_factory=list)
+    cost: Money = Decimal(0)  # of everything in ``tokens``, in ``currency``
+    currency: str = ""
     timings: dict[str, float] = Field(default_factory=dict)  # ms: setup, first_audio, barge_in, …

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from engine.beside import first_of
+from engine.limits import day_is_spent, limits_of
 from engine.line import LineError, LineGone
-from engine.outcome import Goto, Leave, Outcome, Return, StepError, Stop, Unhandled
+from engine.outcome import Goto, Leave, Outcome, Return, StepError, Unhandled
 from engine.record import StepTrace
 from engine.recording import unrecorded
-from engine.safety import TIME_IS_UP, tell
 from engine.values import declare, fit
 from flows.expressions import ExpressionError
 from flows.flow import Flow, Handler, Step
@@ -124,30 +124,28 @@ class Walker:
 
     async def run(self) -> None:
         """The whole flow. Raises what ends it: `Stop`, `Return`, `Unhandled`; returns when its last step has run."""
-        limit = self.flow.max_call
-        if limit is None or self.parent is not None:
-            return await self._walk(self.flow.steps)
-        timer = asyncio.get_running_loop().time() + limit
-        if await first_of(self._walk(self.flow.steps), self._time_limit(timer)) == 1:
-            handler = self._handler("max_call") or self._handler("error")
-            self.call.record.error = self.call.record.error or f"max_call: the call lasted {limit:.0f} s"
-            if handler is not None:
-                await self._walk(self._steps_of(handler))
-            elif not self.call.line.ended.done():
-                await tell(self.call, TIME_IS_UP)
-                raise Stop(failed=True)
-        return None
+        limits = [] if self.parent is not None else limits_of(self.call, self.flow)
+        limit = None if self.parent is not None else day_is_spent(self.call)
+        steps: Sequence[Step] = self.flow.steps
+        while limits or limit is not None:
+            if limit is None:
+                ended = await first_of(self._walk(steps), *(limit.reached() for limit in limits))
+                if ended == 0:
+                    return None
+                limit = limits.pop(ended - 1)
+            handler = self._handler(limit.event) or self._handler("error")
+            self.call.record.error = self.call.record.error or limit.why()
+            log.warning("a limit of the call was reached", limit=limit.why())
+            if handler is None:
+                return await limit.give_up(self.call)
+            steps, limit = self._steps_of(handler), None
+        return await self._walk(steps)
 
     async def after_hangup(self) -> None:
         """The `hangup` handler, if the flow has one."""
         for handler in self.flow.handlers:
             if handler.event == "hangup":
                 await self.run_steps(self._steps_of(handler))
-
-    async def _time_limit(self, until: float) -> None:
-        await asyncio.sleep(until - asyncio.get_running_loop().time())
-        while self.call.with_person:  # noqa: ASYNC110 - it matters to the second, and hardly ever happens
-            await asyncio.sleep(1.0)
 
     async def _walk(self, steps: Sequence[Step]) -> None:
         """Run steps and follow jumps and handlers until there is nothing left to run."""
@@ -249,7 +247,7 @@ class Walker:
         around, self.step = self.step, step
         await self.call.save()
         clock = asyncio.get_running_loop().time
-        started = clock()
+        started, cost = clock(), record.cost
         outcome = Outcome("cancelled")
         try:
             with unrecorded(self.call, step):
@@ -268,6 +266,8 @@ class Walker:
             self.step = around
             trace.ms = int((clock() - started) * 1000)
             trace.outcome, trace.detail = outcome.name, trace.detail or outcome.detail
+            if record.cost > cost:
+                trace.data["cost"] = float(record.cost - cost)
             self.call.services.metrics.step(self.flow.name, step.verb.name, outcome.name)
         if getattr(step.verb, "interactive", False):
             self.heard_caller()

@@ -50,7 +50,7 @@ async def tell(call: Call, words: str) -> None:
     try:
         playout = await call.playout()
         try:
-            sound = await call.services.speech.audio(words, playout.law)
+            sound = await call.services.speech.audio(words, playout.law, spent=call.spent)
         except VoiceError as error:
             log.error("the last words cannot be spoken", words=words, error=str(error))
             sound = reorder(playout.law) * 6

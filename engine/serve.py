@@ -30,11 +30,13 @@ from engine.listening import Recognisers
 from engine.loading import closed_to_webhooks, listens, load_library, settle, voices_of
 from engine.media_watch import MediaWatch
 from engine.metrics import metrics
+from engine.price_file import load_prices
 from engine.records.store import Records
 from engine.reload import Reload
 from engine.services import Clock, Keeper, Services
 from engine.settings import Settings
 from engine.speech import Speech
+from engine.spending import Days
 from engine.switchboard import Switchboard
 from engine.text import Texts
 from engine.voices import Voices, known_voices
@@ -124,6 +126,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
     writes = writer(settings)
     load = partial(load_library, text_model=writes or "", accounts=frozenset(settings.accounts))
     library = load(settings.flows)
+    prices = load_prices(settings.cost.prices, settings.cost.currency)
     prepare(settings.asterisk.law)
     readiness = Readiness(capacity=settings.max_calls, flows_loaded=True)
     async with AsyncExitStack() as stack:
@@ -144,7 +147,8 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             texts=Texts(voices, writes, settings.text_model), http=http, records=records, metrics=metrics,
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
-            storage=settings.storage,
+            storage=settings.storage, prices=prices, max_cost=settings.cost.per_call,
+            days=Days(settings.cost.per_day),
         )  # fmt: skip
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
         reload = Reload(settings.flows, switchboard, services, load)

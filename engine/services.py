@@ -7,15 +7,19 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from engine.http import Http
 from engine.listening import Recognisers
 from engine.metrics import Metrics
+from engine.price_file import shipped
+from engine.prices import Prices
 from engine.record import CallRecord
 from engine.sounds import Sounds
 from engine.speech import Speech
+from engine.spending import Days
 from engine.text import Texts
 from engine.voices import Voices
 
@@ -61,3 +65,6 @@ class Services:
     sounds: Sounds = field(default_factory=Sounds)
     chance: Callable[[], float] = random.random  # from 0 to 1, without 1; decides where a flow splits by chance
     wind_up: float = 10.0  # for the `hangup` handler
+    prices: Prices = field(default_factory=shipped)
+    max_cost: Decimal | None = None  # of a call; a flow may say less
+    days: Days = field(default_factory=Days)  # what calls cost today

@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from engine.prices import CURRENCY
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -140,6 +143,15 @@ class RecordSettings(Section):
     transcripts: bool = Field(True, description="false: nothing that was said or typed is stored")
 
 
+class CostSettings(Section):
+    """What calls may cost, and by which prices."""
+
+    prices: Path | None = Field(None, description="A file of your own prices; what it does not know has the list price")
+    currency: str = Field(CURRENCY, pattern="^[A-Z]{3}$", description="In which costs are counted (ISO 4217)")
+    per_call: Decimal | None = Field(None, gt=0, description="What a call may cost; a flow may say less")
+    per_day: Decimal | None = Field(None, gt=0, description="What the calls of a tenant may cost from midnight UTC on")
+
+
 class Settings(BaseSettings):
     """All settings. Load them with `engine.settings_sources.load_settings`."""
 
@@ -182,6 +194,7 @@ class Settings(BaseSettings):
     events: EventsSettings = EventsSettings()
     log: LogSettings = LogSettings()
     record: RecordSettings = RecordSettings()
+    cost: CostSettings = CostSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from engine.voices import Voices
-from providers.voice import ALAW, ULAW, VoiceError
+from providers.voice import ALAW, ULAW, ChargedSpeaker, Usage, VoiceError
 
 SPEAK_WITHIN = 10.0  # seconds for one prompt; a synthesiser that needs longer is broken
 
@@ -17,8 +18,19 @@ class Speech:
         self._voices = voices
         self._provider = provider
 
-    async def audio(self, text: str, law: str, *, voice: str | None = None, language: str | None = None) -> bytes:
-        """The prompt as G.711 in the line's law. Raises `VoiceError`."""
+    async def audio(
+        self,
+        text: str,
+        law: str,
+        *,
+        voice: str | None = None,
+        language: str | None = None,
+        spent: Callable[[str, Usage], None] | None = None,
+    ) -> bytes:
+        """The prompt as G.711 in the line's law. Raises `VoiceError`.
+
+        ``spent`` is told who spoke and what it used, where a vendor charges for it.
+        """
         speaker = self._voices.get(self._provider).speaker()
         if speaker is None:
             raise VoiceError(
@@ -27,6 +39,9 @@ class Speech:
         format = ALAW if law == "alaw" else ULAW
         try:
             async with asyncio.timeout(SPEAK_WITHIN):
-                return await speaker.speak(text, voice=voice, language=language, format=format)
+                sound = await speaker.speak(text, voice=voice, language=language, format=format)
         except TimeoutError:
             raise VoiceError(f"the provider {self._provider!r} took over {SPEAK_WITHIN:.0f} s for a prompt") from None
+        if spent is not None and isinstance(speaker, ChargedSpeaker):
+            spent(f"{self._provider}/speech", speaker.usage(text, voice=voice))
+        return sound

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from engine.discretion import is_secret, outline_of_answer
 from engine.record import Written
-from engine.usage import count
 from engine.voices import Voices
 from providers.parts import Message, TextDone, TextEvent, TextPart
 from providers.voice import Usage, VoiceError
@@ -89,7 +88,7 @@ async def write(
     try:
         answer = await texts.complete(
             messages, schema=schema, most=most, within=within, provider=own,
-            spent=lambda name, usage: count(call, f"{name}/text", usage),
+            spent=lambda name, usage: call.spent(f"{name}/text", usage),
         )  # fmt: skip
         entry.outcome, entry.answer = "ok", outline_of_answer(answer) if _is_secret(call, step) else answer
     except VoiceError as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.audio import BYTES_PER_MS
 from engine.beside import beside
 from engine.listening import CLOSE_WITHIN, CONNECT_WITHIN, Recognisers, close
 from providers.parts import Recogniser
-from providers.voice import Failed, UserText, VoiceError
+from providers.voice import Failed, Metered, Usage, Used, UserText, VoiceError
 
 FASTER = 8  # times real time: providers take it, and the network of a small office, too
 PIECE_MS = 200
@@ -38,11 +38,13 @@ async def transcribe(
     provider: str | None = None,
     language: str | None = None,
     hints: Sequence[str] = (),
+    spent: Callable[[str, Usage], None] = lambda name, usage: None,
 ) -> Transcript:
     """The transcript of G.711 audio of this law, within `patience` seconds. Raises `VoiceError` when there is none.
 
-    An empty text is no error: nothing was said that can be understood.
+    An empty text is no error: nothing was said that can be understood. ``spent`` is told who wrote and what was used.
     """
+    name = f"{recognisers.name(provider)}/listening"
     recogniser = recognisers.open(law, provider=provider, language=language, hints=hints)
     texts: list[str] = []
     problem = ""
@@ -53,12 +55,16 @@ async def transcribe(
                 async for event in recogniser.events():
                     if isinstance(event, UserText) and event.final and event.text.strip():
                         texts.append(event.text.strip())
+                    elif isinstance(event, Used):
+                        spent(name, event.usage)
                     elif isinstance(event, Failed):
                         problem = event.message
     except TimeoutError:
         problem = f"the recogniser did not come to an end within {patience(audio):.0f} s"
     finally:
         await close(recogniser)
+        for usage in recogniser.settle() if isinstance(recogniser, Metered) else ():
+            spent(name, usage)
     if problem and not texts:
         raise VoiceError(problem, code="transcription", recoverable=True)
     return Transcript(" ".join(texts), problem)

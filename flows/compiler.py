@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from flows.values import read_duration, read_identifier
 from flows.verb import Verb
 
 FLOW_KEYS = (
-    "flow", "version", "description", "note", "vars", "input", "defaults", "handlers", "steps", "sections", "recover",
+    "flow", "version", "description", "note", "vars", "input", "defaults", "limits", "handlers", "steps", "sections",
+    "recover",
 )  # fmt: skip
+LIMITS = ("cost",)
 _VARIABLE_KEYS = ("type", "default", "sensitive", "description")
 FLOW_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _DIGITS = re.compile(r"[0-9*#A-D]+")
@@ -80,6 +83,7 @@ class FlowReader:
             ids={step.id: step for steps in lists for step in walk(steps) if step.id},
             account=self._account(),
             text_model=self._text_model(),
+            max_cost=self._max_cost(),
         )
         return self.flow
 
@@ -212,6 +216,23 @@ class FlowReader:
             self._report(self.text_model_at, "E203", "'text_model' is the name of a provider, such as openai")
             return None
         return str(name)
+
+    def _max_cost(self) -> Decimal | None:
+        """What a call may cost (``limits``)."""
+        given = self._mapping("limits")
+        for key in given:
+            if key not in LIMITS:
+                near = did_you_mean(key, LIMITS) or has(LIMITS)
+                hint = "; it stands in 'defaults'" if key == "max_call" else near
+                self._report(given.key_at[key], "E201", f"unknown key '{key}'{hint}")
+        value = given.get("cost")
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            message = "'cost' is an amount above 0, such as 0.50, in the currency in which the engine counts"
+            self._report(given.value_at["cost"], "E203", message)
+            return None
+        return Decimal(str(value))
 
     def _known_defaults(self, verb: str, value: Map) -> Map:
         """Defaults whose keys the verb has; the others are reported here, once, and not again at every step."""

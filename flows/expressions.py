@@ -47,6 +47,7 @@ CONTEXT: Mapping[str, str] = {
     "call.attestation": "string",
     "call.verstat": "string",
     "call.started": "timestamp",
+    "call.cost": "number",
     "caller.number": "string",
     "caller.name": "string",
     "caller.country": "string",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 from flows.problems import Where
 from flows.texts import Condition
 from flows.verb import Fields, Outcomes, Verb
 
-HandlerEvent = Literal["hangup", "error", "dtmf", "silence", "provider_down", "max_call"]
-HANDLER_EVENTS: tuple[HandlerEvent, ...] = ("hangup", "error", "dtmf", "silence", "provider_down", "max_call")
+HandlerEvent = Literal["hangup", "error", "dtmf", "silence", "provider_down", "max_call", "cost"]
+HANDLER_EVENTS: tuple[HandlerEvent, ...] = (
+    "hangup", "error", "dtmf", "silence", "provider_down", "max_call", "cost",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Flow:
     ids: Mapping[str, Step] = field(default_factory=dict)
     account: str | None = None  # whose keys and limits count at the providers, when its route names none
     text_model: str | None = None  # the provider that writes for it; the engine's own when absent
+    max_cost: Decimal | None = None  # of a call, in the currency of the engine
 
     def walk(self) -> Iterator[Step]:
         """Every step of the flow, nested ones included, in the order of the file."""

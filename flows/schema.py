@@ -42,6 +42,7 @@ def flow_schema(verbs: Mapping[str, Verb]) -> dict[str, Any]:
         "vars": {**variables, "description": "Variables, with their types."},
         "input": {**variables, "description": "What a caller of this flow gives it."},
         "defaults": _defaults(forms),
+        "limits": _limits(),
         "handlers": {"type": "array", "items": _handler(), "description": "What happens on an event at any step."},
         "steps": _STEPS,
         "sections": {"type": "object", "additionalProperties": _STEPS, "propertyNames": _NAME},
@@ -147,6 +148,16 @@ def _defaults(forms: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         },
         "additionalProperties": False,
         "description": "Fields that every step of a verb has unless it says otherwise.",
+    }
+
+
+def _limits() -> dict[str, Any]:
+    cost = {"type": "number", "exclusiveMinimum": 0, "description": "What a call may cost, in the engine's currency."}
+    return {
+        "type": "object",
+        "properties": {"cost": cost},
+        "additionalProperties": False,
+        "description": "What a call may use; the handler of the same name runs when it is used up.",
     }
 
 

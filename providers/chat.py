@@ -83,7 +83,7 @@ class ChatModel:
         body = request(
             messages, model=model or self._model, tools=tools, schema=schema, most=most, most_key=self._most_key
         )
-        stream = _Stream(self._name)
+        stream = _Stream(self._name, model or self._model)
         try:
             async for attempt in AsyncRetrying(
                 stop=stop_after_attempt(TRIES), wait=_wait, retry=retry_if_exception(_may_help), reraise=True
@@ -142,13 +142,14 @@ class ChatModel:
 class _Stream:
     """The answer as it arrives. `open` begins anew."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, model: str) -> None:
         self._name = name
+        self._model = model
         self._response: ClientResponse | None = None
 
     def open(self, response: ClientResponse) -> None:
         """Read from this response."""
-        self._response, self._sse, self._completion = response, SseReader(), Completion()
+        self._response, self._sse, self._completion = response, SseReader(), Completion(self._model)
 
     @property
     def is_over(self) -> bool:

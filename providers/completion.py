@@ -107,13 +107,14 @@ class _Call:
 
 
 class Completion:
-    """One streamed answer: feed it the data of every event; `is_over` says that the server has told its end."""
+    """One streamed answer of ``model``: feed it the data of every event; `is_over` says that its end has been told."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "") -> None:
         self.is_over = False
+        self._model = model
         self._calls: dict[int, _Call] = {}
         self._reason: str | None = None
-        self._usage = Usage()
+        self._usage = Usage(model=model)
 
     def feed(self, data: str) -> list[TextEvent]:
         """The events that one piece of data brings. Raises `VoiceError` for an error of the model or of the stream."""
@@ -129,7 +130,7 @@ class Completion:
         if error := chunk.get("error"):
             raise _told(error)
         if usage := chunk.get("usage"):
-            self._usage = _usage(usage)
+            self._usage = _usage(usage, self._model)
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
             if delta.get("refusal"):
@@ -183,10 +184,11 @@ def _tool_call(call: _Call) -> ToolCall:
     return ToolCall(call.id, call.name, arguments)
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage:
+def _usage(usage: Mapping[str, Any], model: str) -> Usage:
     details = usage.get("prompt_tokens_details") or {}
     return Usage(
         input_text=int(usage.get("prompt_tokens") or 0),
         cached=int(details.get("cached_tokens") or 0),
         output_text=int(usage.get("completion_tokens") or 0),
+        model=model,
     )

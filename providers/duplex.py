@@ -14,6 +14,7 @@ import time
 from binascii import a2b_base64, b2a_base64
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from providers.duplex_backend import BackendCalls
@@ -31,6 +32,7 @@ from providers.voice import (
     Tool,
     TurnDone,
     Usage,
+    Used,
     UserText,
     Utterance,
     VoiceEvent,
@@ -42,6 +44,7 @@ MAX_WARNINGS = 20
 LONGEST = 1200  # characters of one appended text; the vendor takes 500 tokens
 CALLER_PAUSES = 0.8  # seconds without a word of the caller that end their turn; the vendor tells no end
 MOST_LATE_MS = 500.0  # so late words of the caller are believed to be
+WORKER = "openai/text"  # whose tokens the work behind the voice uses
 GO_ON = "Go on with the conversation now: answer what the caller said last."
 _APPEND = b'{"type":"session.input_audio.append","audio":"'
 _END = b'"}'
@@ -79,6 +82,8 @@ class Duplex:
         self.hand_on: Callable[[str], None] | None = None  # is given each delegation that is ours
         self.said: list[Utterance] = list(session.history)  # by either side, in order
         self._instructions = session.instructions
+        self._model = str(configuration.get("model", ""))
+        self._backend_model = str(configuration.get("delegation", {}).get("responses", {}).get("model", ""))
         self._backend = configuration.get("delegation", {}).get("type") == "responses"
         self._always_listens = session.turns.interruptible
         self._secret = secret
@@ -93,7 +98,6 @@ class Duplex:
         self._heard: list[str] = []  # of the caller
         self._heard_at = self._heard_ms = 0.0
         self._turns = 0  # of the caller
-        self._spent = Usage()
         self._calls = BackendCalls(self._refuse)
         self._warnings = 0
         self._send("session.start", session=configuration)
@@ -149,22 +153,6 @@ class Duplex:
 
     def _refuse(self, call_id: str, why: str) -> None:
         self.tool_result(call_id, json.dumps({"error": why}), respond=True)
-
-    def spend(self, usage: Usage) -> None:
-        """Whoever did the work used this; the next turn tells."""
-        before = self._spent
-        self._spent = Usage(
-            input_text=before.input_text + usage.input_text,
-            input_audio=before.input_audio + usage.input_audio,
-            cached=before.cached + usage.cached,
-            output_text=before.output_text + usage.output_text,
-            output_audio=before.output_audio + usage.output_audio,
-        )
-
-    def take_spent(self) -> Usage:
-        """What was used and has not been told."""
-        spent, self._spent = self._spent, Usage()
-        return spent
 
     def give_up_waiting(self) -> None:
         """What was to be spoken did not come."""
@@ -266,7 +254,6 @@ class Duplex:
     def _utterance_over(self) -> Events:
         """The voice is silent. When the caller speaks meanwhile it gave way: what waits to be played is not wanted."""
         gave_way, cut, words = bool(self._heard), self._muted, "".join(self._words).strip()
-        spent = self.take_spent()
         self._muted = False
         self._words.clear()
         if not self._always_listens:
@@ -275,7 +262,7 @@ class Duplex:
         if words:
             self.said.append(Utterance("voice", words))
             events.append(VoiceText(words, self._item, final=True))
-        return [*events, TurnDone("interrupted" if gave_way or cut else "completed", spent, self._item)]
+        return [*events, TurnDone("interrupted" if gave_way or cut else "completed", item=self._item)]
 
     def _worded(self, event: Frame) -> Events:
         """Words come beside their sound, a little before it or after it."""
@@ -324,21 +311,22 @@ class Duplex:
 
     def _backend_event(self, event: Frame) -> Events:
         events = self._calls.receive(str(event.get("delegation_id") or ""), event["event"])
-        self.spend(self._calls.take_usage())
-        return events
+        spent = replace(self._calls.take_usage(), provider=WORKER, model=self._backend_model)
+        return [Used(spent), *events] if spent.input_text or spent.output_text else events
 
     def _counted(self, event: Frame) -> Events:
-        self.seconds = float(event["usage"]["seconds"])
-        return ()
+        """The vendor tells a sum; what is new in it is told here, each second once."""
+        new, self.seconds = float(event["usage"]["seconds"]) - self.seconds, float(event["usage"]["seconds"])
+        return (Used(Usage(seconds_session=new, model=self._model)),) if new > 0 else ()
 
     def _closed(self, event: Frame) -> Events:
-        self._counted(event)
+        counted = self._counted(event)
         self.over = True
         reason = str(event.get("reason"))
         if reason == "close_requested":
-            return ()
+            return counted
         meaning, again = _CLOSED.get(reason, (f"the service ended the session ({reason})", True))
-        return (Failed(meaning, f"closed_{reason}", recoverable=again),)
+        return (*counted, Failed(meaning, f"closed_{reason}", recoverable=again))
 
     def _info(self, event: Frame) -> Events:
         return (Warned(self.clean(str(event.get("message") or "")), str(event.get("code") or "")),)

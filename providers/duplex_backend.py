@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from providers.realtime_calls import ToolCalls, arguments
-from providers.realtime_fields import Frame, text
-from providers.voice import ToolCall, TurnDone, Usage, VoiceEvent
+from providers.realtime_calls import ToolCalls, asked
+from providers.realtime_fields import Frame
+from providers.voice import TurnDone, Usage, VoiceEvent
 
 
 class BackendCalls:
@@ -33,20 +33,16 @@ class BackendCalls:
                 calls.offer(event["item"])
             case "response.completed":
                 self._count(event["response"].get("usage") or {})
-                return [call for item in calls.of([], under_way=True) if (call := self._call(item))]
+                found, refused = asked(calls.of([], under_way=True))
+                for call_id in refused:
+                    self._refuse(call_id, "The arguments are no JSON object.")
+                return found
             case "response.failed" | "response.incomplete":
                 calls.clear_offers()
                 error = event["response"].get("error") or event["response"].get("incomplete_details") or {}
                 why = str(error.get("message") or error.get("reason") or error.get("code") or "no reason was given")
                 return (TurnDone("failed", detail=f"the work behind the voice failed: {why}"),)
         return ()
-
-    def _call(self, item: Frame) -> ToolCall | None:
-        given = arguments(item)
-        if given is None:
-            self._refuse(text(item, "call_id"), "The arguments are no JSON object.")
-            return None
-        return ToolCall(text(item, "call_id"), text(item, "name"), given)
 
     def _count(self, usage: Frame) -> None:
         details = usage.get("input_tokens_details") or {}

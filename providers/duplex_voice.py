@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from aiohttp import ClientConnectionError, ClientSession
 
 from providers.delegate import Delegate, Errands
-from providers.duplex import Duplex
+from providers.duplex import WORKER, Duplex
 from providers.realtime_socket import Events, RealtimeVoice
-from providers.voice import Tool, ToolCall, TurnDone, VoiceError, VoiceEvent, Warned
+from providers.voice import Tool, ToolCall, TurnDone, Usage, Used, VoiceError, VoiceEvent, Warned
 
 TICK = 0.2  # seconds between looks at the clock while somebody speaks
 HANG_UP_WITHIN = 0.7  # seconds for the service to tell its final count
@@ -94,22 +95,25 @@ class DuplexVoice(RealtimeVoice):
         def call(tools: Sequence[ToolCall]) -> None:
             for tool in tools:
                 self._inbox.put_nowait(tool)
-            self._inbox.put_nowait(TurnDone("completed", self._wire.take_spent()))  # now: a tool may end the talk
+            self._inbox.put_nowait(TurnDone("completed"))
 
-        errands = Errands(call, say, self._spoken, self._wire.spend)
+        def spend(usage: Usage) -> None:
+            self._inbox.put_nowait(Used(replace(usage, provider=WORKER)))
+
+        errands = Errands(call, say, self._spoken, spend)
         try:
             words = await delegate.work(self._wire.words_so_far(), errands)
         except Exception as error:  # whatever a model or a server makes of it, the talk goes on
             why = self._wire.clean(str(error) if isinstance(error, VoiceError) else f"{type(error).__name__}: {error}")
             self._inbox.put_nowait(Warned(f"the work behind the voice failed: {why}", "work"))
-            self._inbox.put_nowait(TurnDone("failed", self._wire.take_spent(), detail=why))
+            self._inbox.put_nowait(TurnDone("failed", detail=why))
             self._wire.instruct(EXCUSE, work)
             await self._flush()
             return
         if words:
             await say(words)
         else:
-            self._inbox.put_nowait(TurnDone("completed", self._wire.take_spent()))  # nothing is owed
+            self._inbox.put_nowait(TurnDone("completed"))  # nothing is owed
 
     async def _spoken(self) -> None:
         with suppress(TimeoutError):
@@ -134,6 +138,7 @@ class DuplexVoice(RealtimeVoice):
 
     async def close(self) -> None:
         """Ask for the end, which counts the session to its last second, and close; within two seconds."""
+        by_itself = asyncio.current_task() in self._tasks  # then somebody still reads
         await self._stop()
         socket, wire = self._socket, self._wire
         if socket is not None and wire.ready and not wire.over:
@@ -142,8 +147,21 @@ class DuplexVoice(RealtimeVoice):
                 async with asyncio.timeout(HANG_UP_WITHIN):
                     await self._flush()
                     while not wire.over and self._socket is not None:
-                        await self._take(socket, await socket.receive())
+                        for event in await self._take(socket, await socket.receive()):
+                            self._inbox.put_nowait(event)
+        if not by_itself:
+            self._owed += self._unread()
         await super().close()
+
+    def _unread(self) -> list[Usage]:
+        """What was used and told when nobody read the events any more."""
+        left = []
+        while not self._inbox.empty():
+            event = self._inbox.get_nowait()
+            if isinstance(event, Used):
+                left.append(event.usage)
+        self._inbox.put_nowait(None)
+        return left
 
     async def _stop(self) -> None:
         """End the tasks. Somebody who still waits for events is told that there are no more."""

@@ -59,13 +59,15 @@ class Live:
         self._up, self._down = Doubler(), Divider()
         self._turn = 0
         self._active = False  # the model's turn is under way
+        self._called = False  # it has asked for tools
         self._muted = False
         self._spoken: str | None = None
         self._words: list[str] = []
         self._said: list[str] = []  # by the caller
         self._caller = 0
         self._speaking = False  # the caller
-        self._spent = Usage()
+        self._model = str(setup.get("model") or "").removeprefix("models/")
+        self._spent = Usage(model=self._model)
         self._tools: dict[str, str] = {}  # call id -> name
         self._warnings = 0
         self._send(setup=setup)
@@ -94,6 +96,11 @@ class Live:
         if self._active or self.expecting:
             self._muted = True
             self._send(clientContent={"turnComplete": False})
+
+    @property
+    def owes(self) -> bool:
+        """Whether a turn of the model is under way: what it used is told with its end."""
+        return self._active or self._called
 
     def truncate(self, item: str, played_ms: int) -> None:
         """The protocol has no word for it."""
@@ -126,14 +133,15 @@ class Live:
 
     def give_up_waiting(self) -> None:
         """The expected answer did not come."""
-        self.expecting = self._muted = self._active = False
+        self.expecting = self._muted = self._active = self._called = False
 
     def resume(self) -> bool:
         """Whether the session can be continued on another connection; the first frame for it is then in ``out``."""
         if self._handle is None:
             return False
         self.out.clear()
-        self.ready = self.over = self.leaving = self._active = self._muted = self._speaking = False
+        self.ready = self.over = self.leaving = self._speaking = False
+        self._active = self._called = self._muted = False
         self._send(setup={**self._setup, "sessionResumption": {"handle": self._handle}})
         return True
 
@@ -263,15 +271,15 @@ class Live:
         item, muted, words = self._spoken, self._muted, "".join(self._words).strip()
         if words:
             events.append(VoiceText(words, f"turn_{self._turn}", final=True))
-        spent, self._spent = self._spent, Usage()
-        self._active = self._muted = self.expecting = False
+        spent, self._spent = self._spent, Usage(model=self._model)
+        self._active = self._called = self._muted = self.expecting = False
         self._spoken = None
         self._words.clear()
         return [*events, TurnDone("interrupted" if muted else "completed", spent, item)]
 
     def _tool_call(self, message: Frame) -> Events:
         events: list[VoiceEvent] = [*self._heard_all()]
-        self.expecting = False
+        self.expecting, self._called = False, True
         for call in message.get("functionCalls") or ():
             id, name, given = text(call, "id"), text(call, "name"), call.get("args") or {}
             if not isinstance(given, Mapping):
@@ -288,15 +296,22 @@ class Live:
         """Every snapshot counts: the whole context is charged anew each turn. What the details leave open is text."""
         heard = _by_modality(message.get("promptTokensDetails"), message.get("promptTokenCount"))
         spoken = _by_modality(message.get("responseTokensDetails"), message.get("responseTokenCount"))
-        before = self._spent
-        self._spent = Usage(
-            input_text=before.input_text + heard[0],
-            input_audio=before.input_audio + heard[1],
-            cached=before.cached + int(message.get("cachedContentTokenCount") or 0),
-            output_text=before.output_text + spoken[0] + int(message.get("thoughtsTokenCount") or 0),
-            output_audio=before.output_audio + spoken[1],
+        kept = _by_modality(message.get("cacheTokensDetails"), message.get("cachedContentTokenCount"))
+        self._spent += Usage(
+            input_text=heard[0] + int(message.get("toolUsePromptTokenCount") or 0),
+            input_audio=heard[1],
+            cached=sum(kept),
+            output_text=spoken[0] + int(message.get("thoughtsTokenCount") or 0),
+            output_audio=spoken[1],
+            cached_audio=kept[1],
+            model=self._model,
         )
         return ()
+
+    def settle(self) -> Sequence[Usage]:
+        """What a turn used that was not brought to its end."""
+        spent, self._spent = self._spent, Usage(model=self._model)
+        return (spent,) if spent != self._spent else ()
 
     def _resumption(self, message: Frame) -> Events:
         if message.get("resumable") and message.get("newHandle"):

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from providers.voice import Failed, SpeechStarted, SpeechStopped, Tool, ToolCall, Usage, UserText
+from providers.voice import Failed, SpeechStarted, SpeechStopped, Tool, ToolCall, Usage, Used, UserText
 
-Heard = SpeechStarted | SpeechStopped | UserText | Failed
+Heard = SpeechStarted | SpeechStopped | UserText | Used | Failed
 
 
 class Recogniser(Protocol):

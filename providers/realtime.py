@@ -15,10 +15,11 @@ from itertools import count
 from typing import Any, ClassVar
 
 from providers.realtime_audio import AudioFrames
-from providers.realtime_calls import ToolCalls, arguments
+from providers.realtime_calls import ToolCalls, asked
 from providers.realtime_dialects import OPENAI, Dialect, opening, told
 from providers.realtime_errors import BENIGN, BUSY, read_error
-from providers.realtime_fields import Frame, text, tool_definitions, usage
+from providers.realtime_fields import Frame, text, tool_definitions
+from providers.realtime_meter import Meter
 from providers.voice import (
     Audio,
     Failed,
@@ -28,9 +29,9 @@ from providers.voice import (
     SpeechStarted,
     SpeechStopped,
     Tool,
-    ToolCall,
     TurnDone,
     Usage,
+    Used,
     UserText,
     VoiceEvent,
     VoiceText,
@@ -50,10 +51,13 @@ _Request = tuple[str, Frame]  # event id, and the event that a response begins a
 class Realtime:
     """One session. ``receive`` takes the provider's frames; whatever is to be sent is appended to ``out``.
 
-    ``configuration`` is the ``session`` object of the first session.update. ``secret`` is blotted out of every message.
+    ``configuration`` is the ``session`` object of the first session.update, ``model`` whose tokens are counted.
+    ``secret`` is blotted out of every message.
     """
 
-    def __init__(self, session: Session, configuration: Frame, *, secret: str = "", dialect: Dialect = OPENAI) -> None:
+    def __init__(
+        self, session: Session, configuration: Frame, *, secret: str = "", dialect: Dialect = OPENAI, model: str = ""
+    ) -> None:
         self.out: deque[str] = deque()
         self.ready = False
         self.over = False  # nothing more can come of this session
@@ -67,6 +71,8 @@ class Realtime:
         self._dialect = dialect
         self._configured = False
         self._bytes_per_ms = session.format.bytes_per_ms
+        self._meter = Meter(model, configuration, self._bytes_per_ms, by_the_minute=dialect.by_the_minute)
+        self.settle = self._meter.settle
         self._number = count(1)
         self._queue: deque[Frame] = deque()  # responses to ask for
         self._requested: _Request | None = None  # asked for, not yet begun
@@ -91,6 +97,7 @@ class Realtime:
 
     def append(self, audio: bytes) -> bytes:
         """The frame that carries caller audio."""
+        self._meter.sent += len(audio)
         return _APPEND + b2a_base64(audio, newline=False) + _END
 
     def say(self, words: str) -> None:
@@ -113,6 +120,11 @@ class Realtime:
         if self._active is not None or self._requested is not None:
             self._muted = self.expecting = True
             self._send("response.cancel")
+
+    @property
+    def owes(self) -> bool:
+        """Whether a response is under way: what it used is told with its end."""
+        return self._active is not None
 
     def truncate(self, item: str, played_ms: int) -> None:
         """Correct the model's memory: never beyond what was received (the provider refuses that), never to nothing."""
@@ -161,6 +173,8 @@ class Realtime:
             self.expecting = True
 
     def _send(self, type: str, **fields: Any) -> str:
+        if type == "conversation.item.create":
+            self._meter.item(fields["item"])
         event_id = f"event_{next(self._number)}"
         self.out.append(json.dumps({"type": type, "event_id": event_id, **fields}))
         return event_id
@@ -243,15 +257,13 @@ class Realtime:
     def _user_completed(self, event: Frame) -> Events:
         if event.get("status") == "in_progress":
             return self._user_updated(event)  # xAI: more is to come
-        self._partial.pop(event["item_id"], None)
-        return (UserText(text(event, "transcript"), item=text(event, "item_id")),)
+        self._partial.pop(item := text(event, "item_id"), None)
+        return (UserText(text(event, "transcript"), item=item), *self._meter.transcript(item, event.get("usage")))
 
     def _user_failed(self, event: Frame) -> Events:
         self._partial.pop(event["item_id"], None)
-        error = event.get("error") or {}
-        return (
-            Warned(f"no transcript of what the caller said: {self._clean(str(error.get('message')))}", "transcription"),
-        )
+        why = self._clean(str((event.get("error") or {}).get("message")))
+        return (Warned(f"no transcript of what the caller said: {why}", "transcription"),)
 
     def _response_created(self, event: Frame) -> Events:
         response = text(event["response"], "id")
@@ -269,10 +281,11 @@ class Realtime:
         return self._muted if response == self._active else response in self._past
 
     def _audio(self, event: Frame) -> Events:
+        data = a2b_base64(event["delta"], strict_mode=True)
+        self._meter.received += len(data)
         if self._is_stale(event["response_id"]):
             return ()
         item = text(event, "item_id")
-        data = a2b_base64(event["delta"], strict_mode=True)
         self._frames.learn(self._last, event)
         received = self._received
         self._spoken = item
@@ -293,6 +306,7 @@ class Realtime:
             self._frames.forget()
             return None
         self._received[item] += len(data)
+        self._meter.received += len(data)
         return Audio(data, item)
 
     def _is_second_wording(self, event: Frame) -> bool:
@@ -306,27 +320,24 @@ class Realtime:
         self.expecting = False
         return (VoiceText(text(event, "delta"), text(event, "item_id")),)
 
-    def _audio_transcript_done(self, event: Frame) -> Events:
+    def _words_done(self, event: Frame) -> Events:
         if self._is_stale(event["response_id"]) or self._is_second_wording(event):
             return ()
-        return (VoiceText(text(event, "transcript"), text(event, "item_id"), final=True),)
-
-    def _text_done(self, event: Frame) -> Events:
-        if self._is_stale(event["response_id"]) or self._is_second_wording(event):
-            return ()
-        return (VoiceText(text(event, "text"), text(event, "item_id"), final=True),)
+        words = text(event, "transcript" if "transcript" in event else "text")
+        return (VoiceText(words, text(event, "item_id"), final=True),)
 
     def _response_done(self, event: Frame) -> Events:
         response = event["response"]
-        if response["id"] in self._past:
-            return ()
+        spent = self._meter.answer(response["id"], response.get("usage") or event.get("usage"))
+        if response["id"] in self._past:  # it was given up, or is told once more
+            return () if spent is None else (Used(spent),)
         self._past.append(response["id"])
         spoken, muted, active = None, False, response["id"] == self._active
         if active:
             spoken, muted = self._spoken, self._muted
             self._active = None
             self._muted = self.expecting = False
-        spent = usage(response.get("usage") or event.get("usage") or {})
+        spent = spent or Usage()
         status, details = response["status"], response.get("status_details") or {}
         events: list[VoiceEvent] = []
         if status == "cancelled":
@@ -361,19 +372,9 @@ class Realtime:
             self._calls.offer(item)
         return ()
 
-    def _tool_calls(self, calls: Sequence[Frame]) -> list[VoiceEvent]:
+    def _tool_calls(self, calls: Sequence[Frame]) -> Sequence[VoiceEvent]:
         """The tools that a completed response asks for. Arguments that are no JSON object are refused on the spot."""
-        events: list[VoiceEvent] = []
-        refused: list[str] = []
-        for call in calls:
-            given = arguments(call)
-            if given is not None:
-                events.append(ToolCall(call["call_id"], text(call, "name"), given))
-            else:
-                events.append(
-                    Warned(f"the model called '{call['name']}' with arguments that are no JSON object", "arguments")
-                )
-                refused.append(call["call_id"])
+        events, refused = asked(calls)
         for call_id in refused:
             self.tool_result(call_id, '{"error": "the arguments were not a JSON object"}', respond=True)
         return events
@@ -428,9 +429,9 @@ class Realtime:
     _handlers: ClassVar[Mapping[str, Callable[[Realtime, Frame], Events]]] = {
         "response.output_audio.delta": _audio,
         "response.output_audio_transcript.delta": _voice_delta,
-        "response.output_audio_transcript.done": _audio_transcript_done,
+        "response.output_audio_transcript.done": _words_done,
         "response.output_text.delta": _voice_delta,
-        "response.output_text.done": _text_done,
+        "response.output_text.done": _words_done,
         "response.created": _response_created,
         "response.output_item.done": _item_done,
         "response.done": _response_done,

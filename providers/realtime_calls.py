@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from providers.realtime_fields import Frame, text
+from providers.voice import ToolCall, Warned
 
 
 @dataclass(slots=True)
@@ -52,7 +53,22 @@ class ToolCalls:
         return not together.open and together.respond
 
 
-def arguments(call: Frame) -> Mapping[str, Any] | None:
+def asked(calls: Sequence[Frame]) -> tuple[list[ToolCall | Warned], list[str]]:
+    """The tools that a response asks for, and the ids of calls whose arguments are no JSON object."""
+    events: list[ToolCall | Warned] = []
+    refused: list[str] = []
+    for call in calls:
+        given = _arguments(call)
+        if given is not None:
+            events.append(ToolCall(call["call_id"], text(call, "name"), given))
+        else:
+            told = f"the model called '{call['name']}' with arguments that are no JSON object"
+            events.append(Warned(told, "arguments"))
+            refused.append(call["call_id"])
+    return events, refused
+
+
+def _arguments(call: Frame) -> Mapping[str, Any] | None:
     """The arguments that a model wrote; None when they are no JSON object."""
     try:
         found = json.loads(call.get("arguments") or "{}")

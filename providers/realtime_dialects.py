@@ -23,8 +23,9 @@ class Dialect:
     ``audio`` is its name for audio, the one event that is not always parsed. ``verbatim`` makes the event that has a
     text spoken to the letter; without it the model is asked to be exact. ``told_history``: the conversation so far
     stands in the instructions, because the vendor charges for every item. ``cancels``: the client must cancel an answer
-    that the caller interrupts. ``said`` is the type of content of what the voice said. ``codes`` finds the code of an
-    error in its message, for a vendor whose codes are its own.
+    that the caller interrupts. ``by_the_minute``: it charges for audio and items, not for tokens. ``said`` is the type
+    of content of what the voice said. ``codes`` finds the code of an error in its message, for a vendor whose codes are
+    its own.
     """
 
     audio: str = AUDIO
@@ -32,6 +33,7 @@ class Dialect:
     verbatim: Callable[[str], dict[str, Any]] | None = None
     told_history: bool = False
     cancels: bool = False
+    by_the_minute: bool = False
     said: str = "output_text"
     codes: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,6 +64,7 @@ GROK = Dialect(
     verbatim=_exactly,
     told_history=True,
     cancels=True,
+    by_the_minute=True,
     codes={
         "no active response": "response_cancel_not_active",
         "already has an active response": "conversation_already_has_active_response",

@@ -18,16 +18,19 @@ def text(frame: Frame, key: str) -> str:
     return value
 
 
-def usage(frame: Frame) -> Usage:
-    """The tokens of a response. What is not told counts nothing."""
+def tokens(frame: Frame, model: str = "") -> Usage:
+    """The tokens of a response of this model. What is not told counts nothing."""
     inputs = frame.get("input_token_details") or {}
     outputs = frame.get("output_token_details") or {}
+    cached = inputs.get("cached_tokens_details") or {}
     return Usage(
         input_text=int(inputs.get("text_tokens") or 0),
         input_audio=int(inputs.get("audio_tokens") or 0),
         cached=int(inputs.get("cached_tokens") or 0),
         output_text=int(outputs.get("text_tokens") or 0),
         output_audio=int(outputs.get("audio_tokens") or 0),
+        cached_audio=int(cached.get("audio_tokens") or 0),
+        model=model,
     )
 
 

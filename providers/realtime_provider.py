@@ -72,13 +72,14 @@ class RealtimeProvider:
         Raises `VoiceError` when an option is wrong or the audio format is not offered.
         """
         vendor, options = self._vendor, self._options(session)
+        model = session.model or self._model
         realtime = Realtime(
-            session, vendor.configuration(session, options), secret=self._secret, dialect=vendor.dialect
+            session, vendor.configuration(session, options), secret=self._secret, dialect=vendor.dialect, model=model
         )
         return RealtimeVoice(
             vendor.label,
             self.http,
-            self._address(session.model or self._model),
+            self._address(model),
             self._headers,
             realtime,
             batch=int(options.get("batch_ms", 0)) * session.format.bytes_per_ms,

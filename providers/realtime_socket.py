@@ -24,7 +24,8 @@ from aiohttp import (
     WSServerHandshakeError,
 )
 
-from providers.voice import Expiring, Failed, Resumed, Tool, VoiceError, VoiceEvent, Warned
+from providers.realtime_owed import Owing, owed
+from providers.voice import Expiring, Failed, Metered, Resumed, Tool, Usage, VoiceError, VoiceEvent, Warned
 
 Events = Sequence[VoiceEvent]
 
@@ -150,6 +151,7 @@ class RealtimeConnection:
         self._dropped = 0
         self._failure: Failed | None = None
         self._notice_at = 0.0  # on the loop's clock
+        self._owed: list[Usage] = []  # told when nobody read the events any more
 
     # ── beginning and end ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -231,9 +233,20 @@ class RealtimeConnection:
 
     async def close(self) -> None:
         """Say goodbye and close; a provider that does not answer is left after a second."""
+        wire = self._realtime
+        if self._socket is not None and isinstance(wire, Owing) and wire.owes and not wire.over:
+            wire.interrupt()
+            await self._flush()
         socket, self._socket = self._socket, None
         if socket is not None:
+            if isinstance(wire, Owing):
+                self._owed += await owed(socket, wire)
             await socket.close()
+
+    def settle(self) -> Sequence[Usage]:
+        """What was used beside what the events told."""
+        told, self._owed = self._owed, []
+        return [*told, *(self._realtime.settle() if isinstance(self._realtime, Metered) else ())]
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -15,7 +15,7 @@ from providers.parts import Heard
 from providers.realtime import Events, Realtime
 from providers.realtime_fields import Frame, text
 from providers.realtime_socket import RealtimeConnection
-from providers.voice import AudioFormat, Failed, Session, SpeechStarted, SpeechStopped, UserText, Warned
+from providers.voice import AudioFormat, Failed, Session, SpeechStarted, SpeechStopped, Used, UserText, Warned
 
 NOTHING_TO_COMMIT = "input_audio_buffer_commit_empty"
 TEXT_WITHIN = 15.0  # seconds from the end of speech to its text
@@ -59,7 +59,8 @@ class Transcription(Realtime):
         item = text(event, "item_id")
         if item not in self._owed:
             self._end_if_done()
-            return ()  # the silence behind the last word, which some models take for words
+            # The silence behind the last word, which some models take for words, and charge for.
+            return self._meter.transcript(item, event.get("usage"))
         events = self._user_completed(event)
         self._settle(item)
         return events
@@ -119,7 +120,7 @@ class RealtimeRecogniser(RealtimeConnection):
     async def events(self) -> AsyncIterator[Heard]:
         """What is heard, until the session ends, `close`, or all was written after `finish`."""
         async for event in super().events():
-            if isinstance(event, SpeechStarted | SpeechStopped | UserText | Failed):
+            if isinstance(event, SpeechStarted | SpeechStopped | UserText | Used | Failed):
                 yield event
             elif isinstance(event, Warned) and event.code == "backlog":  # some of it was never heard
                 yield Failed(event.message, event.code, recoverable=True)

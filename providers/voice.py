@@ -11,8 +11,8 @@ Audio is raw bytes in the session's `AudioFormat`; a millisecond of G.711 is 8 b
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from providers.parts import Recogniser, TextModel
@@ -98,13 +98,35 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a turn cost, in the provider's units. Cached tokens are contained in the input tokens."""
+    """What was used, in the units in which vendors charge. Nothing stands in two fields but the cached tokens, which
+    are contained in the input tokens (and ``cached_audio`` in ``cached``).
 
-    input_text: int = 0
+    ``model`` is the model whose price counts, as it was asked for; ``provider`` names another one than the voice's own,
+    when a part of it (a recogniser, a text model) is another's.
+    """
+
+    input_text: int = 0  # tokens
     input_audio: int = 0
-    cached: int = 0
+    cached: int = 0  # of all input tokens
     output_text: int = 0
     output_audio: int = 0
+    cached_audio: int = 0  # of the cached tokens, those of audio
+    seconds_heard: float = 0.0  # of audio that the vendor was sent
+    seconds_spoken: float = 0.0  # of audio that it sent
+    seconds_session: float = 0.0  # for which a session was open
+    characters: int = 0  # that were turned into speech
+    items: int = 0  # that were added to a conversation, where a vendor charges for them
+    model: str = ""
+    provider: str = ""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together; ``model`` and ``provider`` are kept where they are the same."""
+        summed: dict[str, Any] = {}
+        for name in (own.name for own in fields(self)):
+            one, another = getattr(self, name), getattr(other, name)
+            whose = isinstance(one, str)
+            summed[name] = (one if one == another else "") if whose else one + another
+        return Usage(**summed)
 
 
 # ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -178,12 +200,19 @@ class ToolCancelled:
 
 @dataclass(frozen=True, slots=True)
 class TurnDone:
-    """A response ended; all its audio was delivered (played it has not)."""
+    """A response ended; all its audio was delivered (played it has not). ``usage`` is what was used since the last."""
 
     status: Literal["completed", "interrupted", "failed"]
     usage: Usage = Usage()
     item: str | None = None  # the utterance spoken, None when the turn had no speech
     detail: str = ""  # why it failed
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Something was used beside an answer (a transcript, minutes of a session) and is in no `TurnDone`."""
+
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +251,7 @@ class Failed:
 
 VoiceEvent = (
     Ready | SpeechStarted | SpeechStopped | UserText | Audio | VoiceText | ToolCall | ToolCancelled | TurnDone
-    | Interrupted | Expiring | Resumed | Warned | Failed
+    | Used | Interrupted | Expiring | Resumed | Warned | Failed
 )  # fmt: skip
 
 
@@ -272,11 +301,27 @@ class Voice(Protocol):
         """End the session and release everything."""
 
 
+@runtime_checkable
+class Metered(Protocol):
+    """A voice that counts what it uses between answers: seconds of audio, tokens of an answer that was cut off."""
+
+    def settle(self) -> Sequence[Usage]:
+        """What was used and told by no event; each is told once. Asked when the talk is over."""
+
+
 class Speaker(Protocol):
     """Text to speech, for prompts that are spoken to the letter."""
 
     async def speak(self, text: str, *, voice: str | None, language: str | None, format: AudioFormat) -> bytes:
         """The whole prompt as audio. Raises `VoiceError`."""
+
+
+@runtime_checkable
+class ChargedSpeaker(Protocol):
+    """A speaker whose vendor charges for what it speaks."""
+
+    def usage(self, text: str, *, voice: str | None) -> Usage:
+        """What speaking this text uses: characters, with the ``model`` whose price counts."""
 
 
 class Provider(Protocol):

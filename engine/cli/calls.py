@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from engine.record import CallRecord
     from engine.records import Records
+    from engine.records.costs import Costs
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -48,6 +50,7 @@ class Since(click.ParamType[datetime]):
 Examples:
   hookflash calls --since 2h --outcome failed
   hookflash calls --caller 0199 --json
+  hookflash calls --cost --since 2026-03-01
   hookflash calls show 1772616600   (any unique beginning of an id will do)""",
 )
 @click.option("--limit", "-n", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
@@ -56,13 +59,18 @@ Examples:
 @click.option("--errors", is_flag=True, help="Only calls in which something went wrong, however they ended.")
 @click.option("--caller", help="Only callers whose number holds these digits.")
 @click.option("--since", type=Since(), help="Only calls from then on: 90m, 2h, 3d, 1w, 2026-03-04T09:30.")
+@click.option("--cost", is_flag=True, help="What they cost, all of them: by provider, by flow and by day.")
 @config_option
 @json_option
 @click.pass_context
-def calls(ctx: click.Context, /, config: Path | None, as_json: bool, **filters: Any) -> None:
+def calls(ctx: click.Context, /, config: Path | None, as_json: bool, cost: bool, **filters: Any) -> None:
     """List recorded calls, the newest first; `calls show ID` tells one."""
     if ctx.invoked_subcommand is not None:
         ctx.obj = config
+        return
+    if cost:
+        del filters["limit"]
+        _tell_costs(config, as_json, filters)
         return
 
     async def find() -> list[CallRecord]:
@@ -76,6 +84,23 @@ def calls(ctx: click.Context, /, config: Path | None, as_json: bool, **filters: 
         _print_table(found)
     else:
         click.echo("No such calls." if _exists(config) else "No calls recorded yet.", err=True)
+
+
+def _tell_costs(config: Path | None, as_json: bool, filters: dict[str, Any]) -> None:
+    async def find() -> list[Costs]:
+        async with _records(config) as records:
+            return await records.costs(**filters)
+
+    found = asyncio.run(find()) if _exists(config) else []
+    if as_json:
+        click.echo(json.dumps([costs.as_json() for costs in found], indent=2))
+    elif found:
+        from engine.records.costs import table
+
+        for costs in found:
+            _console().print(table(costs))
+    else:
+        click.echo("No such calls used anything." if _exists(config) else "No calls recorded yet.", err=True)
 
 
 @calls.command()
@@ -138,8 +163,8 @@ def _print_table(found: list[CallRecord]) -> None:
     from engine.records.timeline import duration, outcome_text, plain
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("started", "id", "flow", "caller", "number", "outcome", "took", "handed to"):
-        table.add_column(name, overflow="fold", justify="right" if name == "took" else "left")
+    for name in ("started", "id", "flow", "caller", "number", "outcome", "took", "cost", "handed to"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("took", "cost") else "left")
     now = datetime.now(UTC)
     for record in found:
         answered = [attempt.target for attempt in record.attempts if attempt.status == "answered"]
@@ -151,6 +176,7 @@ def _print_table(found: list[CallRecord]) -> None:
             plain(record.did),
             outcome_text(record.outcome),
             duration(record, now),
+            f"{record.cost:.4f} {record.currency}" if record.cost else "",
             plain(", ".join(answered)),
         )
     _console().print(table)

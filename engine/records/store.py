@@ -6,7 +6,7 @@ import asyncio
 import builtins
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 import structlog
@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from engine.metrics import metrics
 from engine.record import CallRecord
+from engine.records.costs import Costs, query, summed
 from engine.records.database import DATABASE_ERRORS, RecordsError, connect, identity, migrate
 from engine.records.tables import PARTS, calls, record_from, rows, without_words
 
@@ -239,18 +240,25 @@ class Records:
     ) -> builtins.list[CallRecord]:
         """The newest records first. ``caller`` matches any part of the number; ``errors``: only calls in which
         something went wrong, however they ended. Raises `RecordsError`."""
-        filters: builtins.list[ColumnElement[bool]] = []
-        if flow is not None:
-            filters.append(calls.c.flow == flow)
-        if outcome is not None:
-            filters.append(calls.c.outcome == outcome)
-        if caller is not None:
-            filters.append(calls.c.caller.contains(caller, autoescape=True))
-        if errors:
-            filters.append(calls.c.error != "")
-        if since is not None:
-            filters.append(calls.c.started >= since)
-        return await self._select(*filters, limit=limit)
+        return await self._select(*_filters(flow, outcome, caller, since, errors), limit=limit)
+
+    async def costs(
+        self,
+        *,
+        flow: str | None = None,
+        outcome: str | None = None,
+        caller: str | None = None,
+        since: datetime | None = None,
+        errors: bool = False,
+        zone: tzinfo | None = None,
+    ) -> builtins.list[Costs]:
+        """What these calls cost, in each currency; days are those of ``zone`` (None: of this machine).
+
+        Raises `RecordsError`.
+        """
+        async with self._reading() as connection:
+            found = await connection.stream(query(_filters(flow, outcome, caller, since, errors)))
+            return await summed(found.mappings(), zone)
 
     async def _select(self, *filters: ColumnElement[bool], limit: int) -> builtins.list[CallRecord]:
         newest = select(calls).where(*filters).order_by(calls.c.started.desc(), calls.c.id).limit(limit)
@@ -272,6 +280,23 @@ class Records:
                 yield connection
         except DATABASE_ERRORS as error:
             raise RecordsError(f"cannot read {_name(self._engine)}: {_reason(error)}") from error
+
+
+def _filters(
+    flow: str | None, outcome: str | None, caller: str | None, since: datetime | None, errors: bool
+) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = []
+    if flow is not None:
+        filters.append(calls.c.flow == flow)
+    if outcome is not None:
+        filters.append(calls.c.outcome == outcome)
+    if caller is not None:
+        filters.append(calls.c.caller.contains(caller, autoescape=True))
+    if errors:
+        filters.append(calls.c.error != "")
+    if since is not None:
+        filters.append(calls.c.started >= since)
+    return filters
 
 
 def _say_if_failed(writer: asyncio.Task[None]) -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import BaseModel
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -29,6 +32,7 @@ from sqlalchemy import (
 )
 
 from engine.discretion import HIDDEN, WORDS
+from engine.prices import SMALLEST
 from engine.record import CallRecord
 
 metadata: Final = MetaData()
@@ -62,6 +66,21 @@ class Words(TypeDecorator[str]):
         if value is None or (value.isascii() and "\0" not in value):
             return value
         return clean(value)
+
+
+class Amount(TypeDecorator[Decimal]):
+    """Money as a whole number of its smallest part, which every database adds up exactly."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        """To the database."""
+        return None if value is None else int((value / SMALLEST).to_integral_value())
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+        """From the database."""
+        return None if value is None else value * SMALLEST
 
 
 def clean(value: str) -> str:
@@ -103,6 +122,8 @@ calls: Final = Table(
     Column("cause", Integer),
     _words("error"),
     _words("result"),
+    Column("cost", Amount, nullable=False),
+    _words("currency"),
     Column("headers", JSON, nullable=False),
     Column("input", JSON, nullable=False),
     Column("timings", JSON, nullable=False),
@@ -196,6 +217,15 @@ PARTS: Final[Mapping[str, Table]] = {
         Column("cached", Integer, nullable=False),
         Column("output_text", Integer, nullable=False),
         Column("output_audio", Integer, nullable=False),
+        Column("cached_audio", Integer, nullable=False),
+        Column("seconds_heard", Float, nullable=False),
+        Column("seconds_spoken", Float, nullable=False),
+        Column("seconds_session", Float, nullable=False),
+        Column("characters", Integer, nullable=False),
+        Column("items", Integer, nullable=False),
+        Column("cost", Amount, nullable=False),
+        Column("costs", JSON, nullable=False),
+        Column("unpriced", JSON, nullable=False),
     ),
 }
 """The lists of a `CallRecord` and where each is kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from engine.record import CallRecord, Leg, StepTrace
+from engine.record import CallRecord, Leg, StepTrace, written
 
 CAUSES: Final = {
     0: "not given", 1: "unallocated number", 2: "no route to network", 3: "no route to destination",
@@ -26,6 +26,11 @@ CAUSES: Final = {
 """ITU-T Q.850 causes in short words."""
 
 GOOD: Final = frozenset({"completed", "handed_off", "caller_hung_up", "answered", "connected", "done", "ok"})
+_USED: Final = {
+    "turns": "turns", "input_text": "text tokens in", "input_audio": "audio tokens in", "cached": "cached",
+    "output_text": "text tokens out", "output_audio": "audio tokens out", "seconds_heard": "s heard",
+    "seconds_spoken": "s spoken", "seconds_session": "s of a session", "characters": "characters", "items": "items",
+}  # fmt: skip
 _WHO: Final = {"caller": "caller", "voice": "voice", "system": "system"}
 
 
@@ -177,24 +182,19 @@ def _measured(record: CallRecord) -> Text:
 
 
 def _tokens(record: CallRecord) -> RenderableType:
-    def line(items: Iterable[tuple[str, int]]) -> str:
-        return ", ".join(f"{count} {name}" for name, count in items if count)
+    """What was used of each model, and what it cost."""
+    lines = []
+    for used in record.tokens:
+        counted = [f"{_number(getattr(used, kind))} {name}" for kind, name in _USED.items() if getattr(used, kind)]
+        cost = f" = {written(used.cost)} {record.currency}" if used.cost else ""
+        line = Text(f"{plain(f'{used.provider} {used.model}'.strip())}: {', '.join(counted)}{cost}")
+        if used.unpriced:
+            line.append(f" (no price for {', '.join(used.unpriced)})", style="yellow")
+        lines.append(line)
+    if record.cost:
+        lines.append(Text(f"cost: {written(record.cost)} {record.currency}"))
+    return Group(*lines)
 
-    return Group(
-        *(
-            Text(
-                f"{plain(f'{used.provider} {used.model}'.strip())}: "
-                + line(
-                    (
-                        ("turns", used.turns),
-                        ("text tokens in", used.input_text),
-                        ("audio tokens in", used.input_audio),
-                        ("cached", used.cached),
-                        ("text tokens out", used.output_text),
-                        ("audio tokens out", used.output_audio),
-                    )
-                )
-            )
-            for used in record.tokens
-        )
-    )
+
+def _number(count: float) -> str:
+    return f"{count:.1f}" if isinstance(count, float) else str(count)

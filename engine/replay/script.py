@@ -23,6 +23,7 @@ KEYS_APART: Final = 0.3  # seconds that a test waits behind each key
 TIMED: Final = frozenset({"transfer", "wait", "http", "event", "sms"})  # how long they take does not hang on speech
 WITHIN: Final = 500.0  # seconds that a test waits for what it expects, unless it says more
 LETTER_MS: Final = 60  # of virtual speech
+TOO_DEAR: Final = "cost: the call"  # how the error of a call begins that reached its limit (`engine.limits`)
 HIDDEN_KEYS: Final = "the keys were sensitive and are not on record: so many were pressed"
 UNKNOWN_WORDS: Final = "what was said is not on record, only that somebody spoke"
 NO_CHANCE: Final = "decided by chance, or by a caller's value: the test may go another way"
@@ -91,6 +92,8 @@ class Script:
         if step.outcome == "interrupted" and not keys:
             yield from self._interrupts(step)
         yield from self._presses(step, keys)
+        if step.outcome == "cancelled" and step.data.get("cost") and self._record.error.startswith(TOO_DEAR):
+            yield {"costs": float(self._record.cost)}  # nothing else costs anything in a test
 
     def _answers(self, step: StepTrace) -> Iterator[Any]:
         """What was said to a step that has it written down."""

@@ -292,12 +292,13 @@ class ItemFields(Placed):
     press: Digits | None = Field(None, description="Keys that the caller presses.")
     silence: Duration | None = Field(None, description="The caller does nothing for so long.")
     event: EventFields | None = Field(None, description="Somebody outside tells the call of an event.")
+    costs: float | None = Field(None, gt=0, description="The call costs so much more.")
     hangs_up: NothingFields | None = Field(None, description="The caller hangs up.")
 
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: Any) -> Any:
-        one_of("expect", "caller", "says", "beeps", "press", "silence", "event", "hangs_up")(value)
+        one_of("expect", "caller", "says", "beeps", "press", "silence", "event", "costs", "hangs_up")(value)
         if isinstance(value, Map) and "converse" in value and "caller" not in value:
             message = "'converse' says what the AI does when the caller has spoken: it stands beside 'caller'"
             raise MistakeError(value.key_at["converse"], "E202", message)

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Final
 
 from structlog.testing import capture_logs
@@ -208,6 +209,11 @@ class ScriptedCaller:
         elif item.event is not None:
             self._tell(item, item.event)
             await asyncio.sleep(0.1)  # the step that waited ends
+        elif item.costs is not None:
+            if self._line.ended.done():
+                raise CallOver
+            self._call.charge(Decimal(str(item.costs)))
+            await asyncio.sleep(0.1)  # a handler may begin
         else:
             await self._line.caller.hangs_up()
 
@@ -295,6 +301,8 @@ def _act(item: ItemFields) -> str:
         return "the caller beeps" if item.says is None else f'the caller says "{item.says}"'
     if item.event is not None:
         return f"the {item.event.source} tells of {item.event.name}"
+    if item.costs is not None:
+        return f"the call costs {item.costs:g} more"
     return f"the caller presses {item.press}" if item.press is not None else "the caller hangs up"
 
 

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from engine.http import Http, HttpFailedError, Reply
 from engine.listening import Recognisers
 from engine.metrics import Metrics
+from engine.prices import Prices
 from engine.record import CallRecord
 from engine.scenario.fields import AnswerFields, ReplyFields
 from engine.scenario.text_voice import TextProvider
@@ -137,5 +138,5 @@ def services(
         voices=voices, speech=Speech(voices, voice.name), http=http, records=Watched(happened),
         metrics=Metrics(CollectorRegistry()), clock=clock or virtual_clock(), engine="test", default_voice=voice.name,
         listening=Recognisers(voices, voice.name),
-        texts=Texts(voices, voice.name),
+        texts=Texts(voices, voice.name), prices=Prices.free(),
     )  # fmt: skip

@@ -273,7 +273,7 @@ class Converse(Verb):
         """The words for the moment between two voices, ready before they are needed."""
         try:
             return await call.services.speech.audio(
-                fields.bridge.render(context), call.services.law, language=fields.language
+                fields.bridge.render(context), call.services.law, language=fields.language, spent=call.spent
             )
         except VoiceError as error:
             log.warning("the bridge between two voices cannot be spoken", error=str(error))

@@ -231,7 +231,7 @@ class Left:
     async def _text(self, audio: bytes, law: str, listening: str | None, language: str | None) -> str | None:
         own = self.call.services.listening
         try:
-            found = await transcribe(own, audio, law, provider=listening, language=language)
+            found = await transcribe(own, audio, law, provider=listening, language=language, spent=self.call.spent)
         except VoiceError as error:
             self.trace.detail = f"{self.detail}; not written down: {error}"
             errors = self.call.services.metrics.provider_errors

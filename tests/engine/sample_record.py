@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from engine.record import Attempt, CallRecord, KeyPress, Leg, Request, Spoken, StepTrace, Tokens, ToolUse, Written
 
@@ -25,6 +26,8 @@ def full_record(call_id: str = "call-1", **fields: object) -> CallRecord:
         requests=[Request(endpoint="pos", method="GET", path="/menu", at=START, ms=12, outcome="ok", status=200,
                           answer={"price": "…"})],
         written=[Written(at=START, ms=300, outcome="ok", step="steps/1", answer="Bonjour")],
-        tokens=[Tokens(provider="openai", model="m", turns=2, input_audio=100, cached=3)],
+        tokens=[Tokens(provider="openai", model="m", turns=2, input_audio=100, cached=3, cost=Decimal("0.003200001"),
+                       costs={"input_audio": Decimal("0.003200001")}, unpriced=["items"], seconds_heard=1.5)],
+        cost=Decimal("0.003200001"), currency="USD",
     )  # fmt: skip
     return record.model_copy(update=fields)

@@ -321,8 +321,15 @@ async def test_records_of_the_first_version_can_still_be_read(url: str) -> None:
     sqlite_file(url).parent.mkdir(parents=True)  # type: ignore[union-attr]
     engine = connect(url)
     old = {table.name: {column.name for column in table.columns} for table in metadata.sorted_tables}
-    for table, added in (("calls", {"caller_name", "headers", "input"}), ("attempts", {"reason", "key", "key_ms"}),
-                         ("transcript", {"improvised"}), ("tools", {"arguments"})):  # fmt: skip
+    seconds = {"seconds_heard", "seconds_spoken", "seconds_session"}
+    added_since = {
+        "calls": {"caller_name", "headers", "input", "cost", "currency"},
+        "attempts": {"reason", "key", "key_ms"},
+        "transcript": {"improvised"},
+        "tools": {"arguments"},
+        "tokens": {"cached_audio", *seconds, "characters", "items", "cost", "costs", "unpriced"},
+    }
+    for table, added in added_since.items():
         old[table] -= added
     async with engine.begin() as connection:
         await connection.run_sync(upgrade_to, "0001")
@@ -335,6 +342,7 @@ async def test_records_of_the_first_version_can_still_be_read(url: str) -> None:
         record = await records.get("call-1")
     assert record.transcript[0].text == "Bonjour, ça va ?"
     assert (record.attempts[0].reason, record.tools[0].arguments, record.presses, record.headers) == ("", {}, [], {})
+    assert (record.cost, record.currency, record.tokens[0].cost, record.tokens[0].unpriced) == (0, "", 0, [])
 
 
 async def test_two_engines_may_open_an_empty_database_at_once(url: str) -> None:

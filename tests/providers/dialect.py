@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from providers.realtime import Realtime
+from providers.realtime_dialects import OPENAI, Dialect
 from providers.voice import Ready, Session, VoiceEvent
 
 
@@ -15,7 +16,10 @@ class Provider:
     """Feeds the dialect what a provider would send."""
 
     def __init__(self, **fields: Any) -> None:
-        self.realtime = Realtime(Session(**fields), {"type": "realtime"}, secret="sk-secret")
+        dialect: Dialect = fields.pop("dialect", OPENAI)
+        counts = fields.get("model") or ""
+        configuration = {"type": "realtime", "audio": {"input": {"transcription": {"model": "gpt-transcribe"}}}}
+        self.realtime = Realtime(Session(**fields), configuration, secret="sk-secret", dialect=dialect, model=counts)
         self._number = 0
         self.send("session.created", session={"id": "sess_1", "expires_at": 1795000000})
         assert self.send("session.updated", session={"id": "sess_1"}) == [Ready("sess_1")]

@@ -68,7 +68,7 @@ async def test_an_answer_in_parts_with_what_it_cost(emulate: Emulate, model: Any
     events = await answered(model(emulator))
     assert text(events) == "Grüß Gott, wie geht es?"
     assert len(events) == 6
-    assert events[-1] == TextDone("stop", Usage(input_text=20, cached=5, output_text=7))
+    assert events[-1] == TextDone("stop", Usage(input_text=20, cached=5, output_text=7, model="m"))
     [request] = emulator.requests
     assert request["model"] == "m"
     assert request["stream"] is True
@@ -86,7 +86,7 @@ async def test_answers_share_a_connection(emulate: Emulate, model: Any) -> None:
 async def test_a_server_that_needs_no_key_and_counts_nothing(emulate: Emulate, model: Any) -> None:
     emulator = await emulate(faults=Faults(no_usage=True))
     events = await answered(model(emulator, api_key=""), model="another", most=9)
-    assert events[-1] == TextDone("stop")
+    assert events[-1] == TextDone("stop", Usage(model="another"))
     assert "Authorization" not in emulator.headers[0]
     assert emulator.requests[0]["model"] == "another"
     assert emulator.requests[0]["max_tokens"] == 9

@@ -70,7 +70,7 @@ async def test_greeting_question_and_answer() -> None:
         await owner.voice.say("Good day.")
         done = await owner.next(TurnDone)
         assert (done.status, done.item) == ("completed", "turn_1")
-        assert done.usage == Usage(input_text=10, input_audio=30, output_audio=20)
+        assert done.usage == Usage(input_text=10, input_audio=30, output_audio=20, model="gemini-3.8-live")
         await owner.hear(A_TURN)
         await owner.next(TurnDone, 1)
         assert [text.text for text in owner.of(UserText) if text.final] == ["When do you open?"]

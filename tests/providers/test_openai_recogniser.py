@@ -12,7 +12,18 @@ from openai import AsyncOpenAI
 from providers import realtime_socket, transcription
 from providers.openai import OpenAI, provider
 from providers.transcription import RealtimeRecogniser
-from providers.voice import ALAW, ULAW, AudioFormat, Failed, SpeechStarted, SpeechStopped, UserText, Voice, VoiceError
+from providers.voice import (
+    ALAW,
+    ULAW,
+    AudioFormat,
+    Failed,
+    SpeechStarted,
+    SpeechStopped,
+    Used,
+    UserText,
+    Voice,
+    VoiceError,
+)
 from tests.emulators.openai_realtime import Faults, silence, tone
 from tests.emulators.openai_realtime.sound import from_ulaw
 from tests.providers.conftest import KEY, Owner, owned
@@ -69,7 +80,11 @@ async def test_what_the_caller_says_is_written_down(emulate: Emulate, openai: Ma
     conversation = await emulator.conversation()
     assert bytes(conversation.audio).startswith(sent)  # as it came from the line
     assert finals(events) == ["two pizzas", "and a beer"]
-    assert [type(event) for event in events if not isinstance(event, UserText)] == [SpeechStarted, SpeechStopped] * 2
+    others = [event for event in events if not isinstance(event, UserText)]
+    assert [type(event) for event in others if not isinstance(event, Used)] == [SpeechStarted, SpeechStopped] * 2
+    used = [event.usage for event in others if isinstance(event, Used)]
+    assert {one.model for one in used} == {"gpt-transcribe"}
+    assert sum(one.seconds_heard for one in used) == pytest.approx(2.0, abs=0.25), "the words, with a pause behind each"
     assert [event.text for event in events if isinstance(event, UserText)][:2] == ["two ", "two pizzas "]
     assert conversation.responses == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.http import HttpFailedError
+from engine.prices import Price, Prices
 from engine.record import CallRecord
 from engine.records.tables import calls, record_from, rows, without_words
 from engine.replay.written import Noted, written
@@ -63,6 +65,19 @@ async def quiet(line: VirtualLine) -> None:
 
 
 # ── Talks ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_call_that_cost_too_much(tmp_path: Path) -> None:
+    head = "limits: {cost: 0.15}\nhandlers: [{event: cost, steps: [{say: Goodbye.}, {hangup: {}}]}]"
+    prices = Prices([Price("virtual", "", {"input_audio": Decimal("0.01"), "output_audio": Decimal(0)})])
+
+    async def asks(line: VirtualLine) -> None:
+        await line.caller.hears("hello")
+        await line.caller.says("What do you have?", 1.0)
+
+    record = recorded(tmp_path, flow(talking(), head=head), asks, [Says("We have soup.")], prices=prices)
+    assert record.error.startswith("cost: ")
+    assert "costs: 0.2" in passes(record, tmp_path)
 
 
 async def asks_twice(line: VirtualLine) -> None:

@@ -23,14 +23,14 @@ T = "test: it\nflow: shop\n"
         (T + "scrpit: []\n", "3:1: error[E201]: unknown key 'scrpit' (did you mean 'script'?)"),
         (
             T + "script: [{expext: {step: talk}}]\n",
-            "3:11: error[E204]: exactly one of expect, caller, says, beeps, press, silence, event, hangs_up must "
-            "stand here; this has none of them (did you mean 'expect'?)",
+            "3:11: error[E204]: exactly one of expect, caller, says, beeps, press, silence, event, costs, "
+            "hangs_up must stand here; this has none of them (did you mean 'expect'?)",
         ),
         (T + "script:\n  - press:\n", "4:5: error[E203]: 'press' has no value"),
         (
             T + 'script:\n  - {press: "1", silence: 5s}\n',
-            "4:5: error[E204]: exactly one of expect, caller, says, beeps, press, silence, event, hangs_up must "
-            "stand here; this has press and silence",
+            "4:5: error[E204]: exactly one of expect, caller, says, beeps, press, silence, event, costs, "
+            "hangs_up must stand here; this has press and silence",
         ),
         (
             T + "script: [{expect: {step: tlak}}]\n",

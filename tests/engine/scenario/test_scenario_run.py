@@ -433,3 +433,53 @@ def test_events_that_no_step_waits_for_are_told(tmp_path: Path, event: str, told
     path = write(tmp_path, f"{HEAD.strip()}\nscript: [{{event: {event}}}]\n", PAYS)
     found = ScenarioReader(Language(installed())).read(path).problems
     assert told in "\n".join(map(str, found))
+
+
+COSTLY = """
+flow: shop
+limits: {cost: 0.50}
+handlers: [{event: cost, goto: person}]
+steps:
+  - id: talk
+    converse: {exits: {done_: {}}}
+    outcomes: {silence: [], max_duration: [], provider_error: []}
+  - say: It cost ${call.cost}.
+  - hangup: {}
+sections:
+  person:
+    - id: handoff
+      transfer: {attempts: [{targets: [desk]}]}
+      outcomes: {failed: []}
+    - hangup: {}
+"""
+
+
+def test_a_call_that_costs_too_much(tmp_path: Path) -> None:
+    passes(
+        tmp_path,
+        """
+        - caller: Hello?
+          converse: {says: Good day.}
+        - costs: 0.30
+        - caller: A pizza.
+          converse: {says: Gladly.}
+        - costs: 0.20
+        - expect: {step: talk, outcome: cancelled}
+        - expect: {step: handoff, outcome: connected}
+        """,
+        flow=COSTLY,
+    )
+
+
+def test_a_call_that_stays_cheap(tmp_path: Path) -> None:
+    script = """
+    - expect: {step: talk}
+    - costs: 0.25
+    - caller: That is all.
+      converse: {exit: done_}
+    - expect: {says: It cost 0.25.}
+    """
+    passes(tmp_path, script, flow=COSTLY)
+    assert unmet(play(tmp_path, "- silence: 2m\n- costs: 1\n", flow=COSTLY)) == [
+        ("the call costs 1 more", "the call was over")
+    ]
