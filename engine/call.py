@@ -104,8 +104,8 @@ class Call:
 
     @property
     def tenant(self) -> str:
-        """Whose call it is; empty where there is only one."""
-        return str(self.services.tenant.get("id", ""))
+        """Whose call it is: who pays for it, where there are accounts; empty where there is only one."""
+        return self.account or str(self.services.tenant.get("id", ""))
 
     def spent(self, provider: str, usage: Usage) -> None:
         """Something was used beside the answers of a voice: a text model, a prompt that was spoken."""
