@@ -11,16 +11,18 @@ from engine.settings import Settings
 from engine.voices import Voices
 from flows.library import Library
 from providers.registry import names
-from providers.voice import VoiceError
+from providers.voice import Session, VoiceError
 
 
 def lacks(voices: Voices, name: str) -> str:
     """What the voice ``name`` lacks under the account that counts here, in words that say what to set; "" for nothing.
 
-    It is imported and made, but talks to nobody.
+    It is imported and made, and so is a voice, but talks to nobody.
     """
     try:
-        voices.get(name)
+        provider = voices.get(name)
+        if provider.capabilities.formats:
+            provider.voice(Session())
     except VoiceError as error:
         return str(error)
     return ""

@@ -74,12 +74,24 @@ def test_nobody_talks_with_anothers_key(loaded: Any) -> None:
     assert "sk-" not in str(error.value)
 
 
-def test_a_voice_without_secrets_is_everybodys(loaded: Any) -> None:
+def test_a_voice_without_secrets_is_there_for_every_account(loaded: Any) -> None:
     voices = Voices(HOUSE, ACCOUNTS)
     own = voices.get("rehearsal")
     with using("acme"):
-        assert voices.get("rehearsal") is own
-        assert voices.breaker("rehearsal") is voices.breakers["rehearsal"]
+        assert voices.get("rehearsal") is not own, "what it is made of may be an account's"
+        assert voices.breaker("rehearsal") is voices.breakers["acme/rehearsal"]
+
+
+def test_a_provider_that_is_handed_in_is_everybodys_unless_an_account_is_named(loaded: Any) -> None:
+    voices, one, two = Voices(), VirtualProvider(), VirtualProvider()
+    voices.add("virtual", one)
+    voices.add("virtual", two, "bella")
+    with using("acme"):
+        assert voices.get("virtual") is one
+        assert voices.breaker("virtual") is voices.breakers["virtual"]
+    with using("bella"):
+        assert voices.get("virtual") is two
+    assert loaded == []
 
 
 def test_the_account_goes_with_the_tasks_of_a_call() -> None:
