@@ -257,9 +257,13 @@ def variable(path: tuple[str, ...]) -> str:
 FOREIGN: Mapping[str, tuple[str, ...]] = {
     "AZURE_OPENAI_API_KEY": ("voices", "azure-openai", "api_key"),
     "AZURE_OPENAI_ENDPOINT": ("voices", "azure-openai", "endpoint"),
+    "AZURE_SPEECH_ENDPOINT": ("voices", "azure-speech", "endpoint"),
+    "AZURE_SPEECH_KEY": ("voices", "azure-speech", "api_key"),
+    "AZURE_SPEECH_REGION": ("voices", "azure-speech", "region"),
     "AZURE_VOICELIVE_API_KEY": ("voices", "azure-voice-live", "api_key"),
     "AZURE_VOICELIVE_ENDPOINT": ("voices", "azure-voice-live", "endpoint"),
     "GEMINI_API_KEY": ("voices", "gemini", "api_key"),
+    "GOOGLE_CLOUD_PROJECT": ("voices", "google", "project"),
     "OPENAI_API_KEY": ("voices", "openai", "api_key"),
     "XAI_API_KEY": ("voices", "grok", "api_key"),
 }

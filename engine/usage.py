@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 TOKENS = ("input_text", "input_audio", "cached", "cached_audio", "output_text", "output_audio")
+MOST = 1e12  # more of anything is a vendor's mistake
 OTHERS = ("seconds_heard", "seconds_spoken", "seconds_session", "characters", "items")
 
 
@@ -27,7 +28,7 @@ def count(call: Call, provider: str, usage: Usage, *, turn: bool = True) -> None
 
     What a provider's text model used stands apart from its voice, as ``<provider>/text``.
     """
-    used = {kind: number for kind in (*TOKENS, *OTHERS) if (number := getattr(usage, kind))}
+    used = {kind: number for kind in (*TOKENS, *OTHERS) if 0 < (number := getattr(usage, kind)) < MOST}
     entry = _entry(call, usage.provider or provider, usage.model if used else None)
     entry.turns += turn
     for kind, number in used.items():

@@ -73,7 +73,8 @@ class Verb:
 def unknown(scope: Scope, where: Where, kind: str, name: str, known: Iterable[str]) -> Problem:
     """The problem of a name that does not exist, with the nearest that does."""
     known = list(known)
-    return scope.problem(where, "E301", f"unknown {kind} '{name}'{did_you_mean(name, known) or has(known)}")
+    code = "E301" if kind in ("variable", "input") else "E302"
+    return scope.problem(where, code, f"unknown {kind} '{name}'{did_you_mean(name, known) or has(known)}")
 
 
 def cannot_recognise(scope: Scope, voice: str | None) -> Iterable[Problem]:

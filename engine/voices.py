@@ -10,6 +10,7 @@ import structlog
 from engine.accounts import Limited, current
 from engine.breaker import Breaker, Breakers
 from engine.settings import is_secret, variable
+from providers.parts import MadeOfOthers
 from providers.registry import capabilities, load, names
 from providers.voice import Capabilities, Provider, Voice, VoiceError
 
@@ -74,16 +75,19 @@ class Voices:
         settings = dict(self._settings.get(name, {}))
         if account is not None:
             settings = {setting: value for setting, value in settings.items() if not is_secret(setting)}
-            settings |= self._accounts.get(account, {}).get(name, {})
+            settings |= {**self._accounts.get(account, {}).get(name, {}), "account": account}
         most = settings.pop("max_sessions", None)
         whose = "the engine" if account is None else f"account '{account}'"
         try:
             provider = load(name, settings)
+            if isinstance(provider, MadeOfOthers):
+                provider.assemble(self.get)
         except VoiceError as error:
-            if account is None or error.code != "setting":
+            if account is None or error.code != "setting" or str(error).startswith(whose):
                 raise
             prefix = variable(("accounts", account, name))
-            text = f"{whose}: {error}; for an account set {prefix}_… (such as {prefix}_API_KEY)"
+            example = f", such as {prefix}_API_KEY" if "key" in str(error) else ""
+            text = f"{whose}: {error}; for this account the variables begin with {prefix}_{example}"
             raise VoiceError(text, code=error.code) from None
         if most is None:
             return provider

@@ -56,13 +56,14 @@ def check(reader: FlowReader, around: Surroundings) -> Iterator[Problem]:
     yield from _references(reader, flow, around)
     yield from _text_model(reader, flow, around)
     yield from _verbs(reader, flow, around)
-    if reader.reader.broken:
-        return  # a step is missing from the picture: what follows would mislead
-    yield from _unhandled(flow)
-    yield from _unreachable(reader, flow)
-    yield from _loops(flow)
+    if reader.handlers_are_whole:
+        yield from _unhandled(flow)
     yield from _keys(flow)
     yield from _after_hangup(flow)
+    if reader.reader.broken:
+        return  # a step is missing from the picture: where the others lead would mislead
+    yield from _unreachable(reader, flow)
+    yield from _loops(flow)
 
 
 def _references(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Problem]:
@@ -128,6 +129,8 @@ def _unhandled_of(step: Step, events: set[str]) -> Iterator[Problem]:
     bad, any_bad, name = step.possible.bad, step.possible.any_bad, step.verb.name
     if any_bad is not None and any_bad in step.outcomes:
         return
+    if any(way not in (*step.possible.names, any_bad) for way in step.outcomes):
+        return  # a name that is wrong may be meant for one of them
     left = [way for way in bad if way not in step.outcomes and _HANDLER_OF.get(way) not in events]
     if "error" in events:
         if any_bad is not None and not any(way in step.outcomes for way in bad):

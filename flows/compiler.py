@@ -101,6 +101,13 @@ class FlowReader:
         for expression, local in self.reader.draft.expressions:
             self.problems += expression.compile(names.within(local))
 
+    @property
+    def handlers_are_whole(self) -> bool:
+        """Whether every handler that is written down could be read."""
+        assert self.flow is not None
+        given = self.tree.get("handlers")
+        return given is None or (isinstance(given, Seq) and len(given) == len(self.flow.handlers))
+
     def revision(self) -> str:
         """A hash of the flow's file and of every file that it names."""
         digest = hashlib.sha256(self.content)

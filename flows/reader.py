@@ -171,7 +171,7 @@ class _Builder:
         return self._root
 
     def _scalar(self, event: Any, where: Where) -> None:
-        if event.tag not in (None, "!"):
+        if event.tag is not None:
             raise MistakeError(where, "E102", f"tags are not used here; remove '{event.tag}'")
         plain = event.style is None or event.style == ""
         if plain and event.value in _YAML_1_1_BOOLEANS:
@@ -194,7 +194,7 @@ class _Builder:
         self._place(value, where, event.anchor)
 
     def _open(self, event: Any, where: Where) -> None:
-        if event.tag not in (None, "!"):
+        if event.tag is not None:
             raise MistakeError(where, "E102", f"tags are not used here; remove '{event.tag}'")
         if self._expects_key():
             hint = "; quote a value that starts with '{{' or '{'" if event.flow_style else ""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from providers.gemini_schema import gemini_schema
-from providers.realtime_fields import Frame, text
+from providers.realtime_fields import Frame, text, whole
 from providers.resample import Divider, Doubler
 from providers.sound import decode, encode
 from providers.voice import (
@@ -294,14 +294,16 @@ class Live:
 
     def _usage(self, message: Frame) -> Events:
         """Every snapshot counts: the whole context is charged anew each turn. What the details leave open is text."""
+        if not isinstance(message, Mapping):
+            return ()  # what a vendor counts wrongly must not cost the turn that it came with
         heard = _by_modality(message.get("promptTokensDetails"), message.get("promptTokenCount"))
         spoken = _by_modality(message.get("responseTokensDetails"), message.get("responseTokenCount"))
         kept = _by_modality(message.get("cacheTokensDetails"), message.get("cachedContentTokenCount"))
         self._spent += Usage(
-            input_text=heard[0] + int(message.get("toolUsePromptTokenCount") or 0),
+            input_text=heard[0] + whole(message.get("toolUsePromptTokenCount")),
             input_audio=heard[1],
             cached=sum(kept),
-            output_text=spoken[0] + int(message.get("thoughtsTokenCount") or 0),
+            output_text=spoken[0] + whole(message.get("thoughtsTokenCount")),
             output_audio=spoken[1],
             cached_audio=kept[1],
             model=self._model,
@@ -340,5 +342,6 @@ def declarations(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 def _by_modality(details: Any, total: Any) -> tuple[int, int]:
     """Tokens of text and of audio."""
-    audio = sum(int(each.get("tokenCount") or 0) for each in details or () if each.get("modality") == "AUDIO")
-    return max(0, int(total or 0) - audio), audio
+    each = [one for one in details if isinstance(one, Mapping)] if isinstance(details, Sequence) else []
+    audio = sum(whole(one.get("tokenCount")) for one in each if one.get("modality") == "AUDIO")
+    return max(0, whole(total) - audio), audio

@@ -1,17 +1,30 @@
-"""The parts of a voice that a flow uses alone: a recogniser (speech to text) and a text model. `Speaker` (text to
-speech) stands beside them in `providers.voice`.
+"""The parts of a voice: a recogniser (speech to text), a text model, and speech as it is written. `Speaker` (whole
+prompts) stands beside them in `providers.voice`.
 
 A provider gives what it has: `Provider.recogniser` for `gather` by speech and transcripts of messages,
-`Provider.text_model` for `extract`, summaries and the judge of tests.
+`Provider.text_model` for `extract`, summaries and the judge of tests, `Provider.speaker` for prompts. A flow uses them
+alone; `providers.cascade` makes a voice of all three.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from providers.voice import Failed, SpeechStarted, SpeechStopped, Tool, ToolCall, Usage, Used, UserText
+from providers.voice import (
+    AudioFormat,
+    Failed,
+    Provider,
+    Speaker,
+    SpeechStarted,
+    SpeechStopped,
+    Tool,
+    ToolCall,
+    Usage,
+    Used,
+    UserText,
+)
 
 Heard = SpeechStarted | SpeechStopped | UserText | Used | Failed
 
@@ -81,3 +94,42 @@ class TextModel(Protocol):
         ``schema`` is a JSON Schema that the whole answer must fit (as JSON text); ``most`` bounds its tokens.
         Raises `providers.voice.VoiceError` while iterating.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Where the words are in the sound: ``characters`` of the text are said when ``at_ms`` of the audio were heard.
+
+    Both are counted from the beginning of the utterance. For synthesisers that know it (word boundaries).
+    """
+
+    at_ms: int
+    characters: int
+
+
+Speech = bytes | Said
+
+
+@runtime_checkable
+class StreamingSpeaker(Speaker, Protocol):
+    """Text to speech that begins to speak before the text is whole. What `Provider.speaker` returns may be one."""
+
+    def utter(
+        self, texts: AsyncIterator[str], *, voice: str | None, language: str | None, format: AudioFormat
+    ) -> AsyncIterator[Speech]:
+        """Speak one utterance. ``texts`` brings it by sentences, with the spaces between them, as slowly as a model
+        writes; it ends when the text is whole, and there may be seconds between two pieces.
+
+        The audio comes in pieces of any length, as fast as it is made, and ends after the last text. Closing the
+        iterator (or cancelling its task) stops the synthesis at once and leaves nothing: nobody reads ``texts`` any
+        more, which is not closed by it.
+        Raises `VoiceError` while iterating, also when the service is silent for too long.
+        """
+
+
+@runtime_checkable
+class MadeOfOthers(Protocol):
+    """A provider whose parts come from other providers."""
+
+    def assemble(self, provider: Callable[[str], Provider]) -> None:
+        """Called once, before anything else, with what gives a provider by its name. Raises `VoiceError`."""

@@ -8,6 +8,7 @@ from typing import Any
 from providers.voice import Tool, Usage
 
 Frame = Mapping[str, Any]
+MOST = 1e12  # that anything is counted
 
 
 def text(frame: Frame, key: str) -> str:
@@ -18,18 +19,27 @@ def text(frame: Frame, key: str) -> str:
     return value
 
 
-def tokens(frame: Frame, model: str = "") -> Usage:
+def whole(value: Any) -> int:
+    """A count, which is 0 when it is none: what a vendor counts wrongly must not cost the event that it came with."""
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MOST else 0
+
+
+def part(frame: Any, key: str) -> Frame:
+    """A part of a frame; nothing where there is none."""
+    found = frame.get(key) if isinstance(frame, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def tokens(frame: Any, model: str = "") -> Usage:
     """The tokens of a response of this model. What is not told counts nothing."""
-    inputs = frame.get("input_token_details") or {}
-    outputs = frame.get("output_token_details") or {}
-    cached = inputs.get("cached_tokens_details") or {}
+    inputs, outputs = part(frame, "input_token_details"), part(frame, "output_token_details")
     return Usage(
-        input_text=int(inputs.get("text_tokens") or 0),
-        input_audio=int(inputs.get("audio_tokens") or 0),
-        cached=int(inputs.get("cached_tokens") or 0),
-        output_text=int(outputs.get("text_tokens") or 0),
-        output_audio=int(outputs.get("audio_tokens") or 0),
-        cached_audio=int(cached.get("audio_tokens") or 0),
+        input_text=whole(inputs.get("text_tokens")),
+        input_audio=whole(inputs.get("audio_tokens")),
+        cached=whole(inputs.get("cached_tokens")),
+        output_text=whole(outputs.get("text_tokens")),
+        output_audio=whole(outputs.get("audio_tokens")),
+        cached_audio=whole(part(inputs, "cached_tokens_details").get("audio_tokens")),
         model=model,
     )
 

@@ -4,11 +4,11 @@ minute the audio both ways."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from providers.realtime_fields import Frame, tokens
+from providers.realtime_fields import MOST, Frame, part, tokens
 from providers.voice import Usage, Used
 
 REMEMBERED = 16  # answers and transcripts that were counted; the end of one may come twice
@@ -42,18 +42,18 @@ class Meter:
         if response in self._answered:
             return None
         self._answered.append(response)
-        return replace(tokens(told or {}, self._model), **self._audio())
+        return replace(tokens(told, self._model), **self._audio())
 
     def transcript(self, item: str, told: Any) -> tuple[Used, ...]:
         """What writing down an utterance used, which is another model's work. A second telling counts nothing."""
-        if not told or item in self._transcribed:
+        if not isinstance(told, Mapping) or item in self._transcribed:
             return ()
         self._transcribed.append(item)
-        used = tokens(
-            {"input_token_details": told.get("input_token_details"),
-             "output_token_details": {"text_tokens": told.get("output_tokens")}}, self._transcription_model,
-        )  # fmt: skip
-        return (Used(replace(used, seconds_heard=float(told.get("seconds") or 0.0))),)
+        outputs = {"text_tokens": told.get("output_tokens")}
+        used = tokens({**told, "output_token_details": outputs}, self._transcription_model)
+        seconds = told.get("seconds")
+        heard = float(seconds) if isinstance(seconds, int | float) and 0 < seconds < MOST else 0.0
+        return (Used(replace(used, seconds_heard=heard)),)
 
     def settle(self) -> Sequence[Usage]:
         """The audio since the last answer."""
@@ -71,6 +71,5 @@ class Meter:
 
 def _transcription_model(configuration: Frame) -> str:
     """The model that writes down what the caller says, wherever the dialect has it."""
-    hearing = (configuration.get("audio") or {}).get("input") or {}
-    told = hearing.get("transcription") or configuration.get("input_audio_transcription") or {}
-    return str(told.get("model") or "")
+    told = part(part(part(configuration, "audio"), "input"), "transcription")
+    return str((told or part(configuration, "input_audio_transcription")).get("model") or "")

@@ -120,12 +120,12 @@ class Usage:
     provider: str = ""
 
     def __add__(self, other: Usage) -> Usage:
-        """Both together; ``model`` and ``provider`` are kept where they are the same."""
+        """Both together; of two models or providers neither is told."""
         summed: dict[str, Any] = {}
         for name in (own.name for own in fields(self)):
             one, another = getattr(self, name), getattr(other, name)
             whose = isinstance(one, str)
-            summed[name] = (one if one == another else "") if whose else one + another
+            summed[name] = ("" if one and another and one != another else one or another) if whose else one + another
         return Usage(**summed)
 
 

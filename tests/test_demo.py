@@ -77,6 +77,13 @@ async def test_with_a_key_it_talks_to_the_vendor(installation: Installation, tmp
     assert "test-key-1" not in done.stdout + done.stderr + json.dumps(record)
 
 
+def test_a_voice_without_a_text_model_says_how_it_gets_one(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--voice", "azure-speech", AZURE_SPEECH_KEY="test-key", AZURE_SPEECH_REGION="westeurope")
+    assert done.returncode == 1
+    assert "needs a text model: set HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_API_KEY" in done.stderr
+    assert "The sandbox is ready" not in done.stdout
+
+
 def test_a_provider_that_cannot_be_reached_fails_the_demo_and_is_named(tmp_path: Path) -> None:
     done = demo(
         tmp_path, "--voice", "openai", OPENAI_API_KEY="test-key", HOOKFLASH_VOICES_OPENAI_BASE_URL="ws://127.0.0.1:9/v1"

@@ -83,7 +83,7 @@ def table(costs: Costs) -> RenderableType:
     for group in GROUPS:
         grid.add_row(Text(f"by {group}", style="bold"))
         for name, each in costs.by(group):
-            grid.add_row(f"  {plain(name)}", *_figures(each), style="")
+            grid.add_row(Text(f"  {plain(name)}"), *_figures(each))
     grid.add_row(Text("all", style="bold"), *_figures(costs.total))
     if not costs.total.unpriced:
         return grid
@@ -97,9 +97,9 @@ def _figures(each: Sum) -> tuple[str, str, str]:
 
 
 def query(filters: Iterable[ColumnElement[bool]]) -> Select[Any]:
-    """What each model cost each of these calls."""
+    """What each model cost each of these calls, without those of before costs were counted."""
     columns = (calls.c.started, calls.c.flow, calls.c.currency, _used.c.call_id, _used.c.provider, _used.c.model)
-    chosen = select(*columns, _used.c.cost, _used.c.unpriced).where(*filters)
+    chosen = select(*columns, _used.c.cost, _used.c.unpriced).where(*filters, calls.c.currency != "")
     return chosen.join(_used, _used.c.call_id == calls.c.id).order_by(calls.c.started, calls.c.id)
 
 

@@ -33,6 +33,7 @@ BUSY, DECLINES, UNREACHABLE, UNKNOWN = "+12125550103", "+12125550105", "+1212555
 RINGS_FOR_EVER, HANGS_UP_FIRST = "+12125550104", "+12125550109"
 TEAMS = "+12125561000"  # answers with 1 kHz
 PATIENCE = 20.0  # seconds, for anything that must happen
+SERVERS = ("aiohttp/web_protocol.py", "engine/reload.py", "_cygrpc/aio/server.pyx.pxi")  # whose tasks are no calls'
 
 
 async def until(holds: Callable[[], Any], what: str, within: float = PATIENCE) -> Any:
@@ -177,7 +178,7 @@ def tasks() -> set[asyncio.Task[Any]]:
 
 def _is_tests(task: asyncio.Task[Any]) -> bool:
     file = getattr(getattr(task.get_coro(), "cr_code", None), "co_filename", "")
-    return "/tests/" in file or file.endswith(("aiohttp/web_protocol.py", "engine/reload.py"))
+    return "/tests/" in file or file.endswith(SERVERS)
 
 
 def settings_for(pbx: Instance, folder: Path, **options: Any) -> Settings:

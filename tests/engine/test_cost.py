@@ -195,6 +195,14 @@ async def test_many_small_amounts_add_up_to_what_they_are_together() -> None:
     assert call.record.cost == call.record.tokens[0].cost == D("0.0000001")
 
 
+@pytest.mark.parametrize("number", [-5, float("nan"), float("inf"), 1e30])
+@virtual_time
+async def test_a_number_that_cannot_be_is_not_counted(number: float) -> None:
+    call = make_call(made(), services=virtual_services(prices=prices()))
+    count(call, "virtual", Usage(input_text=100, seconds_heard=number))
+    assert (call.record.cost, call.record.tokens[0].seconds_heard) == (D("0.1"), 0)
+
+
 # ── The cap of a call ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 HANDLED = "limits: {cost: 1.20}\nhandlers: [{event: cost, steps: [{say: Now a person.}, {hangup: {}}]}]\n"

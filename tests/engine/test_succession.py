@@ -282,7 +282,7 @@ def test_who_rests_can_be_told() -> None:
     [
         ("[]", "is an empty list"),
         ("[rehearsal, rehearsal]", "twice"),
-        ("[rehearsal, opnai]", "6:29: error[E301]: unknown voice 'opnai' (did you mean 'openai'?)"),
+        ("[rehearsal, opnai]", "6:29: error[E302]: unknown voice 'opnai' (did you mean 'openai'?)"),
     ],
 )
 def test_mistakes_in_the_list_are_told(tmp_path: Path, provider: str, said: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from providers import azure_voice_live, gemini, gpt_live, grok, openai, rehearsal
+from providers import assembled, azure_speech, azure_voice_live, gemini, google, gpt_live, grok, openai, rehearsal
 from providers.script import FINISH, Call, parse
 from providers.voice import Audio, Provider, Session, TurnDone
 from tests.emulators.openai_realtime import silence, tone
@@ -32,22 +32,18 @@ def test_the_script_can_be_followed() -> None:
 
 
 def test_the_options_are_taken() -> None:
-    [example] = [block for block in blocks("voices.md", "yaml") if "options:" in block]
-    openai.provider({"api_key": "sk-x"}).voice(Session(options=options(example)["openai"]))
+    examples = [options(block) for block in blocks("voices.md", "yaml") if "options:" in block]
+    taken = {name: chosen for example in examples for name, chosen in example.items()}
+    assert taken.keys() == {"openai", "google"}
+    openai.provider({"api_key": "sk-x"}).voice(Session(options=taken["openai"]))
+    google.provider({"api_key": "k", "project": "p"}).voice(Session(options=taken["google"]))
 
 
 def test_every_option_is_documented() -> None:
     text = (DOCS / "voices.md").read_text()
-    listed = (
-        *openai.OPTIONS,
-        *gpt_live.OPTIONS,
-        *azure_voice_live.OPTIONS,
-        *gemini.OPTIONS,
-        *grok.OPTIONS,
-        *rehearsal.OPTIONS,
-    )
-    for name in listed:
-        assert f"`{name}`" in text, name
+    for voice in (openai, azure_speech, azure_voice_live, gemini, google, gpt_live, assembled, grok, rehearsal):
+        for name in voice.OPTIONS:
+            assert f"`{name}`" in text, (voice.__name__, name)
 
 
 async def test_the_example_is_a_voice() -> None:

@@ -15,7 +15,19 @@ from providers import gemini
 from providers.gemini_live import Live
 from providers.realtime_dialects import GROK
 from providers.realtime_socket import RealtimeVoice
-from providers.voice import ULAW, Audio, Metered, Session, SpeechStarted, ToolCall, TurnDone, Usage, Used, VoiceEvent
+from providers.voice import (
+    ULAW,
+    Audio,
+    Metered,
+    Session,
+    SpeechStarted,
+    ToolCall,
+    TurnDone,
+    Usage,
+    Used,
+    UserText,
+    VoiceEvent,
+)
 from tests.emulators.gemini_live import GeminiConversation, GeminiSurface
 from tests.emulators.openai_realtime import Call, Emulator, Faults, Say, silence, tone
 from tests.emulators.openai_realtime.conversation import Conversation
@@ -189,6 +201,35 @@ async def test_a_vendor_that_tells_nothing_more_is_not_waited_for_long(monkeypat
         events = await left_in_the_middle(voice)
         assert counted(events, voice.settle()) == Counter()
         await provider.close()
+
+
+def test_usage_adds_up() -> None:
+    one, another = Usage(1, 2, 3, 4, 5, model="m"), Usage(10, seconds_heard=0.5, provider="p")
+    assert one + another == Usage(11, 2, 3, 4, 5, seconds_heard=0.5, model="m", provider="p")
+    assert (one + Usage(model="n")).model == ""
+
+
+JUNK = ["x", [1], 7, {"input_token_details": 3}, {"input_token_details": {"text_tokens": "many", "audio_tokens": -4}},
+        {"output_token_details": {"text_tokens": 1e300, "audio_tokens": True}}, {"seconds": "long"}]  # fmt: skip
+
+
+@pytest.mark.parametrize("usage", JUNK)
+def test_usage_that_makes_no_sense_counts_nothing_and_costs_no_event(usage: Any) -> None:
+    provider = Provider(model="m")
+    provider.created()
+    ended = {"id": "resp_1", "status": "completed", "usage": usage}
+    assert provider.send("response.done", response=ended) == [TurnDone("completed", Usage(model="m"))]
+    kind = "conversation.item.input_audio_transcription.completed"
+    [text, *used] = provider.send(kind, item_id="item_1", content_index=0, transcript="Hello.", usage=usage)
+    assert text == UserText("Hello.", item="item_1")
+    assert counted(used) == Counter()
+
+
+@pytest.mark.parametrize("usage", [*JUNK, {"promptTokenCount": "many", "promptTokensDetails": [3, {"modality": []}]}])
+def test_usage_of_gemini_that_makes_no_sense_costs_no_event_either(usage: Any) -> None:
+    turn = {"serverContent": {"turnComplete": True}, "usageMetadata": usage}
+    events, _ = told_by_gemini({"setupComplete": {}}, turn)
+    assert events[-1] == TurnDone("completed", Usage(model="gemini-3.8-live"))
 
 
 def test_an_answer_that_was_given_up_is_charged_for_when_it_ends_after_all() -> None:

@@ -285,4 +285,4 @@ def test_the_check_knows_which_voices_recognise(tmp_path: Path) -> None:
     assert check("mute") == [
         "3:49: error[E315]: the voice 'mute' recognises no speech (installed voices that do: scribe)"
     ]
-    assert check("scrib") == ["3:49: error[E301]: unknown voice 'scrib' (did you mean 'scribe'?)"]
+    assert check("scrib") == ["3:49: error[E302]: unknown voice 'scrib' (did you mean 'scribe'?)"]

@@ -110,6 +110,7 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         - play: {endpoint: poss, path: "/${vars.pin}.wav"}
           catch: []
         - play: {endpoint: pos, path: /a.wav}
+          catch: []
         - play: {prompt: welcome}
           outcomes: {http_error: []}
         """,
@@ -120,7 +121,7 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         "5:5: error[E203]: 'play': play needs exactly one of 'file', 'prompt' and 'endpoint'",
         "6:22: error[E302]: unknown endpoint 'poss' (did you mean 'pos'?)",
         "6:38: error[E203]: 'vars.pin' is sensitive and must not leave in a URL",
-        "10:16: error[E303]: play has no outcome 'http_error' (has: interrupted)",
+        "11:16: error[E303]: play has no outcome 'http_error' (has: interrupted)",
     ]
     [warning] = problems(tmp_path, "- play: {endpoint: pos, path: /a.wav}")
     assert "play may end with http_error, timeout" in warning

@@ -120,7 +120,7 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     assert [line.split(";")[0] for line in found] == [
         "4:5: error[E302]: there is no endpoint 'sms'",
         "6:16: error[E203]: the destination 'front-desk' is no telephone number: its target must begin with tel:",
-        "6:28: error[E301]: unknown destination 'fornt-desk' (did you mean 'front-desk'?)",
+        "6:28: error[E302]: unknown destination 'fornt-desk' (did you mean 'front-desk'?)",
         "6:55: error[E203]: 'vars.card' is sensitive and must not leave by SMS",
         "8:15: error[E203]: 'to' needs at least 1",
         "9:15: error[E203]: 14155550177 must be a text",

@@ -174,7 +174,7 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     assert found[0] == "3:26: error[E203]: 'attempts' needs at least 1"
     assert found[1] == "5:37: error[E203]: 'targets' needs at least 1"
     assert found[2].startswith("7:56: error[E203]: 'serail' is not one of 'simultaneous' or 'serial'")
-    assert found[3] == "9:38: error[E301]: unknown destination 'front-dsk' (did you mean 'front-desk'?)"
+    assert found[3] == "9:38: error[E302]: unknown destination 'front-dsk' (did you mean 'front-desk'?)"
     assert found[4].startswith("11:58: error[E203]: 'blind' is not one of 'attended'")
     assert found[5].startswith("13:66: error[E203]: 'tea' is not one of 'ringback', 'music' or 'ai'")
     assert found[6].startswith("16:16: error[E303]: transfer has no outcome 'conected' (has: busy, connected, ")
