@@ -132,12 +132,19 @@ def check_voice(voice: str) -> None:
     """
     if voice == "rehearsal":
         return
-    voices = Voices(load_settings().voice_settings())
-    missing = lacks(voices, voice)
-    if not missing and not voices.get(voice).capabilities.formats:
-        missing = f"'{voice}' has no voice: it reads and writes, but cannot talk"
-    if missing:
+    if missing := asyncio.run(_missing(voice)):
         raise DemoError(f"demo: failed: {missing}; or leave out --voice (VOICE=) for the offline voice")
+
+
+async def _missing(voice: str) -> str:
+    voices = Voices(load_settings().voice_settings())
+    try:
+        if missing := lacks(voices, voice):
+            return missing
+        talks = voices.get(voice).capabilities.formats
+        return "" if talks else f"'{voice}' has no voice: it reads and writes, but cannot talk"
+    finally:
+        await voices.close()
 
 
 def _settings(pbx: Instance, voice: str, flite: str) -> Settings:

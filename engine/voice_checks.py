@@ -17,7 +17,7 @@ from providers.voice import Session, VoiceError
 def lacks(voices: Voices, name: str) -> str:
     """What the voice ``name`` lacks under the account that counts here, in words that say what to set; "" for nothing.
 
-    It is imported and made, and so is a voice, but talks to nobody.
+    It is imported and made, and so is a voice, but talks to nobody. Call it inside a running loop, which some need.
     """
     try:
         provider = voices.get(name)
