@@ -45,6 +45,8 @@ LONGEST = 1200  # characters of one appended text; the vendor takes 500 tokens
 CALLER_PAUSES = 0.8  # seconds without a word of the caller that end their turn; the vendor tells no end
 MOST_LATE_MS = 500.0  # so late words of the caller are believed to be
 WORKER = "openai/text"  # whose tokens the work behind the voice uses
+CONTINUOUS = 10  # frames
+DEAD_AFTER = 2.0  # seconds without a frame of a service that else sends silence, too
 GO_ON = "Go on with the conversation now: answer what the caller said last."
 _APPEND = b'{"type":"session.input_audio.append","audio":"'
 _END = b'"}'
@@ -92,6 +94,8 @@ class Duplex:
         self._asked_at: float | None = None
         self._unconfirmed = 0  # texts that we gave and the vendor has not confirmed
         self._stream = Utterances(session.format)
+        self._frame_at = 0.0
+        self._silent_frames = 0  # between utterances; so many show that it sends them always
         self._muted = False  # the rest of the utterance is not wanted
         self._number = 0
         self._words: list[str] = []  # of the voice
@@ -181,6 +185,11 @@ class Duplex:
         """Nobody speaks and nothing is awaited."""
         return not (self._stream.open or self._heard or self.expecting)
 
+    @property
+    def ticking(self) -> bool:
+        """Something may follow from the time alone."""
+        return not self.quiet or self._silent_frames >= CONTINUOUS
+
     def _expect(self) -> None:
         self._asked_at = self._clock()
 
@@ -211,6 +220,9 @@ class Duplex:
         """What follows from the time alone; the vendor tells no ends."""
         now = self._clock()
         events: list[VoiceEvent] = []
+        if self._silent_frames >= CONTINUOUS and now - self._frame_at >= DEAD_AFTER:
+            self.over = True
+            return (Failed(f"nothing came for {DEAD_AFTER:g} s", "silent", recoverable=True),)
         if self._stream.over(now):
             events += self._utterance_over()
         paused = max(now - self._heard_at, (self._stream.ms - self._heard_ms) / 1000)
@@ -232,7 +244,9 @@ class Duplex:
     def _audio(self, event: Frame) -> Events:
         audio = a2b_base64(event["delta"], strict_mode=True)
         was_open = self._stream.open
-        sound = self._stream.feed(audio, self._clock())
+        self._frame_at = self._clock()
+        sound = self._stream.feed(audio, self._frame_at)
+        self._silent_frames += not self._stream.open
         events: list[VoiceEvent] = []
         if self._stream.open and not was_open:
             events += self._utterance_begins()

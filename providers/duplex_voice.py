@@ -69,7 +69,7 @@ class DuplexVoice(RealtimeVoice):
             self._inbox.put_nowait(None)
 
     def _patience(self) -> float | None:
-        return None if self._wire.quiet else TICK
+        return TICK if self._wire.ticking else None
 
     async def _nothing_came(self) -> Events:
         events = self._wire.tick()

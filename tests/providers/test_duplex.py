@@ -92,6 +92,19 @@ def test_a_service_that_sends_no_silence_ends_its_utterances_by_the_clock() -> N
     assert service.passes(0.3) == [TurnDone("completed", item="utterance_1")]
 
 
+def test_a_service_that_falls_silent_though_it_else_sends_silence_is_gone() -> None:
+    service = Service()
+    service.sounds(*[QUIET] * 10)
+    assert service.live.ticking
+    assert service.passes(1.9) == []
+    [failed] = service.passes(0.2)
+    assert (failed.code, failed.recoverable, service.live.over) == ("silent", True, True)
+    service = Service()
+    service.sounds(SOUND)
+    service.passes(2.0)
+    assert service.passes(60.0) == [], "one that sends nothing between utterances may be silent for long"
+
+
 def test_the_callers_turn_ends_by_a_pause_and_by_the_clock_alone() -> None:
     service = Service()
     assert service.hears("I want") == [SpeechStarted(), UserText("I want", final=False, item="caller_1")]

@@ -388,6 +388,18 @@ async def test_its_time_is_told() -> None:
         assert (await owner.next(Expiring)).seconds == pytest.approx(60, abs=3)
 
 
+async def test_a_service_that_says_nothing_more_is_left() -> None:
+    async with at() as (emulator, owner):
+        await owner.voice.say("Good day.")
+        await owner.next(TurnDone)
+        await owner.next(Used, len(owner.of(Used)) + 2)  # two seconds of silence
+        (await emulator.live()).fall_silent()
+        assert (await owner.next(Failed)).code == "silent"
+        async with asyncio.timeout(5):
+            await owner.over.wait()
+    assert emulator.open_sessions == 0
+
+
 @pytest.mark.parametrize(
     ("reason", "recoverable"),
     [("expired", True), ("connection_lost", True), ("content", False), ("remote_hangup", False)],

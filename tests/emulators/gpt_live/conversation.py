@@ -107,7 +107,7 @@ class LiveConversation(Conversation):
         self._ears = EnergyDetector(self._format)
         self.send("session.started", session=self._resource())
         self._configured = True
-        self._group.create_task(self._stream())
+        self._streaming = self._group.create_task(self._stream())
         self._group.create_task(self._misbehave())
 
     def _resource(self) -> dict[str, Any]:
@@ -117,6 +117,10 @@ class LiveConversation(Conversation):
     def close(self, reason: str) -> None:
         """The end of the session, with its final count; the socket is closed after it."""
         self.send("session.closed", reason=reason, session=self._resource(), usage={"seconds": self._ms / 1000})
+
+    def fall_silent(self) -> None:
+        """Send nothing more, and close nothing."""
+        self._streaming.cancel()
 
     async def _transmit(self, frame: dict[str, Any] | str | bytes) -> None:
         await super()._transmit(frame)
@@ -128,7 +132,7 @@ class LiveConversation(Conversation):
             event = {"type": kind, **fields}
             if self.emulator.oracle:
                 self.emulator.oracle.server(event)
-            self._outbox.put_nowait(event)
+            self.send_raw(json.dumps(event))
         else:
             super().send(kind, **fields)
 
