@@ -393,7 +393,7 @@ async def test_a_service_that_says_nothing_more_is_left() -> None:
         await owner.voice.say("Good day.")
         await owner.next(TurnDone)
         await owner.next(Used, len(owner.of(Used)) + 2)  # two seconds of silence
-        (await emulator.live()).fall_silent()
+        await (await emulator.live()).fall_silent()
         assert (await owner.next(Failed)).code == "silent"
         async with asyncio.timeout(5):
             await owner.over.wait()
@@ -407,7 +407,7 @@ async def test_a_service_that_says_nothing_more_is_left() -> None:
 async def test_a_session_that_the_service_ends(reason: str, recoverable: bool) -> None:
     async with at() as (emulator, owner):
         await owner.next(Ready)
-        (await emulator.live()).close(reason)
+        (await emulator.live()).end(reason)
         failed = await owner.next(Failed)
         assert (failed.code, failed.recoverable) == (f"closed_{reason}", recoverable)
         async with asyncio.timeout(5):

@@ -88,7 +88,7 @@ class LiveConversation(Conversation):
             case "response.create":
                 await self._give(None)
             case "session.close":
-                self.close("close_requested")
+                self.end("close_requested")
         if self.faults.stop_reading and self.settled:
             self.request.transport.pause_reading()  # type: ignore[union-attr]
             await asyncio.Event().wait()
@@ -114,11 +114,11 @@ class LiveConversation(Conversation):
         expires = int(time.time() + self.faults.expires_in)
         return {**self.settled, "id": "live_1", "expires_at": expires, "status": "active"}
 
-    def close(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
         """The end of the session, with its final count; the socket is closed after it."""
         self.send("session.closed", reason=reason, session=self._resource(), usage={"seconds": self._ms / 1000})
 
-    def fall_silent(self) -> None:
+    async def fall_silent(self) -> None:
         """Send nothing more, and close nothing."""
         self._streaming.cancel()
 
