@@ -137,12 +137,13 @@ def check_voice(voice: str) -> None:
 
 
 async def _missing(voice: str) -> str:
+    """What the voice lacks, in words; "" for nothing."""
     voices = Voices(load_settings().voice_settings())
     try:
-        if missing := lacks(voices, voice):
-            return missing
-        talks = voices.get(voice).capabilities.formats
-        return "" if talks else f"'{voice}' has no voice: it reads and writes, but cannot talk"
+        missing = await lacks(voices, voice)
+        if not missing and not voices.get(voice).capabilities.formats:
+            missing = f"'{voice}' has no voice: it reads and writes, but cannot talk"
+        return missing
     finally:
         await voices.close()
 

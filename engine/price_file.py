@@ -82,6 +82,7 @@ class PriceReader:
     def __init__(self, tree: Map, problems: list[Problem]) -> None:
         self.problems = problems
         self._tree = tree
+        self._without_rate: set[str] = set()
         self._unknown(tree, FILE_KEYS)
         self.rates = dict(self._rates())
 
@@ -119,9 +120,11 @@ class PriceReader:
         own = self._currency(entry, usual)
         rate = Decimal(1) if own == currency else rates.get(own)
         if rate is None:
-            hint = f"add 'rates: {{{own}: …}}' (what one {own} is in {currency}) to your file of prices"
-            self.report(entry.where, "E202", f"this price is in {own}, and costs are counted in {currency}: {hint}")
             rate = Decimal(1)
+            if own not in self._without_rate:  # once: the others are no news
+                self._without_rate.add(own)
+                hint = f"add 'rates: {{{own}: …}}' (what one {own} is in {currency}) to your file of prices"
+                self.report(entry.where, "E202", f"this price is in {own}, and costs are counted in {currency}: {hint}")
         charges = {kind: price * rate for kind, price in self._charges(entry)}
         for provider in self._providers(entry):
             yield Price(provider, told["model"], charges, told["source"], told["date"])

@@ -69,6 +69,12 @@ def _number(value: str) -> str:
     return value
 
 
+def _currency(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{3}", value):
+        raise ValueError("must be a currency such as USD or EUR")
+    return value
+
+
 AccountName = Annotated[str, AfterValidator(_account)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 Level = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: str(v).lower())]
@@ -147,7 +153,9 @@ class CostSettings(Section):
     """What calls may cost, and by which prices."""
 
     prices: Path | None = Field(None, description="A file of your own prices; what it does not know has the list price")
-    currency: str = Field(CURRENCY, pattern="^[A-Z]{3}$", description="In which costs are counted (ISO 4217)")
+    currency: Annotated[str, AfterValidator(_currency)] = Field(
+        CURRENCY, description="In which costs are counted (ISO 4217)"
+    )
     per_call: Decimal | None = Field(None, gt=0, description="What a call may cost; a flow may say less")
     per_day: Decimal | None = Field(None, gt=0, description="What the calls of a tenant may cost from midnight UTC on")
 

@@ -14,15 +14,15 @@ from providers.registry import names
 from providers.voice import Session, VoiceError
 
 
-def lacks(voices: Voices, name: str) -> str:
+async def lacks(voices: Voices, name: str) -> str:
     """What the voice ``name`` lacks under the account that counts here, in words that say what to set; "" for nothing.
 
-    It is imported and made, and so is a voice, but talks to nobody. Call it inside a running loop, which some need.
+    It is imported and made, but talks to nobody.
     """
     try:
         provider = voices.get(name)
         if provider.capabilities.formats:
-            provider.voice(Session())
+            await provider.voice(Session()).close()
     except VoiceError as error:
         return str(error)
     return ""
@@ -39,19 +39,19 @@ async def examine_voices(
     try:
         always = {name for name in (settings.voice, settings.text, settings.listening) if name is not None}
         own = {*used.get(None, ()), *always}
-        findings += [_finding(voices, name, None, own) for name in sorted({*names(), *own})]
+        findings += [await _finding(voices, name, None, own) for name in sorted({*names(), *own})]
         for account in sorted(account for account in used if account is not None):
             with using(account):
                 theirs = {*used[account], *always}
-                findings += [_finding(voices, name, account, theirs) for name in sorted(theirs)]
+                findings += [await _finding(voices, name, account, theirs) for name in sorted(theirs)]
     finally:
         await voices.close()
     return findings
 
 
-def _finding(voices: Voices, name: str, account: str | None, used: Collection[str]) -> Finding:
+async def _finding(voices: Voices, name: str, account: str | None, used: Collection[str]) -> Finding:
     what = f"the voice {name}" + ("" if account is None else f" of account {account}")
-    missing = lacks(voices, name)
+    missing = await lacks(voices, name)
     if not missing:
         return Finding("ok", f"{what} is ready")
     if name in used:

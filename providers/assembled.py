@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from providers.bill import Whose
 from providers.by_sentence import streaming
 from providers.cascade import Cascade
 from providers.parts import Recogniser, StreamingSpeaker, TextModel
@@ -53,6 +54,7 @@ class Assembled:
             texts=self._texts,
             speaker=self._speaker,
             most=options.get("max_output_tokens"),
+            whose=Whose(**self._names),
         )
 
     def recogniser(

@@ -13,7 +13,7 @@ from typing import Any
 from providers.azure_results import Results, confidence, wording
 from providers.azure_sdk import Azure, locale, on_loop, wave_format
 from providers.parts import Heard
-from providers.voice import AudioFormat, Failed, SpeechStarted, SpeechStopped, UserText, VoiceError
+from providers.voice import AudioFormat, Failed, SpeechStarted, SpeechStopped, Usage, UserText, VoiceError
 
 PIECE_MS = 100  # what the SDK sends at once anyway; a call for each 20 ms would cost CPU and bring nothing
 FED_EVERY = 0.5  # seconds without audio until it is given silence: it ends phrases by what it hears, not by a clock
@@ -82,6 +82,7 @@ class AzureRecogniser:
         self._operations: list[Any] = []
         self._stream: Any = None  # while audio may be written
         self._audio = bytearray()
+        self._written = 0  # bytes that nobody has counted
         self._fed = False
         self._feeding: asyncio.TimerHandle | None = None
         self._released: asyncio.Future[None] | None = None
@@ -140,7 +141,13 @@ class AzureRecogniser:
         if len(self._audio) >= self._piece:
             self._write()
 
+    def settle(self) -> Sequence[Usage]:
+        """The audio that was handed over: Azure charges by the second."""
+        written, self._written = self._written, 0
+        return (Usage(seconds_heard=written / self._format.bytes_per_ms / 1000),) if written else ()
+
     def _write(self) -> None:
+        self._written += len(self._audio)
         self._stream.write(bytes(self._audio))  # copied into the library's memory; it never waits
         self._audio.clear()
 

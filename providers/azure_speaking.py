@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from providers.azure_sdk import RELEASED_WITHIN, Azure, locale, on_loop, resolve
 from providers.parts import Said, Speech
-from providers.voice import AudioFormat, VoiceError
+from providers.voice import AudioFormat, Usage, VoiceError
 
 VOICE = "en-US-AvaMultilingualNeural"  # speaks what it is given, in some ninety languages
 SILENT_WITHIN = 5.0  # seconds without audio; the SDK itself gives up after three, but not while it connects
@@ -215,6 +215,10 @@ class AzureSpeaker:
         speech = self._utter(self._mouth(format), whole(), voice, language, format)
         async with aclosing(speech):
             return b"".join([part async for part in speech if isinstance(part, bytes)])
+
+    def usage(self, text: str, *, voice: str | None) -> Usage:
+        """Azure charges for characters; one of Chinese or Japanese counts as two, which is not known here."""
+        return Usage(characters=len(text), model=voice or self._voice or VOICE)
 
     async def utter(
         self, texts: AsyncIterator[str], *, voice: str | None, language: str | None, format: AudioFormat

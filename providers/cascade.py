@@ -15,10 +15,12 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Literal
 
+from providers.bill import OWN, Bill, Whose
 from providers.bounded import within
 from providers.energy import EnergyDetector
 from providers.hearing import Hearing, Sign, TurnOver
 from providers.memory import Memory, Utterance
+from providers.outbox import Outbox
 from providers.parts import Recogniser, Said, StreamingSpeaker, TextDone, TextModel, TextPart
 from providers.sentences import Sentences, pieces
 from providers.voice import (
@@ -32,6 +34,7 @@ from providers.voice import (
     ToolCall,
     TurnDone,
     Usage,
+    Used,
     UserText,
     VoiceError,
     VoiceEvent,
@@ -69,12 +72,12 @@ class _Answer:
 class Cascade:
     """One conversation. See `providers.voice.Voice` for what the methods promise.
 
-    The parts are made for it and not yet connected. ``most`` bounds the tokens of an answer.
+    Its parts are not yet connected. ``most`` bounds the tokens of an answer; ``whose``: who is paid for the parts.
     """
 
     def __init__(
         self, session: Session, *, recogniser: Recogniser, texts: TextModel, speaker: StreamingSpeaker,
-        most: int | None = None,
+        most: int | None = None, whose: Whose = OWN,
     ) -> None:  # fmt: skip
         self._session = session
         self._recogniser = recogniser
@@ -90,8 +93,7 @@ class Cascade:
         )
         self._hearing = Hearing()
         self._memory = Memory(session)
-        self._outbox: deque[VoiceEvent | None] = deque()
-        self._news = asyncio.Event()  # something is in the outbox
+        self._outbox = Outbox()
         self._changed = asyncio.Event()  # the caller's turn may end at another time
         self._wanted: deque[str | None] = deque()  # what is to be said next, as in `_Answer`
         self._asked = asyncio.Event()  # something is wanted
@@ -100,7 +102,7 @@ class Cascade:
         self._number = count(1)
         self._unsettled = False  # in the caller's turn: something was cut off, or a tool wants an answer
         self._failures = self._deaf = 0
-        self._unpaid = 0  # bytes of caller audio that no turn has counted
+        self._bill = Bill(recogniser, speaker, voice=session.voice, whose=whose)
         self._life: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -113,18 +115,12 @@ class Cascade:
         except BaseException:
             await self._recogniser.close()
             raise
-        self._emit(Ready())
+        self._outbox.put(Ready())
         self._life = asyncio.create_task(self._live(), name="cascade")
 
     async def events(self) -> AsyncIterator[VoiceEvent]:
         """Everything that happens, until the conversation cannot go on or `close`."""
-        while True:
-            while not self._outbox:
-                self._news.clear()
-                await self._news.wait()
-            event = self._outbox.popleft()
-            if event is None:
-                break
+        while (event := await self._outbox.get()) is not None:
             if isinstance(event, Audio):
                 self._memory.handed(event.item, len(event.data) / self._session.format.bytes_per_ms)
             yield event
@@ -140,7 +136,7 @@ class Cascade:
             self._life.cancel()
             await asyncio.wait([self._life])
         await self._recogniser.close()
-        self._emit(None)
+        self._outbox.put(None)
 
     async def _live(self) -> None:
         try:
@@ -151,13 +147,9 @@ class Cascade:
         except* _EndError as ended:
             failure = ended.exceptions[0]
             assert isinstance(failure, _EndError)
-            self._emit(failure.failure)
+            self._outbox.put(failure.failure)
         finally:
-            self._emit(None)
-
-    def _emit(self, event: VoiceEvent | None) -> None:
-        self._outbox.append(event)
-        self._news.set()
+            self._outbox.put(None)
 
     # ── the caller ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,7 +157,7 @@ class Cascade:
         """Hear the caller."""
         if self._closed:
             return
-        self._unpaid += len(audio)
+        self._bill.heard(len(audio) / self._session.format.bytes_per_ms)
         for edge in self._ears.feed(audio):
             self._take(self._hearing.loudness(edge.speaking, self._now()))
         await self._recogniser.send_audio(audio)
@@ -176,8 +168,10 @@ class Cascade:
                 self._take(self._hearing.recognised(event, self._now()))
             elif isinstance(event, Failed) and not event.recoverable:
                 raise _EndError(event)
+            elif isinstance(event, Used):
+                self._outbox.put(Used(self._bill.told(event.usage)))
             else:
-                self._emit(event)
+                self._outbox.put(event)
         raise _EndError(Failed("the recogniser ended the session", code="recogniser", recoverable=True))
 
     async def _watch(self) -> None:
@@ -196,16 +190,15 @@ class Cascade:
         for sign in signs:
             match sign:
                 case SpeechStarted():
-                    self._emit(sign)
+                    self._outbox.put(sign)
                     if self._session.turns.interruptible:
                         self._unsettled = self._cut() or self._unsettled
-                case UserText():
-                    self._emit(sign)
+                case SpeechStopped() | UserText():
+                    self._outbox.put(sign)
                 case TurnOver(text, ignored):
                     self._turn_over(text, ignored=ignored)
 
     def _turn_over(self, text: str, *, ignored: bool) -> None:
-        self._emit(SpeechStopped())
         unsettled, self._unsettled = self._unsettled, False
         self._deaf = self._deaf + 1 if ignored else 0
         if text:
@@ -214,7 +207,8 @@ class Cascade:
             self._want(None)
         else:
             why = "what the caller said was not written" if ignored else ""
-            self._emit(TurnDone("failed" if ignored else "completed", self._spent(Usage()), detail=why))
+            self._bring(self._bill.listening())
+            self._outbox.put(TurnDone("failed" if ignored else "completed", detail=why))
 
     @staticmethod
     def _now() -> float:
@@ -228,8 +222,12 @@ class Cascade:
             self._want(text)
 
     async def answer(self) -> None:
-        """Have the model answer now."""
-        self._want(None)
+        """Have the model answer now, to what is written of what the caller said; not while they speak."""
+        self._take(self._hearing.hurry(self._now()))
+        if self._hearing.in_turn:
+            self._unsettled = True
+        else:
+            self._want(None)
 
     async def interrupt(self) -> None:
         """Stop what is being said, and forget what was to be said next."""
@@ -266,19 +264,17 @@ class Cascade:
         """Stop what is being said. Whether there was something."""
         cut = bool(self._wanted)
         self._wanted.clear()
-        untaken = {event.item for event in self._outbox if isinstance(event, Audio)}
+        unheard = self._outbox.unheard()
         answer = self._answer
         if answer is not None and not answer.over:
-            untaken.add(answer.utterance.item)
+            unheard.add(answer.utterance.item)
             assert self._giving is not None
             self._giving.cancel()
             self._turn_done("interrupted", answer)
-        self._outbox = deque(
-            event for event in self._outbox if not isinstance(event, Audio | VoiceText) or event.item not in untaken
-        )
-        for item in untaken:
+        self._outbox.take_back(unheard)
+        for item in unheard:
             self._memory.cut(item)
-        return cut or bool(untaken)
+        return cut or bool(unheard)
 
     # ── the voice ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -341,7 +337,7 @@ class Cascade:
         if calls:
             self._memory.calls(calls, answer.utterance)
             for call in calls:
-                self._emit(call)
+                self._outbox.put(call)
         self._turn_done("completed", answer, "cut short: length" if reason == "length" else "")
 
     async def _utter(self, answer: _Answer, written: _Written) -> None:
@@ -361,10 +357,10 @@ class Cascade:
                         utterance.places.append(sound)
                     elif sound and not answer.over:
                         utterance.made_ms += len(sound) / session.format.bytes_per_ms
-                        self._emit(Audio(sound, utterance.item))
+                        self._outbox.put(Audio(sound, utterance.item))
         utterance.whole = True
         if not answer.over:
-            self._emit(VoiceText(utterance.text.strip(), utterance.item, final=True))
+            self._outbox.put(VoiceText(utterance.text.strip(), utterance.item, final=True))
 
     async def _noted(self, answer: _Answer, first: str, written: _Written) -> AsyncGenerator[str, None]:
         """The pieces of a text on their way to the synthesiser."""
@@ -373,21 +369,27 @@ class Cascade:
             if piece:
                 answer.utterance.text += piece
                 if not answer.over:
-                    self._emit(VoiceText(piece, answer.utterance.item))
+                    self._outbox.put(VoiceText(piece, answer.utterance.item))
                 yield piece
             piece = await written.get()
 
     def _turn_done(self, status: Literal["completed", "interrupted", "failed"], answer: _Answer, why: str = "") -> None:
         answer.over = True
         utterance = answer.utterance
-        usage = self._spent(replace(answer.spent, characters=len(utterance.text)))
-        self._emit(TurnDone(status, usage, utterance.item if utterance.made_ms else None, detail=why))
+        self._bring([*self._bill.listening(), *self._bill.speech(utterance.text)])
+        item = utterance.item if utterance.made_ms else None
+        self._outbox.put(TurnDone(status, self._bill.text(answer.spent), item, detail=why))
 
-    def _spent(self, usage: Usage) -> Usage:
-        """With the audio that the recogniser was given since the last time."""
-        seconds = self._unpaid / (self._session.format.bytes_per_ms * 1000)
-        self._unpaid = 0
-        return replace(usage, seconds_heard=round(seconds, 3))
+    def _bring(self, bill: Sequence[Usage]) -> None:
+        for usage in bill:
+            self._outbox.put(Used(usage))
+
+    def settle(self) -> Sequence[Usage]:
+        """What was used since the last turn, with the answer that was cut off. See `providers.voice.Metered`."""
+        answer, cut_off = self._answer, ""
+        if answer is not None and not answer.over:
+            answer.over, cut_off = True, answer.utterance.text
+        return [*self._bill.listening(), *self._bill.speech(cut_off)]
 
 
 def _whole(text: str) -> _Written:

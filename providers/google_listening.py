@@ -29,7 +29,7 @@ from grpc import aio
 from providers.google_client import Connections, Lease, told, with_country
 from providers.google_results import Results
 from providers.parts import Heard
-from providers.voice import AudioFormat, Failed, VoiceError
+from providers.voice import AudioFormat, Failed, Usage, VoiceError
 
 NAME = "Google Speech-to-Text"
 BATCH = 100  # ms; smaller pieces cost more processor time (20 ms: four times as much)
@@ -106,6 +106,7 @@ class GoogleRecogniser:
         self._lease: Lease[SpeechAsyncClient] | None = None
         self._life: asyncio.Task[None] | None = None
         self._told = 0  # responses
+        self._unpaid = 0  # ms of audio, sent and not settled
         self._lost = 0  # ms of audio that was dropped
         self._finishing = self._closed = False
 
@@ -139,6 +140,12 @@ class GoogleRecogniser:
         """No more audio comes."""
         self._finishing = True
         self._more.set()
+
+    def settle(self) -> Sequence[Usage]:
+        """The audio that Google was sent since the last time. See `providers.voice.Metered`."""
+        ms, self._unpaid = self._unpaid, 0
+        model = self._opening.streaming_config.config.model
+        return (Usage(seconds_heard=ms / 1000, model=model),) if ms else ()
 
     async def close(self) -> None:
         """End the stream and ``events``."""
@@ -239,7 +246,9 @@ class GoogleRecogniser:
                 while (piece := self._next()) is not None:
                     async with asyncio.timeout(TAKE_WITHIN):
                         await call.write(StreamingRecognizeRequest(audio=piece))
-                    self._sent += len(piece) // self._bytes_per_ms
+                    ms = len(piece) // self._bytes_per_ms
+                    self._sent += ms
+                    self._unpaid += ms
                     self._results.sent(self._sent)
                 self._forget(min(self._results.settled, self._sent))
                 if self._finishing:

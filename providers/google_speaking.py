@@ -27,14 +27,14 @@ from grpc import aio
 from providers.google_client import Connections, Lease, told, with_country
 from providers.parts import Speech
 from providers.sentences import pieces
-from providers.voice import AudioFormat, VoiceError
+from providers.voice import AudioFormat, Usage, VoiceError
 
 NAME = "Google Text-to-Speech"
 LANGUAGE = "en-US"
 FAMILY = "Chirp3-HD"  # the voices that speak while text comes; every character exists in every language
 VOICE = "Kore"
 TEXT_WITHIN = 4.0  # seconds until the next text; Google waits for five
-SOUND_WITHIN = 8.0  # seconds until the next audio
+SOUND_WITHIN = 6.0  # seconds until the next audio
 OPEN_WITHIN = 5.0  # seconds
 DEADLINE = 120.0  # seconds of one stream
 TRIES = 2  # of a stream that gave no audio
@@ -88,6 +88,10 @@ class GoogleSpeaker:
             if lease is not None:
                 lease.give_back()
             await reader.close()
+
+    def usage(self, text: str, *, voice: str | None) -> Usage:
+        """Characters, of the family of voices whose price counts. See `providers.voice.ChargedSpeaker`."""
+        return Usage(characters=len(text), model=FAMILY)
 
     def _config(self, voice: str | None, language: str | None, format: AudioFormat) -> StreamingSynthesizeRequest:
         """The first request of a stream. A voice is called by its whole name or by its character (``Kore``)."""
@@ -154,7 +158,8 @@ async def _spoken(
                     yield sound
             return
         except VoiceError as error:
-            if not (silent and error.recoverable and attempt + 1 < TRIES):
+            may_help = error.recoverable and error.code != "timeout"  # somebody waits on the telephone
+            if not (silent and may_help and attempt + 1 < TRIES):
                 raise
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from providers.voice import SpeechStarted, SpeechStopped, UserText
 
-FINAL_WITHIN = 1.0  # seconds from the end of sound to the final text; then the preliminary one counts
+FINAL_WITHIN = 0.7  # seconds from the end of sound to the final text; then the preliminary one counts
 WORDS_WITHIN = 2.5  # seconds from the last sign of the caller to a text; then it was no speech
 NOISE_AFTER = 1.5  # seconds without another word, everything written: what still sounds is not the caller
 LIKE_SPEECH = 1.5  # seconds of sound, with the pause that ends it
@@ -30,14 +30,17 @@ class TurnOver:
     ignored: bool = False
 
 
-Sign = SpeechStarted | UserText | TurnOver
+Sign = SpeechStarted | SpeechStopped | UserText | TurnOver
 
 
 class Hearing:
-    """One caller. What the methods return is in order: `SpeechStarted`, texts, `TurnOver`."""
+    """One caller. What the methods return is in order: `SpeechStarted`, texts, `SpeechStopped`, `TurnOver`.
+
+    The caller has stopped as soon as they are quiet; until what they said is written they may start again.
+    """
 
     def __init__(self) -> None:
-        self.in_turn = False
+        self.in_turn = self._stopped = False
         self._texts: dict[str, tuple[str, bool]] = {}  # item -> what it says, whether that is final; in order
         self._taken: dict[str, int] = {}  # item -> words of it that earlier turns had
         self._closed: deque[str] = deque(maxlen=REMEMBERED)  # items whose final text was taken
@@ -54,9 +57,9 @@ class Hearing:
         self._loud = speaking
         if speaking:
             self._loud_at = now
-        else:
-            self._long = self._long or now - self._loud_at >= LIKE_SPEECH
-        return [*(self._begin(now) if speaking else self._seen(now)), *self.tick(now)]
+            return [*self._begin(now, again=True), *self.tick(now)]
+        self._long = self._long or now - self._loud_at >= LIKE_SPEECH
+        return [*self._stop(now), *self.tick(now)]
 
     def recognised(self, event: SpeechStarted | SpeechStopped | UserText, now: float) -> list[Sign]:
         """The recogniser tells something."""
@@ -65,7 +68,7 @@ class Hearing:
             case SpeechStarted():
                 return self._begin(now)
             case SpeechStopped():
-                return [*self._seen(now), *self.tick(now)]
+                return [*([] if self._loud else self._stop(now)), *self.tick(now)]
             case UserText():
                 return [*self._text(event, now), *self.tick(now)]
 
@@ -83,8 +86,13 @@ class Hearing:
     def tick(self, now: float) -> list[Sign]:
         """The turn ends when it is time."""
         deadline = self.deadline()
-        if deadline is None or now < deadline:
-            return []
+        return [] if deadline is None or now < deadline else self._end(now)
+
+    def hurry(self, now: float) -> list[Sign]:
+        """Nobody waits any longer for what is not written; a caller who speaks may go on."""
+        return self._end(now) if self.in_turn and not self._loud else []
+
+    def _end(self, now: float) -> list[Sign]:
         late = [UserText(text, item=self._name(item)) for item, (text, final) in self._texts.items() if not final]
         said = " ".join(text for text, _ in self._texts.values())
         for item, (text, final) in self._texts.items():
@@ -96,8 +104,9 @@ class Hearing:
                     del self._taken[next(iter(self._taken))]
         self._texts.clear()
         ignored = self._long and not self._noticed
+        stopped = self._stop(now)
         self.in_turn = self._long = self._noticed = False
-        return [*late, TurnOver(said, ignored)]
+        return [*late, *stopped, TurnOver(said, ignored)]
 
     def _text(self, event: UserText, now: float) -> list[Sign]:
         item = event.item
@@ -121,14 +130,17 @@ class Hearing:
         """What the text is called. The rest of an item of which a turn had the beginning is another text."""
         return f"{item}.{self._taken[item]}" if item in self._taken else item
 
-    def _begin(self, now: float) -> list[Sign]:
+    def _begin(self, now: float, *, again: bool = False) -> list[Sign]:
+        """A sign of the caller. ``again``: it is a new sound, not the text of an old one."""
         self._sign_at = now
-        if self.in_turn:
+        if self.in_turn and not (again and self._stopped):
             return []
-        self.in_turn = True
+        self.in_turn, self._stopped = True, False
         return [SpeechStarted()]
 
-    def _seen(self, now: float) -> list[Sign]:
-        if self.in_turn:
-            self._sign_at = now
-        return []
+    def _stop(self, now: float) -> list[Sign]:
+        if not self.in_turn:
+            return []
+        self._sign_at = now
+        told, self._stopped = self._stopped, True
+        return [] if told else [SpeechStopped()]

@@ -63,6 +63,13 @@ def test_what_is_missing_is_named_before_anything_is_started(tmp_path: Path, voi
     assert "Traceback" not in done.stderr
 
 
+def test_a_voice_without_a_text_model_says_how_it_gets_one(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--voice", "azure-speech", AZURE_SPEECH_KEY="test-key", AZURE_SPEECH_REGION="westeurope")
+    assert done.returncode == 1
+    assert "needs a text model: set HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_API_KEY" in done.stderr
+    assert "The sandbox is ready" not in done.stdout
+
+
 async def test_with_a_key_it_talks_to_the_vendor(installation: Installation, tmp_path: Path) -> None:
     """The vendor is emulated here; everything else is as with a real key."""
     async with LiveEmulator(pace=1.0) as emulator:
@@ -75,13 +82,6 @@ async def test_with_a_key_it_talks_to_the_vendor(installation: Installation, tmp
     record = json.loads((tmp_path / "var/demo/call.json").read_text())
     assert (record["outcome"], record["hangup_by"]) == ("handed_off", "caller")
     assert "test-key-1" not in done.stdout + done.stderr + json.dumps(record)
-
-
-def test_a_voice_without_a_text_model_says_how_it_gets_one(tmp_path: Path) -> None:
-    done = demo(tmp_path, "--voice", "azure-speech", AZURE_SPEECH_KEY="test-key", AZURE_SPEECH_REGION="westeurope")
-    assert done.returncode == 1
-    assert "needs a text model: set HOOKFLASH_VOICES_AZURE_SPEECH_TEXT_API_KEY" in done.stderr
-    assert "The sandbox is ready" not in done.stdout
 
 
 def test_a_provider_that_cannot_be_reached_fails_the_demo_and_is_named(tmp_path: Path) -> None:

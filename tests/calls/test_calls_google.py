@@ -114,6 +114,12 @@ async def test_a_question_barge_in_a_tool_and_a_goodbye_heard_to_its_end(open_co
         await google.until(lambda: google.open == 0)
         [heard_by_google] = google.audio
         assert len(heard_by_google) / 8000 == pytest.approx(said.seconds, abs=3)
+        used = {entry.model: entry for entry in record.tokens}
+        assert used["telephony"].seconds_heard == pytest.approx(len(heard_by_google) / 8000)
+        assert used["Chirp3-HD"].characters == len(GREETING) + len(" ".join(MENU)) + len(GOODBYE)
+        assert used["m"].output_text > 0
+        assert used["telephony"].cost > 0
+        assert used["Chirp3-HD"].cost > 0
 
 
 @pytest.mark.parametrize(

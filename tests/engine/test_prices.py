@@ -15,6 +15,7 @@ from engine.prices import Price, Prices, costs
 from engine.record import Tokens
 from engine.verbs import installed
 from flows.language import Language
+from providers import chat, gemini, google, grok, openai
 from providers.registry import names
 
 D = Decimal
@@ -84,6 +85,14 @@ def test_each_kind_costs_what_the_most_exact_entry_says_and_ones_own_table_comes
     assert table.charges("q", "m-1") == {}
 
 
+def test_a_cascade_that_thinks_with_the_usual_model_has_a_price_for_all_that_it_uses() -> None:
+    used = {"input_text": 1_000_000, "output_text": 1_000_000, "seconds_heard": 3600, "characters": 1_000_000}
+    both = (("google", google.TEXT_MODEL, 0.1 + 0.4 + 0.96 + 30), ("azure-speech", chat.MODEL, 0.75 + 4.5 + 1 + 15))
+    for provider, model, cost in both:
+        found, unpriced = priced(provider, model, **used)
+        assert (unpriced, float(sum(found.values()))) == ([], pytest.approx(cost, abs=0.001))
+
+
 # ── Files ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -94,8 +103,6 @@ def test_the_shipped_table_is_right_and_says_where_each_price_is_from() -> None:
 
 
 def test_the_default_models_of_voices_whose_vendor_names_a_price_are_in_it() -> None:
-    from providers import chat, gemini, grok, openai
-
     known = {(entry.provider, entry.model) for entry in shipped().entries()}
     defaults = {
         ("openai", openai.MODEL), ("openai", openai.TRANSCRIPTION_MODEL), ("openai", chat.MODEL),
@@ -141,10 +148,10 @@ prices:
     assert table.charges("openai", "gpt-realtime-2.1")["input_audio"] == D("0.00002752")
 
 
-def test_a_currency_without_a_rate_is_told_for_each_price() -> None:
+def test_a_currency_without_a_rate_is_told_once() -> None:
     with pytest.raises(PricesError) as caught:
         load_prices(currency="EUR")
-    first = str(caught.value).splitlines()[1]
+    [_, first] = str(caught.value).splitlines()
     assert first.startswith("providers/prices.yaml:")
     assert "this price is in USD, and costs are counted in EUR: add 'rates: {USD: …}'" in first
 

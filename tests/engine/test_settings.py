@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,18 @@ def test_every_wrong_setting_is_named_with_its_origin_and_what_is_allowed(monkey
         "safety_destination = 'PJSIP/100' (HOOKFLASH_SAFETY_DESTINATION): "
         "must be a target such as pjsip:front-desk, tel:+14155550100 or teams:reception",
     ]  # fmt: skip
+
+
+def test_caps_and_currency_of_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOKFLASH_COST_PER_CALL", "0.50")
+    assert load_settings().cost.per_call == Decimal("0.50")
+    written("cost: {per_day: -1, currency: dollars}\n")
+    monkeypatch.setenv("HOOKFLASH_COST_PER_CALL", "0,50")
+    assert sorted(problems()) == [
+        "cost.currency = 'dollars' (hookflash.yaml:1): must be a currency such as USD or EUR",
+        "cost.per_call = '0,50' (HOOKFLASH_COST_PER_CALL): must be a valid decimal",
+        "cost.per_day = -1 (hookflash.yaml:1): must be greater than 0",
+    ]
 
 
 def test_a_number_without_quotes_is_explained() -> None:

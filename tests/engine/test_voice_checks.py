@@ -10,12 +10,9 @@ import pytest
 
 from engine.demo import DemoError, check_voice
 from providers.registry import names
+from tests.emulators.google_speech.account import write_account
 
 VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+\b")
-
-VALUES = {
-    "ENDPOINT": "https://vendor.example", "REGION": "westeurope", "CASCADE": "google",
-}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +23,19 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def value_for(variable: str, folder: Path) -> str:
+    """What an operator would set it to."""
+    if variable.endswith("CREDENTIALS"):
+        return str(write_account(folder / "account.json"))
+    usual = {"ENDPOINT": "https://vendor.example", "REGION": "westeurope"}
+    parts = {"LISTENING": "openai", "TEXT": "chat", "SPEECH": "azure-speech"}
+    return {**usual, **parts}.get(variable.rpartition("_")[2], "test-key-1")
+
+
 @pytest.mark.parametrize("voice", sorted({*names()} - {"rehearsal"}))
-def test_what_is_missing_is_named_until_nothing_is(voice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named_until_nothing_is(voice: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     given: set[str] = set()
-    for _ in range(8):
+    for _ in range(10):
         try:
             check_voice(voice)
         except DemoError as error:
@@ -41,9 +47,7 @@ def test_what_is_missing_is_named_until_nothing_is(voice: str, monkeypatch: pyte
             return  # it only writes; or its packages are not installed
         variable = next((name for name in VARIABLE.findall(told) if name not in given), None)
         assert variable, f"no variable is named: {told}"
-        if variable == "GOOGLE_APPLICATION_CREDENTIALS":  # a key serves as well, and needs no file
-            variable = "HOOKFLASH_VOICES_GOOGLE_API_KEY"
-        monkeypatch.setenv(variable, next((value for part, value in VALUES.items() if part in variable), "test-key-1"))
+        monkeypatch.setenv(variable, value_for(variable, tmp_path))
         given.add(variable)
     raise AssertionError(f"it is never content: {sorted(given)}")
 

@@ -8,7 +8,7 @@ import pytest
 from engine.voices import Voices
 from providers.chat import provider as chat_provider
 from providers.rehearsal import Rehearsal
-from providers.voice import ULAW, Audio, Provider, Session, TurnDone, VoiceError, VoiceText
+from providers.voice import ULAW, Audio, Provider, Session, TurnDone, Used, VoiceError, VoiceText
 from tests.emulators.chat_completions import Answer
 from tests.emulators.chat_completions import Emulator as Model
 from tests.emulators.google_speech import Emulator as Ears
@@ -45,7 +45,10 @@ async def test_google_hears_a_server_in_the_house_thinks_and_flite_speaks(rehear
                 "Until eight. ", "Come in.", "Until eight. Come in.",
             ]  # fmt: skip
             assert sum(len(event.data) for event in owner.of(Audio)) == 2 * 4000
-            assert done.usage.characters == 21
+            assert [(event.usage.provider, event.usage.characters) for event in owner.of(Used)] == [
+                ("google/listening", 0), ("rehearsal/speech", 21),
+            ]  # fmt: skip
+            assert done.usage.provider == "chat/text"
         assert model.requests[0]["model"] == "small"
         assert ears.openings[0].streaming_config.config.adaptation.phrase_sets
 

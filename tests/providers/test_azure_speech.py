@@ -114,6 +114,8 @@ async def test_what_the_caller_says_is_written_down(format: AudioFormat) -> None
             await owner.hear(sent)
             events = await over(owner)
         connection = await service.recognition()
+    [used] = cast("AzureRecogniser", owner.voice).settle()
+    assert used.seconds_heard == pytest.approx(len(sent) / format.bytes_per_ms / 1000)
     assert bytes(connection.audio) == sent, "the line's own samples, all of them, and nothing else"
     assert connection.format == format
     assert finals(events) == ["Two pizzas please", "And a beer."]

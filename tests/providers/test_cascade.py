@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from providers.bill import Whose
 from providers.by_sentence import streaming
 from providers.cascade import Cascade
 from providers.hearing import TurnOver
@@ -15,6 +16,7 @@ from providers.parts import Message, TextDone, TextPart
 from providers.voice import (
     Audio,
     Failed,
+    Metered,
     Ready,
     Session,
     SpeechStarted,
@@ -24,6 +26,7 @@ from providers.voice import (
     TurnDone,
     Turns,
     Usage,
+    Used,
     UserText,
     VoiceError,
     VoiceText,
@@ -81,7 +84,22 @@ async def test_a_question_is_answered() -> None:
         assert heard_ms(talk.owner, done.item) == 25 * MS_A_CHARACTER
         texts = [(event.text, event.final) for event in talk.owner.of(VoiceText)]
         assert texts == [("We have pizza. ", False), ("And pasta.", False), ("We have pizza. And pasta.", True)]
-        assert done == TurnDone("completed", Usage(input_text=30, output_text=9, characters=25), done.item)
+        assert done == TurnDone("completed", Usage(input_text=30, output_text=9), done.item)
+        assert talk.owner.of(Used) == [Used(Usage(characters=25))]
+        assert talk.owner.events[-2:] == [*talk.owner.of(Used), done]
+
+
+async def test_what_no_turn_has_told_is_told_at_the_end() -> None:
+    rest = asyncio.Event()
+    async with talking([TextPart("We have pizza. A"), rest]) as talk:
+        talk.ears.hears("What is there?")
+        await talk.owner.next(Audio)
+        await talk.owner.hear(b"\xff" * 4000)
+    voice = talk.owner.voice
+    assert isinstance(voice, Metered)
+    told = list(voice.settle())
+    assert [(one.seconds_heard, one.characters) for one in told] == [(0.5, 0), (0.0, len("We have pizza. "))]
+    assert list(voice.settle()) == []
 
 
 async def test_the_first_sentence_is_spoken_while_the_model_still_writes() -> None:
@@ -127,9 +145,11 @@ async def test_the_caller_interrupts_by_sound() -> None:
         item = (await talk.owner.next(Audio)).item
         await talk.owner.hear(tone(200))
         done = await talk.owner.next(TurnDone)
-        assert talk.owner.events[-2:] == [SpeechStarted(), done], "silence first"
+        heard, spoken = talk.owner.of(Used)
+        assert talk.owner.events[-4:] == [SpeechStarted(), heard, spoken, done], "silence first"
         assert (done.status, done.item) == ("interrupted", item)
-        assert done.usage.seconds_heard == pytest.approx(0.08, abs=0.05)
+        assert heard.usage.seconds_heard == pytest.approx(0.08, abs=0.05)
+        assert spoken.usage == Usage(characters=15)
         await until(lambda: talk.model.open == talk.speaker.open == 0)
         await talk.owner.voice.truncate(item, 8 * MS_A_CHARACTER)
         talk.ears.hears("Pizza, please.")
@@ -185,6 +205,21 @@ async def test_noise_while_nobody_spoke_is_an_empty_turn() -> None:
         assert talk.model.asked == []
 
 
+async def test_whoever_asks_for_an_answer_gets_one_to_what_is_written() -> None:
+    async with talking(says("Yes."), says("Still here.")) as talk:
+        talk.ears.hears(UserText("Are you there", final=False, item="a"))
+        await talk.owner.next(UserText)
+        await talk.owner.voice.answer()
+        await talk.owner.next(TurnDone)
+        assert talk.model.talk() == [("user", "Are you there")]
+        await talk.owner.hear(tone(200))
+        await talk.owner.voice.answer()
+        await talk.owner.hear(silence(700))
+        talk.ears.hears("Hello?")
+        await talk.owner.next(TurnDone, 1)
+        assert len(talk.model.asked) == 2, "nobody is answered while they speak"
+
+
 async def test_who_may_not_be_interrupted_is_not_and_answers_afterwards() -> None:
     rest = asyncio.Event()
     session = Session(turns=Turns(interruptible=False))
@@ -207,7 +242,7 @@ async def test_tools_are_called_after_the_words_and_answered_together() -> None:
         await talk.owner.next(TurnDone)
         assert talk.model.tools == (PRICE,)
         kinds = [type(event) for event in talk.owner.events]
-        assert kinds[-4:] == [VoiceText, ToolCall, ToolCall, TurnDone]
+        assert kinds[-5:] == [VoiceText, ToolCall, ToolCall, Used, TurnDone]
         one, two = talk.owner.of(ToolCall)
         assert one.id != two.id, "whatever the server calls them"
         assert (one.arguments, two.arguments) == ({"of": "pizza"}, {"of": "pasta"})
@@ -237,6 +272,24 @@ async def test_a_result_that_comes_while_the_caller_speaks_waits_for_the_end_of_
         await talk.owner.next(TurnDone, 1)
         assert len(talk.model.asked) == 2
         assert talk.model.talk()[-2:] == [("tool", "9"), ("user", "Are you there?")]
+
+
+async def test_what_is_used_is_told_once_and_under_whose_it_is() -> None:
+    ears, model = ScriptedRecogniser(), ScriptedModel(says("Yes."))
+    voice = Cascade(
+        Session(), recogniser=ears, texts=model, speaker=ScriptedSpeaker(), whose=Whose("google", "chat", "flite")
+    )
+    async with owned(voice) as owner:
+        await owner.hear(silence(1000))
+        ears.hears("Hello?")
+        done = await owner.next(TurnDone)
+        assert [event.usage for event in owner.of(Used)] == [
+            Usage(seconds_heard=1.0, provider="google/listening"), Usage(characters=4, provider="flite/speech"),
+        ]  # fmt: skip
+        assert done.usage == Usage(input_text=30, output_text=9, provider="chat/text")
+        await owner.hear(silence(500))
+        assert voice.settle() == [Usage(seconds_heard=0.5, provider="google/listening")]
+        assert voice.settle() == []
 
 
 async def test_the_last_result_of_a_step_asks_for_no_answer() -> None:

@@ -33,6 +33,8 @@ from providers.voice import (
     Tool,
     ToolCall,
     TurnDone,
+    Usage,
+    Used,
     UserText,
     VoiceError,
 )
@@ -382,6 +384,7 @@ async def test_speech_that_fails_says_why(
             await made.speaker().speak("Hello there.", voice=None, language=None, format=ULAW)
         assert (error.value.code, error.value.recoverable) == (code, passing)
         assert KEY not in str(error.value)
+        assert len(emulator.said) == (2 if faults.speech_aborts == (0, 0) else 1)
 
 
 # ── The voice ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -406,7 +409,7 @@ async def test_a_conversation_with_a_tool_and_barge_in() -> None:
             assert (call.name, call.arguments) == ("price", {"of": "pizza"})
             await owner.voice.tool_result(call.id, "9")
             done = await owner.next(TurnDone, 2)
-            assert done.usage.characters == len("Nine dollars. " * 20)
+            assert Used(Usage(characters=len("Nine dollars. " * 20), model="Chirp3-HD")) in owner.of(Used)
             await owner.hear(tone(500))
             await owner.next(SpeechStarted, 1)
             await owner.voice.truncate(done.item, 60 * 20)
@@ -421,7 +424,10 @@ async def test_a_conversation_with_a_tool_and_barge_in() -> None:
         assert model.requests[0]["model"] == "gemini"
         assert owner.of(Failed) == []
         assert emulator.problems == model.oracle.problems == []
-        assert sum(done.usage.seconds_heard for done in owner.of(TurnDone)) == pytest.approx(2.4, abs=0.6)
+        heard = [event.usage for event in owner.of(Used) if event.usage.seconds_heard]
+        assert {usage.model for usage in heard} == {"telephony"}
+        heard += owner.voice.settle()
+        assert sum(usage.seconds_heard for usage in heard) == pytest.approx(len(emulator.audio[0]) / 8000)
 
 
 async def test_a_text_that_never_gets_final_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
