@@ -104,7 +104,7 @@ class Call:
 
     @property
     def tenant(self) -> str:
-        """Whose call it is: who pays for it, where there are accounts; empty where there is only one."""
+        """Whose call it is: the account's, or the engine's own (empty)."""
         return self.account or str(self.services.tenant.get("id", ""))
 
     def spent(self, provider: str, usage: Usage) -> None:

@@ -14,12 +14,11 @@ import time
 from binascii import a2b_base64, b2a_base64
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from providers.duplex_backend import BackendCalls
 from providers.realtime_errors import read_error
-from providers.realtime_fields import Frame, text, tool_definitions
+from providers.realtime_fields import MOST, Frame, part, text, tool_definitions
 from providers.utterances import Utterances
 from providers.voice import (
     Audio,
@@ -44,7 +43,6 @@ MAX_WARNINGS = 20
 LONGEST = 1200  # characters of one appended text; the vendor takes 500 tokens
 CALLER_PAUSES = 0.8  # seconds without a word of the caller that end their turn; the vendor tells no end
 MOST_LATE_MS = 500.0  # so late words of the caller are believed to be
-WORKER = "openai/text"  # whose tokens the work behind the voice uses
 CONTINUOUS = 10  # frames
 DEAD_AFTER = 2.0  # seconds without a frame of a service that else sends silence, too
 GO_ON = "Go on with the conversation now: answer what the caller said last."
@@ -84,8 +82,6 @@ class Duplex:
         self.hand_on: Callable[[str], None] | None = None  # is given each delegation that is ours
         self.said: list[Utterance] = list(session.history)  # by either side, in order
         self._instructions = session.instructions
-        self._model = str(configuration.get("model", ""))
-        self._backend_model = str(configuration.get("delegation", {}).get("responses", {}).get("model", ""))
         self._backend = configuration.get("delegation", {}).get("type") == "responses"
         self._always_listens = session.turns.interruptible
         self._secret = secret
@@ -102,7 +98,10 @@ class Duplex:
         self._heard: list[str] = []  # of the caller
         self._heard_at = self._heard_ms = 0.0
         self._turns = 0  # of the caller
-        self._calls = BackendCalls(self._refuse)
+        self._spent = Usage()
+        self._model = str(configuration.get("model") or "")
+        works = part(part(configuration, "delegation"), "responses").get("model")
+        self._calls = BackendCalls(self._refuse, str(works or ""))
         self._warnings = 0
         self._send("session.start", session=configuration)
 
@@ -157,6 +156,20 @@ class Duplex:
 
     def _refuse(self, call_id: str, why: str) -> None:
         self.tool_result(call_id, json.dumps({"error": why}), respond=True)
+
+    def spend(self, usage: Usage) -> None:
+        """Whoever did the work used this; the next turn tells."""
+        self._spent += usage
+
+    def take_spent(self) -> Usage:
+        """What was used and has not been told."""
+        spent, self._spent = self._spent, Usage()
+        return spent
+
+    def settle(self) -> Sequence[Usage]:
+        """What no turn has told."""
+        spent = self.take_spent()
+        return (spent,) if spent != Usage() else ()
 
     def give_up_waiting(self) -> None:
         """What was to be spoken did not come."""
@@ -268,6 +281,7 @@ class Duplex:
     def _utterance_over(self) -> Events:
         """The voice is silent. When the caller speaks meanwhile it gave way: what waits to be played is not wanted."""
         gave_way, cut, words = bool(self._heard), self._muted, "".join(self._words).strip()
+        spent = self.take_spent()
         self._muted = False
         self._words.clear()
         if not self._always_listens:
@@ -276,7 +290,7 @@ class Duplex:
         if words:
             self.said.append(Utterance("voice", words))
             events.append(VoiceText(words, self._item, final=True))
-        return [*events, TurnDone("interrupted" if gave_way or cut else "completed", item=self._item)]
+        return [*events, TurnDone("interrupted" if gave_way or cut else "completed", spent, self._item)]
 
     def _worded(self, event: Frame) -> Events:
         """Words come beside their sound, a little before it or after it."""
@@ -325,22 +339,25 @@ class Duplex:
 
     def _backend_event(self, event: Frame) -> Events:
         events = self._calls.receive(str(event.get("delegation_id") or ""), event["event"])
-        spent = replace(self._calls.take_usage(), provider=WORKER, model=self._backend_model)
-        return [Used(spent), *events] if spent.input_text or spent.output_text else events
+        self.spend(self._calls.take_usage())
+        return events
 
     def _counted(self, event: Frame) -> Events:
-        """The vendor tells a sum; what is new in it is told here, each second once."""
-        new, self.seconds = float(event["usage"]["seconds"]) - self.seconds, float(event["usage"]["seconds"])
-        return (Used(Usage(seconds_session=new, model=self._model)),) if new > 0 else ()
+        """The vendor tells the seconds of the whole session; what is new in them counts."""
+        told = part(event, "usage").get("seconds")
+        if isinstance(told, bool) or not isinstance(told, int | float) or not self.seconds < told < MOST:
+            return ()
+        new, self.seconds = told - self.seconds, float(told)
+        return (Used(Usage(seconds_session=new, model=self._model)),)
 
     def _closed(self, event: Frame) -> Events:
-        counted = self._counted(event)
+        used = self._counted(event)
         self.over = True
         reason = str(event.get("reason"))
         if reason == "close_requested":
-            return counted
+            return used
         meaning, again = _CLOSED.get(reason, (f"the service ended the session ({reason})", True))
-        return (*counted, Failed(meaning, f"closed_{reason}", recoverable=again))
+        return (*used, Failed(meaning, f"closed_{reason}", recoverable=again))
 
     def _info(self, event: Frame) -> Events:
         return (Warned(self.clean(str(event.get("message") or "")), str(event.get("code") or "")),)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from aiohttp import ClientConnectionError, ClientSession
 
 from providers.delegate import Delegate, Errands
-from providers.duplex import WORKER, Duplex
+from providers.duplex import Duplex
 from providers.realtime_socket import Events, RealtimeVoice
 from providers.voice import Tool, ToolCall, TurnDone, Usage, Used, VoiceError, VoiceEvent, Warned
 
@@ -95,25 +94,22 @@ class DuplexVoice(RealtimeVoice):
         def call(tools: Sequence[ToolCall]) -> None:
             for tool in tools:
                 self._inbox.put_nowait(tool)
-            self._inbox.put_nowait(TurnDone("completed"))
+            self._inbox.put_nowait(TurnDone("completed", self._wire.take_spent()))  # now: a tool may end the talk
 
-        def spend(usage: Usage) -> None:
-            self._inbox.put_nowait(Used(replace(usage, provider=WORKER)))
-
-        errands = Errands(call, say, self._spoken, spend)
+        errands = Errands(call, say, self._spoken, self._wire.spend)
         try:
             words = await delegate.work(self._wire.words_so_far(), errands)
         except Exception as error:  # whatever a model or a server makes of it, the talk goes on
             why = self._wire.clean(str(error) if isinstance(error, VoiceError) else f"{type(error).__name__}: {error}")
             self._inbox.put_nowait(Warned(f"the work behind the voice failed: {why}", "work"))
-            self._inbox.put_nowait(TurnDone("failed", detail=why))
+            self._inbox.put_nowait(TurnDone("failed", self._wire.take_spent(), detail=why))
             self._wire.instruct(EXCUSE, work)
             await self._flush()
             return
         if words:
             await say(words)
         else:
-            self._inbox.put_nowait(TurnDone("completed"))  # nothing is owed
+            self._inbox.put_nowait(TurnDone("completed", self._wire.take_spent()))  # nothing is owed
 
     async def _spoken(self) -> None:
         with suppress(TimeoutError):
@@ -147,8 +143,8 @@ class DuplexVoice(RealtimeVoice):
                 async with asyncio.timeout(HANG_UP_WITHIN):
                     await self._flush()
                     while not wire.over and self._socket is not None:
-                        for event in await self._take(socket, await socket.receive()):
-                            self._inbox.put_nowait(event)
+                        events = await self._take(socket, await socket.receive())
+                        self._owed += [event.usage for event in events if isinstance(event, Used)]
         if not by_itself:
             self._owed += self._unread()
         await super().close()
@@ -158,7 +154,7 @@ class DuplexVoice(RealtimeVoice):
         left = []
         while not self._inbox.empty():
             event = self._inbox.get_nowait()
-            if isinstance(event, Used):
+            if isinstance(event, Used | TurnDone) and event.usage != Usage():
                 left.append(event.usage)
         self._inbox.put_nowait(None)
         return left

@@ -87,12 +87,12 @@ async def test_from_the_greeting_to_a_person(open_company: Open) -> None:
     assert began < spoke
     for words in (MOMENT, PRICE, GOODBYE):
         assert seconds_of_tone(heard, PITCHES[words]) > seconds_of(words) - 0.35, f"heard to its end: {words}"
-    by = {tokens.provider: tokens for tokens in record.tokens}
-    assert (by["openai/text"].input_text, by["openai/text"].output_text) == (60, 21), "three answers of the text model"
-    seconds = by["gpt-live"].seconds_session
-    assert 8 < seconds < heard.seconds + 1
-    assert float(by["gpt-live"].cost) == pytest.approx(seconds / 60 * 0.05, abs=0.001)
-    assert record.cost > by["gpt-live"].cost > 0
+    by = {tokens.model: tokens for tokens in record.tokens}
+    worker, voice = by["gpt-5.4-mini"], by["gpt-live-1"]
+    assert (worker.input_text, worker.output_text) == (60, 21), "three answers of the text model"
+    assert 8 < voice.seconds_session < heard.seconds + 1
+    assert float(voice.cost) == pytest.approx(voice.seconds_session / 60 * 0.05, abs=0.001)
+    assert record.cost > voice.cost > 0
     assert not any(tokens.unpriced for tokens in record.tokens)
 
 

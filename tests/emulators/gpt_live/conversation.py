@@ -107,7 +107,7 @@ class LiveConversation(Conversation):
         self._ears = EnergyDetector(self._format)
         self.send("session.started", session=self._resource())
         self._configured = True
-        self._streaming = self._group.create_task(self._stream())
+        self._group.create_task(self._stream())
         self._group.create_task(self._misbehave())
 
     def _resource(self) -> dict[str, Any]:
@@ -117,10 +117,6 @@ class LiveConversation(Conversation):
     def end(self, reason: str) -> None:
         """The end of the session, with its final count; the socket is closed after it."""
         self.send("session.closed", reason=reason, session=self._resource(), usage={"seconds": self._ms / 1000})
-
-    async def fall_silent(self) -> None:
-        """Send nothing more, and close nothing."""
-        self._streaming.cancel()
 
     async def _transmit(self, frame: dict[str, Any] | str | bytes) -> None:
         await super()._transmit(frame)
@@ -132,7 +128,7 @@ class LiveConversation(Conversation):
             event = {"type": kind, **fields}
             if self.emulator.oracle:
                 self.emulator.oracle.server(event)
-            self.send_raw(json.dumps(event))
+            self._outbox.put(event)
         else:
             super().send(kind, **fields)
 
@@ -263,5 +259,5 @@ class LiveConversation(Conversation):
         for calls in self._calls.values():
             calls[:] = [call for call in calls if call["call_id"] != item["call_id"]]
 
-    async def _phantom(self) -> None:
+    async def phantom(self) -> None:
         self.told("What?")
