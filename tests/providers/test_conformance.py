@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import pytest
 
-from providers import azure_openai, azure_speech, azure_voice_live, gemini, google, grok, openai, rehearsal
+from providers import azure_openai, azure_speech, azure_voice_live, gemini, google, gpt_live, grok, openai, rehearsal
 from providers.conformance import Ability, Asks, Conformance, Counterpart, Says, Scene
+from tests.emulators.gpt_live import LiveEmulator
 from tests.emulators.stage import PLAYS, emulated
-from tests.emulators.vendors import VENDORS
+from tests.emulators.vendors import VENDORS, Vendor
 
 
 class Vendors(Conformance):
@@ -64,6 +65,22 @@ class TestGemini(Vendors):
     vendor = "gemini"
     capabilities = gemini.CAPABILITIES
     plays: ClassVar[frozenset[Ability]] = PLAYS - {"truncations"} | {"takes_back"}
+
+
+class TestGptLive(Conformance):
+    """Its emulator has not every fault. It may keep silent for good, and what it costs is told by the second."""
+
+    capabilities = gpt_live.CAPABILITIES
+    plays: ClassVar[frozenset[Ability]] = PLAYS - {"truncations", "empty", "usage"}
+
+    def counterpart(self, scene: Scene) -> AbstractAsyncContextManager[Counterpart]:
+        return emulated(
+            Vendor(
+                gpt_live.provider, gpt_live.CAPABILITIES, LiveEmulator,
+                lambda emulator: {"base_url": emulator.url, "delegation": "responses"},
+            ),
+            scene,
+        )  # fmt: skip
 
 
 class TestRehearsal(Conformance):
