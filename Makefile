@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LANGUAGE_SERVER := var/node/node_modules/yaml-language-server/package.json
 
-.PHONY: help setup sandbox demo serve test nightly unit lint types bench ari editor clean
+.PHONY: chart images pod promtool help setup sandbox demo serve test nightly unit lint types bench ari editor clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,19 +33,19 @@ demo: $(STAMP) ## a real call, narrated and measured (VOICE=openai; STAY=1 keeps
 serve: $(STAMP) ## run the engine beside your own Asterisk (settings: HOOKFLASH_* or hookflash.yaml)
 	@$(BIN)/hookflash serve
 
-test: $(STAMP) lint types sandbox ## everything that must hold before a change is taken (WORKERS=4 at a time: most wait for audio)
+test: $(STAMP) lint types sandbox promtool ## everything that must hold before a change is taken (WORKERS=4 at a time: most wait for audio)
 	@if command -v npm >/dev/null; then \
-	  $(MAKE) --no-print-directory editor && $(BIN)/python -m pytest -n $(WORKERS) -m 'not nightly'; \
+	  $(MAKE) --no-print-directory editor && $(BIN)/python -m pytest -n $(WORKERS) -m 'not nightly and not pod'; \
 	else \
 	  echo "No npm on this machine: the tests of editor support are left out (they run the real YAML language server)"; \
-	  $(BIN)/python -m pytest -n $(WORKERS) -m 'not editor and not nightly'; \
+	  $(BIN)/python -m pytest -n $(WORKERS) -m 'not editor and not nightly and not pod'; \
 	fi
 
 nightly: $(STAMP) ## 100,000 broken flows through the reader and the check: a minute
 	@$(BIN)/python -m pytest -n $(WORKERS) -m nightly
 
 unit: $(STAMP) ## the tests that need no Asterisk: seconds
-	@$(BIN)/python -m pytest -n 2 -m 'not asterisk and not browser and not cluster and not nightly and not editor'
+	@$(BIN)/python -m pytest -n 2 -m 'not asterisk and not browser and not cluster and not nightly and not editor and not pod'
 
 lint: $(STAMP) ## ruff and the import rules of the house
 	@$(BIN)/ruff check .
@@ -59,6 +59,22 @@ bench: $(STAMP) ## measure the engine against a bare floor; the table goes to va
 
 ari: $(STAMP) ## regenerate the ARI client from Asterisk's Swagger files
 	@$(BIN)/python -m asterisk.ari.generate
+
+chart: $(STAMP) ## the chart's schema and its README's table, made anew from values.yaml and the settings
+	@$(BIN)/python -m helm.describe
+
+images: ## the images of the engine and of Asterisk, with buildah (BASE_FROM=debian: without a registry)
+	@helm/images/build
+
+pod: $(STAMP) sandbox ## the chart's pod with real calls, run by podman: two minutes (as root; installs buildah and podman)
+	@for tool in buildah podman runc mmdebstrap; do command -v $$tool >/dev/null || missing=yes; done; \
+	if [ "$$missing" ]; then apt-get update --quiet --quiet && \
+	  apt-get install --yes --quiet --quiet --no-install-recommends buildah podman runc netavark mmdebstrap; fi
+	@BASE_FROM=debian helm/images/build
+	@$(BIN)/python -m pytest -m pod
+
+promtool: $(STAMP) ## Prometheus' promtool, for the tests of the alerts (unpacked once, without root)
+	@command -v promtool >/dev/null || $(BIN)/python -c 'from asterisk.debian import unpack; unpack(("prometheus",))'
 
 editor: $(LANGUAGE_SERVER) ## the YAML language server, for the tests of editor support (needs npm)
 

@@ -20,6 +20,7 @@ from types import TracebackType
 import aiohttp
 
 from asterisk.config import AsteriskConfig, Folders, render
+from asterisk.config.render import UNUSED
 from asterisk.installation import Installation
 from asterisk.ports import Ports
 
@@ -28,15 +29,6 @@ READY_S = 15.0
 STOP_S = 5.0
 _LOOK_AGAIN_S = 0.02
 _LONGEST_SOCKET_PATH = 100  # AF_UNIX allows 107 bytes
-_UNUSED_FILES = {
-    **dict.fromkeys(
-        ("acl.conf", "ccss.conf", "features.conf", "pjproject.conf", "udptl.conf", "websocket_client.conf"), ""
-    ),
-    "cdr.conf": "[general]\nenable=no\n",
-    "cel.conf": "[general]\nenable=no\n",
-    "manager.conf": "[general]\nenabled=no\n",
-}
-"""Files that a full installation has; without them the log begins with errors that mean nothing."""
 
 
 class SandboxError(RuntimeError):
@@ -272,7 +264,7 @@ class Instance:
         return self._process
 
     def _write_configuration(self) -> None:
-        files = {**_UNUSED_FILES, **render(self.config)}
+        files = {**UNUSED, **render(self.config)}
         for name in files.keys() | self._extra.keys():
             (self._folders.etc / name).write_text(files.get(name, "") + self._extra.get(name, ""))
 

@@ -114,6 +114,11 @@ class Ledger:
         self._bytes_per_ms = bytes_per_ms
         self._items: deque[list[str | int]] = deque()  # [item, bytes], oldest first
         self._last: list[str | int] = ["", 0]
+        self._heard: dict[str, int] = {}  # bytes of an item that were heard before a flush; it may go on after it
+
+    def goes_on(self, before: Ledger) -> None:
+        """This ledger follows that one, which a flush has ended."""
+        self._heard = {**before._heard, **self._heard}
 
     def hand_over(self, item: str, size: int) -> None:
         """So many bytes of ``item`` were handed to the line."""
@@ -126,6 +131,7 @@ class Ledger:
 
     def played_out(self, item: str) -> None:
         """Everything up to the end of ``item`` was played."""
+        self._heard.pop(item, None)
         while any(entry[0] == item for entry in self._items):
             if self._items.popleft()[0] == item:
                 break
@@ -135,13 +141,18 @@ class Ledger:
     def take_back(self, discarded_ms: int) -> list[Heard]:
         """A flush threw so many milliseconds away: which items it cut, oldest first. The ledger is empty afterwards."""
         left = discarded_ms * self._bytes_per_ms
-        cut: list[Heard] = []
-        while self._items and left > 0:
-            name, size = self._items.pop()
+        entries: list[tuple[str, int, int]] = []
+        for name, size in reversed(self._items):
             assert isinstance(size, int)
             gone = min(left, size)
             left -= gone
-            cut.append(Heard(str(name), (size - gone) // self._bytes_per_ms, size // self._bytes_per_ms))
+            entries.append((str(name), size, gone))
+        cut: list[Heard] = []
+        for item, size, gone in reversed(entries):
+            total = self._heard.get(item, 0) + size
+            self._heard[item] = total - gone
+            if gone:
+                cut.append(Heard(item, (total - gone) // self._bytes_per_ms, total // self._bytes_per_ms))
         self._items.clear()
         self._last = ["", 0]
-        return cut[::-1]
+        return cut

@@ -122,8 +122,8 @@ class Call:
 
     @property
     def tenant(self) -> str:
-        """Whose call it is; empty where there is only one."""
-        return str(self.services.tenant.get("id", ""))
+        """Whose call it is: the account's, or the engine's own (empty)."""
+        return self.account or str(self.services.tenant.get("id", ""))
 
     def spent(self, provider: str, usage: Usage) -> None:
         """Something was used beside the answers of a voice: a text model, a prompt that was spoken."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SILENT_FOR = 2.0  # seconds; a caller who hears nothing for longer thinks that the line is dead
+SILENT_FOR = 1.7  # seconds; a caller who hears nothing for two thinks that the line is dead
 
 Sound = Literal["ringback", "music"]
 
@@ -48,6 +48,11 @@ def prepare(law: str) -> None:
     """Compute the sounds now, so that no live call waits for them (0.1 s)."""
     _sound("ringback", law, None)
     _sound("music", law, None)
+
+
+def music(law: str) -> bytes:
+    """The engine's own music, 14 s of it, for who waits in the middle of a talk."""
+    return _sound("music", law, None)
 
 
 async def keep_company(playout: Playout, kind: Sound, music: Path | None = None) -> None:
@@ -98,7 +103,7 @@ class Hold:
 
 @asynccontextmanager
 async def patience(call: Call) -> AsyncIterator[None]:
-    """While the block takes longer than two seconds the caller hears music, if nobody else talks with them."""
+    """While the block takes longer than that the caller hears music, if nobody else talks with them."""
     async with beside(_music(call)):
         yield
 

@@ -35,6 +35,7 @@ class Playout:
         self._reader: asyncio.Task[None] | None = None
         self._abandoned = False  # the listener that is running is no longer wanted
         self.heard = 0  # pieces of caller audio so far
+        self.latest = b""  # the last of them
         self.listening = False  # inside the listener: true for long means that it does not take the audio any more
         self.on_drained: Callable[[], None] | None = None  # nothing is left to play
         self.taps: tuple[Sides, ...] = ()  # who keeps what is said and heard
@@ -70,6 +71,7 @@ class Playout:
             async for event in self.media.events():
                 if type(event) is bytes:
                     self.heard += 1
+                    self.latest = event
                     for tap in self.taps:
                         tap.caller(event)
                     if self._listener is not None:
@@ -179,6 +181,7 @@ class Playout:
             tap.hush()
         try:
             cut = ledger.take_back(await self.media.flush())
+            self._ledger.goes_on(ledger)
         finally:
             gone = None if cut is None else {heard.item for heard in cut}
             _settle(waiting, gone)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engine.accounts import FULL
+from engine.usage import settle
 from engine.voices import close
 from providers.voice import Capabilities, Session, Voice, VoiceError
 
@@ -40,6 +41,15 @@ class Seat:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A voice is gone or useless. ``voice``: which of them; None: the call's own audio is gone."""
+
+    reason: str
+    voice: int | None
+    code: str = LOST
+
+
 class Succession:
     """The voices of one talk. ``session(name, notes)`` is what the voice of that provider is told when it connects;
     ``notes`` are lines for its instructions.
@@ -56,6 +66,7 @@ class Succession:
         self._clock = asyncio.get_running_loop().time
         self._retried_at = -RETRY_AFTER
         self._learnt: list[str] = []
+        self._left_seats: set[int] = set()
 
     def goes_on(self, after: Seat, code: str) -> bool:
         """Whether there is somebody who could take over: the next in the list, or at its end a new session of the same
@@ -82,13 +93,35 @@ class Succession:
         """The voice that begins. Raises `VoiceError` with what each one said when none could be reached."""
         return await self._connect("", self._connect_within)
 
-    async def next(self) -> Seat:
+    async def next(self, after: Seat, reason: str) -> Seat:
         """The voice that takes over. Raises `VoiceError`."""
-        return await self._connect(self.notes(), min(TAKE_OVER_WITHIN, self._connect_within))
+        call = self._call
+        try:
+            seat = await self._connect(self.notes(), min(TAKE_OVER_WITHIN, self._connect_within))
+        except VoiceError as error:
+            log.warning("nobody could take over", provider=after.name, reason=reason, error=str(error))
+            raise
+        call.said("system", f"{seat.name} took over from {after.name}: {reason}")
+        call.services.metrics.take_overs.labels(after.name, seat.name).inc()
+        log.warning(
+            "another voice took over", provider=seat.name, before=after.name, reason=reason, call=call.record.id
+        )
+        return seat
 
     async def again(self, name: str) -> Seat:
         """A new session of the same provider, before the old one must end. Raises `VoiceError`."""
-        return await self._seat(name, self.notes(RENEWED), self._connect_within)
+        try:
+            return await self._seat(name, self.notes(RENEWED), self._connect_within)
+        except VoiceError as error:
+            log.warning("a session could not be renewed", provider=name, error=str(error), call=self._call.record.id)
+            raise
+
+    def leave(self, seat: Seat) -> None:
+        """Close a voice, once; what comes next does not wait for it."""
+        if seat.number not in self._left_seats:
+            self._left_seats.add(seat.number)
+            self._call.services.metrics.voice(seat.name).sessions.dec()
+            self._call.errand(settle(self._call, seat.voice, seat.name), f"close of {seat.name}")
 
     def spoke(self, name: str) -> None:
         """A voice gave an answer: it works. That it could be connected says little: so it can be without any credit."""
@@ -136,7 +169,9 @@ class Succession:
                 raise VoiceError(f"no session within {within:g} s", code="timeout") from None
             raise
         took = self._clock() - started
-        self._call.services.metrics.voice(name).connect.observe(took)
+        metrics = self._call.services.metrics.voice(name)
+        metrics.connect.observe(took)
+        metrics.sessions.inc()
         if self._call.account is not None:
             self._call.record.steps[-1].data["account"] = self._call.account
         self._call.record.timings.setdefault("voice_ready_ms", round(took * 1000, 2))

@@ -8,7 +8,36 @@ of the knobs are LiveKit's where it has one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final
+
+from engine.turn_events import (
+    Action,
+    CallerPauses,
+    CallerSounds,
+    CallerSpeaks,
+    Comfort,
+    End,
+    Fill,
+    FinishAsked,
+    Hush,
+    Nudge,
+    PlayedOut,
+    RanDry,
+    Replaced,
+    Reprompt,
+    Tick,
+    ToolClosed,
+    ToolOpened,
+    TurnEvent,
+    VoiceAsked,
+    VoiceCut,
+    VoiceEnded,
+    VoiceSpeaks,
+)  # fmt: skip
+
+FELL_SILENT: Final = 1.4  # seconds
+WAITED: Final = 0.8  # seconds of a caller's pause, at most, that count as waiting before the voice calls it one
+NOTICED: Final = 1.0  # seconds from a sound to a voice's word that the caller speaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,127 +54,9 @@ class TurnOptions:
     farewell: float = 4.0  # how long a running utterance may go on once the model asked to finish
     failed_within: float = 1.0  # an answer failed: so soon the caller is asked again; a second failure ends the talk
     longest_speech: float = 60.0  # the caller "speaks" for so long: noise, or a lost end; their turn is over
-
-
-# ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceAsked:
-    """The engine asked the voice to say something; audio is owed."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallerSpeaks:
-    """The caller began to speak."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallerPauses:
-    """The caller's turn ended; the voice owes an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceSpeaks:
-    """The first audio of an utterance was handed to the line."""
-
-    item: str
-
-
-@dataclass(frozen=True, slots=True)
-class RanDry:
-    """All audio so far was played but the voice has not ended its utterance: it owes the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceCut:
-    """The voice stopped its own answer; what of it is not played yet must not be."""
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceEnded:
-    """The voice finished a response; ``spoke`` tells whether it had speech, ``failed`` whether it broke off."""
-
-    spoke: bool = True
-    failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PlayedOut:
-    """The caller heard an utterance to its end."""
-
-    item: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolOpened:
-    """A tool runs. After ``filler_after`` seconds the caller should hear something."""
-
-    id: str
-    filler_after: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ToolClosed:
-    """A tool ended. ``owed``: its result was given to the voice, which now owes an answer."""
-
-    id: str
-    owed: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class FinishAsked:
-    """The model asked to leave the step by this exit, and may."""
-
-    exit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """Another voice took over and was asked to go on: it owes an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A deadline may have passed."""
-
-
-TurnEvent = (
-    VoiceAsked | CallerSpeaks | CallerPauses | VoiceSpeaks | RanDry | VoiceCut | VoiceEnded | PlayedOut | ToolOpened
-    | ToolClosed | FinishAsked | Replaced | Tick
-)  # fmt: skip
-
-# ── Actions ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Hush:
-    """Barge-in: silence the line at once, then tell the voice what was heard."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """A tool takes long: say its filler."""
-
-    tool: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reprompt:
-    """Nobody speaks: ask whether the caller is there. ``count`` starts with 1."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Leave the step."""
-
-    reason: Literal["exit", "silence", "max_duration", "max_turns", "stalled", "failed"]
-    exit: str = ""
-
-
-Action = Hush | Fill | Reprompt | End
+    comfort_after: float | None = 1.7  # the caller waits for so long and hears nothing: they get something to hear
+    fell_silent_after: float = FELL_SILENT  # the line hears nothing of a caller who "speaks" for so long: they do not
+    unreported: int = 4  # sounds of the caller, as the line hears them, of which a voice should have said something
 
 
 @dataclass(slots=True)
@@ -158,9 +69,18 @@ class Turn:
     caller_speaks_since: float | None = None
     owed_since: float | None = None  # the voice owes audio since then
     quiet_since: float | None = None  # nobody speaks since then
+    waiting_since: float | None = None  # the caller hears nothing since then, and waits for something
+    comforting: bool = False  # while they wait they hear something
+    asking_again: bool = False  # an answer failed, and the caller is asked again at once
+    sounded_at: float | None = None  # the line heard the caller, last at
+    sounds: int = 0  # that it heard and the voice has said nothing of
+    fell_silent: bool = False  # the line says that the caller's turn is over; the voice has not said so
+    paused: bool = False  # the caller's turn is over; a voice that owes no answer may still give one
+    nudged: bool = False  # the voice missed a turn of the caller's, and was told; noise would do that for ever
     reprompts: int = 0
     turns: int = 0
-    failures: int = 0  # answers in a row that failed
+    failures: int = 0  # answers in a row that failed, whatever the voice was told to say in between
+    prompted: bool = False  # the next answer is what it was told to say
     dry: bool = False  # what came of `playing` so far is played, and its rest is owed
     leaving: End | None = None  # how the step ends once the voice has finished speaking
     leaving_since: float = 0.0
@@ -186,7 +106,14 @@ class Turn:
                 due.append(self.owed_since + options.answer_within)
             elif options.silence is not None and self.quiet_since is not None:
                 due.append(self.quiet_since + options.silence)
+            if self._comfort_due is not None:
+                due.append(self._comfort_due)
         return min(due, default=None)
+
+    @property
+    def _comfort_due(self) -> float | None:
+        after = self.options.comfort_after
+        return None if after is None or self.waiting_since is None or self.comforting else self.waiting_since + after
 
     def _heard_now(self) -> bool:
         """Whether the caller hears the voice."""
@@ -208,25 +135,29 @@ class Turn:
     def _take(self, event: TurnEvent, now: float) -> list[Action]:
         match event:
             case VoiceAsked():
-                self.owed_since = now
+                self.owed_since, self.prompted = now, True
             case CallerSpeaks():
                 return self._caller_speaks(now)
             case CallerPauses():
-                self.caller_speaks_since = None
-                if self.playing is None and not self.options.duplex:
-                    self.owed_since = now
+                self._reported()
+                self.caller_speaks_since, self.nudged = None, False
+                if self.playing is None:
+                    self.owed_since, self.paused = None if self.options.duplex else now, True
+                    self.waiting_since = max(now - WAITED, now if self.sounded_at is None else self.sounded_at)
+            case CallerSounds(loud):
+                return self._caller_sounds(loud, now)
             case VoiceSpeaks(item):
                 self.playing, self.dry, self.owed_since = item, False, None
                 if not self.options.duplex:
                     self.caller_speaks_since = None
+                self._reported()
             case RanDry():
                 if self.playing is not None and not self.dry:
                     self.dry, self.owed_since = True, now
             case VoiceCut():
-                was_playing, self.playing, self.dry, self.owed_since = self.playing, None, False, None
-                return [*([Hush()] if was_playing is not None else []), *self._leave()]
-            case VoiceEnded(spoke, failed):
-                return self._voice_ended(spoke, failed, now)
+                return self._voice_cut(now)
+            case VoiceEnded():
+                return self._voice_ended(event, now)
             case PlayedOut(item):
                 if self.playing == item:
                     owes_more = self.owed_since is not None and not self.dry  # asked for something else meanwhile
@@ -237,8 +168,10 @@ class Turn:
                 self.owed_since = None
             case ToolClosed(id, owed):
                 self._tools.pop(id, None)
-                if not self._tools and (owed or self.dry):
-                    self.owed_since = now
+                if not self._tools:
+                    self.waiting_since, self.comforting = None, False  # whatever was heard meanwhile is over
+                    if owed or self.dry:
+                        self.owed_since = now
             case FinishAsked(exit):
                 return self._finish(End("exit", exit), now)
             case Tick():
@@ -249,6 +182,8 @@ class Turn:
         """A voice broke; whatever it owed, the next one owes now."""
         self.playing, self.dry, self.caller_speaks_since, self.quiet_since = None, False, None, None
         self.failures, self.ended, self.owed_since = 0, False, now
+        self.waiting_since, self.comforting = now, False
+        self._reported()
 
     def _finish(self, end: End, now: float) -> list[Action]:
         """Leave now, or when what is being said was heard."""
@@ -262,26 +197,81 @@ class Turn:
     def _caller_speaks(self, now: float) -> list[Action]:
         if self.options.duplex:
             self.caller_speaks_since = now if self.caller_speaks_since is None else self.caller_speaks_since
-            self.reprompts, self.owed_since = 0, None
+            self.reprompts, self.owed_since, self.nudged = 0, None, False
+            self._reported()
             return []
         if self.playing is not None and not self.options.allow_interruptions:
             return []
         was_speaking = self.playing is not None or self.owed_since is not None
         if self.caller_speaks_since is None:
             self.caller_speaks_since = now
-        self.reprompts = 0
+        self.reprompts, self.nudged = 0, False
+        self._reported()
         self.playing, self.dry, self.owed_since = None, False, None
         return [*([Hush()] if was_speaking else []), *self._leave()]
 
-    def _voice_ended(self, spoke: bool, failed: bool, now: float) -> list[Action]:
-        self.failures = self.failures + 1 if failed else 0
+    def _voice_cut(self, now: float) -> list[Action]:
+        """Somebody spoke, says the voice, which may not say so again; the line will hear whether it is true."""
+        if self.playing is None:
+            return self._leave()
+        self.playing, self.dry, self.owed_since = None, False, None
+        if self.caller_speaks_since is None:
+            self.caller_speaks_since = now
+        return [Hush(), *self._leave()]
+
+    def _reported(self) -> None:
+        """The voice has said something of who speaks."""
+        self.sounds, self.fell_silent, self.paused = 0, False, False
+
+    def _caller_sounds(self, loud: bool, now: float) -> list[Action]:
+        """A voice may lose the end of what the caller said, all of it, or hear somebody when nobody spoke."""
+        if loud:
+            return self._caller_is_heard(now)
+        since, sounded_at = self.caller_speaks_since, self.sounded_at
+        if since is not None:
+            spoke = sounded_at is not None and sounded_at > since - NOTICED
+            silent_since = max(since, sounded_at) if spoke and sounded_at is not None else since
+            if now < silent_since + self.options.fell_silent_after:
+                return []
+            self.caller_speaks_since, self.fell_silent = None, True
+            if self._heard_now():
+                return []
+            self.owed_since, self.waiting_since = now, silent_since
+            return [] if spoke else [Nudge()]
+        if sounded_at is None or now < sounded_at + self.options.fell_silent_after:
+            return []
+        sounds, self.sounds = self.sounds, 0
+        busy = self._heard_now() or self.owed_since is not None or self._tools or self.leaving is not None
+        if sounds < self.options.unreported or busy or self.nudged:
+            return []
+        self.nudged, self.owed_since, self.waiting_since = True, now, sounded_at
+        return [Nudge()]
+
+    def _caller_is_heard(self, now: float) -> list[Action]:
+        self.sounded_at = now
+        if self.fell_silent:
+            return self._caller_speaks(now)
+        if self.caller_speaks_since is None and not self._heard_now():
+            self.sounds += 1
+            if self.waiting_since is not None:  # who speaks does not wait in silence
+                self.waiting_since, self.comforting = now, False
+        return []
+
+    def _voice_ended(self, ended: VoiceEnded, now: float) -> list[Action]:
+        empty = ended.empty and self.owed_since is not None and not self._tools
+        failed = ended.failed or empty  # for the caller it is the same
+        if failed:
+            self.failures += 1
+        elif not self.prompted:
+            self.failures = 0
+        self.prompted = False
         if self.failures > 1:
             return [End("failed")]
-        if not spoke:
-            if self.caller_speaks_since is None and self.playing is None:
-                self.owed_since = None  # an empty turn: the silence timer takes over
-                if failed and self.options.silence is not None:
-                    self.quiet_since = now + min(self.options.failed_within - self.options.silence, 0.0)
+        if not ended.spoke:
+            nobody = self.caller_speaks_since is None and self.playing is None
+            if failed and nobody and self.options.silence is not None:  # its timer takes over
+                self.owed_since, self.asking_again = None, True
+                self.quiet_since = now + min(self.options.failed_within - self.options.silence, 0.0)
             return []
         self.turns += 1
         if self.options.max_turns is not None and self.turns >= self.options.max_turns:
@@ -303,6 +293,9 @@ class Turn:
             return []
         if self.owed_since is not None and now >= self.owed_since + options.answer_within:
             return [End("stalled")]
+        if self._comfort_due is not None and now >= self._comfort_due:
+            self.comforting = True
+            return [Comfort()]
         for tool, due in self._tools.items():
             if due is not None and now >= due:
                 self._tools[tool] = None
@@ -322,3 +315,10 @@ class Turn:
             self.quiet_since = None
         elif self.quiet_since is None:
             self.quiet_since = now
+        self.asking_again = self.asking_again and self.quiet_since is not None
+        self.paused = self.paused and self.reprompts == 0
+        waits = self.owed_since is not None or self._tools or self.asking_again or self.paused
+        if not waits or self._heard_now() or self.caller_speaks_since is not None:
+            self.waiting_since, self.comforting = None, False
+        elif self.waiting_since is None:
+            self.waiting_since = now

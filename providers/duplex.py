@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from providers.duplex_backend import BackendCalls
 from providers.realtime_errors import read_error
-from providers.realtime_fields import Frame, text, tool_definitions
+from providers.realtime_fields import MOST, Frame, part, text, tool_definitions
 from providers.utterances import Utterances
 from providers.voice import (
     Audio,
@@ -31,6 +31,7 @@ from providers.voice import (
     Tool,
     TurnDone,
     Usage,
+    Used,
     UserText,
     Utterance,
     VoiceEvent,
@@ -94,7 +95,9 @@ class Duplex:
         self._heard_at = self._heard_ms = 0.0
         self._turns = 0  # of the caller
         self._spent = Usage()
-        self._calls = BackendCalls(self._refuse)
+        self._model = str(configuration.get("model") or "")
+        works = part(part(configuration, "delegation"), "responses").get("model")
+        self._calls = BackendCalls(self._refuse, str(works or ""))
         self._warnings = 0
         self._send("session.start", session=configuration)
 
@@ -152,19 +155,17 @@ class Duplex:
 
     def spend(self, usage: Usage) -> None:
         """Whoever did the work used this; the next turn tells."""
-        before = self._spent
-        self._spent = Usage(
-            input_text=before.input_text + usage.input_text,
-            input_audio=before.input_audio + usage.input_audio,
-            cached=before.cached + usage.cached,
-            output_text=before.output_text + usage.output_text,
-            output_audio=before.output_audio + usage.output_audio,
-        )
+        self._spent += usage
 
     def take_spent(self) -> Usage:
         """What was used and has not been told."""
         spent, self._spent = self._spent, Usage()
         return spent
+
+    def settle(self) -> Sequence[Usage]:
+        """What no turn has told."""
+        spent = self.take_spent()
+        return (spent,) if spent != Usage() else ()
 
     def give_up_waiting(self) -> None:
         """What was to be spoken did not come."""
@@ -328,17 +329,21 @@ class Duplex:
         return events
 
     def _counted(self, event: Frame) -> Events:
-        self.seconds = float(event["usage"]["seconds"])
-        return ()
+        """The vendor tells the seconds of the whole session; what is new in them counts."""
+        told = part(event, "usage").get("seconds")
+        if isinstance(told, bool) or not isinstance(told, int | float) or not self.seconds < told < MOST:
+            return ()
+        new, self.seconds = told - self.seconds, float(told)
+        return (Used(Usage(seconds_session=new, model=self._model)),)
 
     def _closed(self, event: Frame) -> Events:
-        self._counted(event)
+        used = self._counted(event)
         self.over = True
         reason = str(event.get("reason"))
         if reason == "close_requested":
-            return ()
+            return used
         meaning, again = _CLOSED.get(reason, (f"the service ended the session ({reason})", True))
-        return (Failed(meaning, f"closed_{reason}", recoverable=again),)
+        return (*used, Failed(meaning, f"closed_{reason}", recoverable=again))
 
     def _info(self, event: Frame) -> Events:
         return (Warned(self.clean(str(event.get("message") or "")), str(event.get("code") or "")),)

@@ -6,21 +6,26 @@ Its events are those of the Responses API, each inside of a ``response.event`` t
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from providers.realtime_calls import ToolCalls
-from providers.realtime_fields import Frame, text
+from providers.realtime_fields import Frame, part, text, whole
 from providers.voice import ToolCall, TurnDone, Usage, VoiceEvent
+
+REMEMBERED = 16  # responses that were counted; the end of one may come twice
 
 
 class BackendCalls:
     """The calls of all delegations of a session. Each response is answered once, when all its results are in.
 
-    ``refuse(call_id, why)`` is told of a call that nobody can carry out.
+    ``refuse(call_id, why)`` is told of a call that nobody can carry out. ``model`` is whose tokens are counted.
     """
 
-    def __init__(self, refuse: Callable[[str, str], None]) -> None:
+    def __init__(self, refuse: Callable[[str, str], None], model: str = "") -> None:
         self._refuse = refuse
+        self._model = model
+        self._counted: deque[str] = deque(maxlen=REMEMBERED)
         self._of: dict[str, ToolCalls] = {}  # delegation -> its calls
         self._spent = Usage()
 
@@ -33,10 +38,11 @@ class BackendCalls:
             case "response.output_item.done" if event["item"]["type"] == "function_call":
                 calls.offer(event["item"])
             case "response.completed":
-                self._count(event["response"].get("usage") or {})
+                self._count(event["response"])
                 return [call for item in calls.of([], under_way=True) if (call := self._call(item))]
             case "response.failed" | "response.incomplete":
                 calls.clear_offers()
+                self._count(event["response"])
                 error = event["response"].get("error") or event["response"].get("incomplete_details") or {}
                 why = str(error.get("message") or error.get("reason") or error.get("code") or "no reason was given")
                 return (TurnDone("failed", detail=f"the work behind the voice failed: {why}"),)
@@ -52,12 +58,18 @@ class BackendCalls:
             return None
         return ToolCall(text(item, "call_id"), text(item, "name"), given)
 
-    def _count(self, usage: Frame) -> None:
-        details = usage.get("input_tokens_details") or {}
-        self._spent = Usage(
-            input_text=self._spent.input_text + int(usage.get("input_tokens") or 0),
-            cached=self._spent.cached + int(details.get("cached_tokens") or 0),
-            output_text=self._spent.output_text + int(usage.get("output_tokens") or 0),
+    def _count(self, response: Frame) -> None:
+        """What a response used, once."""
+        if isinstance(id := response.get("id"), str):
+            if id in self._counted:
+                return
+            self._counted.append(id)
+        usage = part(response, "usage")
+        self._spent += Usage(
+            input_text=whole(usage.get("input_tokens")),
+            cached=whole(part(usage, "input_tokens_details").get("cached_tokens")),
+            output_text=whole(usage.get("output_tokens")),
+            model=self._model,
         )
 
     def take_usage(self) -> Usage:

@@ -11,7 +11,7 @@ from aiohttp import ClientConnectionError, ClientSession
 from providers.delegate import Delegate, Errands
 from providers.duplex import Duplex
 from providers.realtime_socket import Events, RealtimeVoice
-from providers.voice import Tool, ToolCall, TurnDone, VoiceError, VoiceEvent, Warned
+from providers.voice import Tool, ToolCall, TurnDone, Used, VoiceError, VoiceEvent, Warned
 
 TICK = 0.2  # seconds between looks at the clock while somebody speaks
 HANG_UP_WITHIN = 0.7  # seconds for the service to tell its final count
@@ -142,7 +142,8 @@ class DuplexVoice(RealtimeVoice):
                 async with asyncio.timeout(HANG_UP_WITHIN):
                     await self._flush()
                     while not wire.over and self._socket is not None:
-                        await self._take(socket, await socket.receive())
+                        events = await self._take(socket, await socket.receive())
+                        self._owed += [event.usage for event in events if isinstance(event, Used)]
         await super().close()
 
     async def _stop(self) -> None:

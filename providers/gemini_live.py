@@ -30,6 +30,7 @@ from providers.voice import (
     ToolCancelled,
     TurnDone,
     Usage,
+    Used,
     UserText,
     VoiceEvent,
     VoiceText,
@@ -62,12 +63,15 @@ class Live:
         self._called = False  # it has asked for tools
         self._muted = False
         self._spoken: str | None = None
+        self._ended: str | None = None  # what was said before the turn called tools
         self._words: list[str] = []
         self._said: list[str] = []  # by the caller
         self._caller = 0
         self._speaking = False  # the caller
         self._model = str(setup.get("model") or "").removeprefix("models/")
         self._spent = Usage(model=self._model)
+        self._texts: deque[str] = deque()  # turns of ours that wait for the end of the model's
+        self._asked = False  # one of them was sent, and its answer has not ended
         self._tools: dict[str, str] = {}  # call id -> name
         self._warnings = 0
         self._send(setup=setup)
@@ -82,17 +86,23 @@ class Live:
     def say(self, words: str) -> None:
         """Ask for these words. As live text, in order with the audio: client content beside live audio ends the session
         with 1007."""
-        told = f"Say the following words to the caller, exactly as written, and nothing else:\n\n{words}"
-        self._send(realtimeInput={"text": told})
-        self.expecting = True
+        self._ask(f"Say the following words to the caller, exactly as written, and nothing else:\n\n{words}")
 
     def answer(self) -> None:
         """Ask for an answer of the model's own; the protocol has no such word but a turn of ours."""
-        self._send(realtimeInput={"text": "(The connection was restored. Go on.)"})
-        self.expecting = True
+        self._ask("(The connection was restored. Go on.)")
+
+    def _ask(self, told: str) -> None:
+        """A turn of ours. It would cut off the answer that is being given or was asked for, so it waits for its end."""
+        if self._active or self._asked:
+            self._texts.append(told)
+            return
+        self._asked = self.expecting = True
+        self._send(realtimeInput={"text": told})
 
     def interrupt(self) -> None:
         """Stop the model; what is still under way is not heard."""
+        self._texts.clear()
         if self._active or self.expecting:
             self._muted = True
             self._send(clientContent={"turnComplete": False})
@@ -126,14 +136,21 @@ class Live:
         changes: dict[str, Any] = {}
         if instructions is not None:
             changes["systemInstruction"] = {"parts": [{"text": instructions}]}
-        if tools is not None:
-            changes["tools"] = declarations(tools)
         self._setup = {**self._setup, **changes}
+        if tools is not None:
+            self._setup["tools"] = declarations(tools)
+            changes["tools"] = {"tools": self._setup["tools"]}  # so that an empty list differs from none
         self._send(contextUpdate=changes)
 
     def give_up_waiting(self) -> None:
         """The expected answer did not come."""
         self.expecting = self._muted = self._active = self._called = False
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        self._asked = False
+        if self._texts:
+            self._ask(self._texts.popleft())
 
     def resume(self) -> bool:
         """Whether the session can be continued on another connection; the first frame for it is then in ``out``."""
@@ -141,7 +158,7 @@ class Live:
             return False
         self.out.clear()
         self.ready = self.over = self.leaving = self._speaking = False
-        self._active = self._called = self._muted = False
+        self._active = self._called = self._muted = self._asked = False
         self._send(setup={**self._setup, "sessionResumption": {"handle": self._handle}})
         return True
 
@@ -188,6 +205,8 @@ class Live:
 
     def _ready(self, message: Frame) -> Events:
         self.ready = True
+        if self._texts:
+            self._ask_next()
         return (Ready(str(message.get("sessionId") or "")),)
 
     def _activity(self, message: Frame) -> Events:
@@ -232,6 +251,7 @@ class Live:
 
     def _interrupted(self) -> Events:
         self._muted = self._active
+        self._texts.clear()
         return (Interrupted(),)
 
     def _begin(self) -> Events:
@@ -239,7 +259,7 @@ class Live:
         if self._active:
             return ()
         self._turn += 1
-        self._active, self._spoken = True, None
+        self._active, self._spoken, self._ended = True, None, None
         self._down = Divider()
         self._words.clear()
         events: list[VoiceEvent] = [SpeechStopped()] if self._speaking else []
@@ -268,13 +288,14 @@ class Live:
 
     def _turn_complete(self) -> Events:
         events = list(self._heard_all())
-        item, muted, words = self._spoken, self._muted, "".join(self._words).strip()
-        if words:
-            events.append(VoiceText(words, f"turn_{self._turn}", final=True))
+        item, muted, ended = self._spoken, self._muted, self._ended
+        events += self._whole_text()
         spent, self._spent = self._spent, Usage(model=self._model)
         self._active = self._called = self._muted = self.expecting = False
-        self._spoken = None
-        self._words.clear()
+        self._spoken = self._ended = None
+        self._ask_next()
+        if item is None and ended is not None:  # what was said has ended before the tools were called
+            return [*events, Used(spent)]
         return [*events, TurnDone("interrupted" if muted else "completed", spent, item)]
 
     def _tool_call(self, message: Frame) -> Events:
@@ -286,7 +307,16 @@ class Live:
                 raise TypeError("args is no object")
             self._tools[id] = name
             events.append(ToolCall(id, name, given))
+        if self._spoken is not None:  # the server's turn may wait for the tools; what was said is whole
+            self._ended, self._spoken = self._spoken, None
+            events += [*self._whole_text(), TurnDone("interrupted" if self._muted else "completed", item=self._ended)]
+            self._active = self._muted = False
         return events
+
+    def _whole_text(self) -> Events:
+        words = "".join(self._words).strip()
+        self._words.clear()
+        return (VoiceText(words, f"turn_{self._turn}", final=True),) if words else ()
 
     def _cancellation(self, message: Frame) -> Events:
         ids = [id for id in message.get("ids") or () if self._tools.pop(id, None) is not None]

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from pathlib import Path
 
 from asterisk.config.crypt import sha512_crypt
 from asterisk.config.modules import modules_for
@@ -13,6 +14,21 @@ from asterisk.config.pjsip import endpoints, transports
 from asterisk.config.settings import AriUser, AsteriskConfig, Http, Teams, Trunk
 from asterisk.version import HTTP_RESTRICTIONS, SIGNALING_HOSTNAME, Version, parse
 
+UNUSED = {
+    **dict.fromkeys(
+        (
+            "acl.conf", "ccss.conf", "features.conf", "pjproject.conf", "stasis.conf", "udptl.conf",
+            "websocket_client.conf",
+        ),
+        "",
+    ),
+    "cdr.conf": "[general]\nenable=no\n",
+    "cel.conf": "[general]\nenable=no\n",
+    "manager.conf": "[general]\nenabled=no\n",
+}  # fmt: skip
+"""Files that a full installation has; without them the log begins with errors that mean nothing."""
+LOG_FILES = "messages.log => notice,warning,error\nfull.log => notice,warning,error,verbose(3),dtmf\nsecurity.log => security"  # noqa: E501
+LOG_CONSOLE = "console => notice,warning,error,security"
 PATTERNS = ("_X.", "_+X.")
 """Numbers, with and without the plus of E.164. Never `_.`: it matches h, t and i as well."""
 
@@ -42,18 +58,19 @@ def render(config: AsteriskConfig) -> dict[str, str]:
     values: dict[str, dict[str, object]] = {
         "asterisk.conf": {"directories": _directories(config)},
         "modules.conf": {"modules": "\n".join(f"load={name}.so" for name in modules_for(version))},
-        "logger.conf": {},
+        "logger.conf": {"channels": LOG_CONSOLE if config.container else LOG_FILES},
         "http.conf": _http(config.http, version),
         "ari.conf": {"users": "\n".join(_user(user, version) for user in config.users)},
         "chan_websocket.conf": {},
         "amd.conf": {},
         "rtp.conf": {"rtp_start": config.rtp_start, "rtp_end": config.rtp_end},
         "indications.conf": {},
-        "musiconhold.conf": {"folder": f"{config.folders.data if config.folders else '/var/lib/asterisk'}/moh"},
+        "musiconhold.conf": {"folder": config.music or _data(config) / "moh"},
         "pjsip.conf": {"transports": transports(config, version), "endpoints": endpoints(config)},
         "extensions.conf": _dialplan(config),
     }
-    return {name: fill(template(name), filling) for name, filling in values.items()}
+    files = {name: fill(template(name), filling) for name, filling in values.items()}
+    return UNUSED | files if config.container else files
 
 
 def warnings(config: AsteriskConfig) -> list[str]:
@@ -82,6 +99,10 @@ def warnings(config: AsteriskConfig) -> list[str]:
         if trunk.transport != "tls" and trunk.encrypted_media:
             found.append(f"Trunk {trunk.name} sends its SRTP keys in the clear: SRTP without TLS protects nothing.")
     return found
+
+
+def _data(config: AsteriskConfig) -> Path:
+    return config.folders.data if config.folders else Path("/var/lib/asterisk")
 
 
 def _directories(config: AsteriskConfig) -> str:

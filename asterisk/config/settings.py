@@ -245,6 +245,10 @@ class AsteriskConfig(_Model):
     fallback: Fallback = Fallback()
     longest_call_s: int = Field(default=7200, ge=60)
     folders: Folders | None = None
+    music: File | None = None
+    """Folder with music for callers whom a person puts on hold; without one `moh` beside Asterisk's data."""
+    container: bool = False
+    """Asterisk has no other files: those that turn off what calls do not need are written, too. Logs go to stdout."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> AsteriskConfig:

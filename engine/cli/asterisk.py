@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +17,6 @@ from engine.cli.options import config_option, json_option
 from engine.errors import UserError
 
 if TYPE_CHECKING:
-    from asterisk.config import AsteriskConfig
     from asterisk.doctor import Finding
     from engine.settings import Settings
     from flows.library import Library
@@ -93,6 +92,7 @@ Teams, phones, TLS and a fallback (docs/asterisk.md):
   fallback: {endpoint: PJSIP/reception}
   trunks:
     - {name: carrier, host: sip.carrier.example, match: [203.0.113.0/24]}
+A trunk's password may stand in a file: password_file: /run/secrets/carrier.
 
 \b
 Example:
@@ -100,55 +100,55 @@ Example:
 )
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--choices", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of choices.")
+@click.option("--set", "single", multiple=True, metavar="NAME=VALUE", help="One choice, over the file: sip.port=5070.")
+@click.option(
+    "--make-password",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Take the ARI password from FILE; when there is none, make it and write it there.",
+)
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 @config_option
-def asterisk_config(folder: Path, choices: Path | None, force: bool, config: Path | None) -> None:
+def asterisk_config(
+    folder: Path,
+    choices: Path | None,
+    single: tuple[str, ...],
+    make_password: Path | None,
+    force: bool,
+    config: Path | None,
+) -> None:
     """Write Asterisk's configuration files for Hookflash into FOLDER, to be looked at and copied to /etc/asterisk."""
     from asterisk.config import render, warnings
+    from engine.cli.choices import chosen
     from engine.settings_sources import load_settings
 
     settings = load_settings(config)
-    password = settings.asterisk.password.get_secret_value() or secrets.token_urlsafe(24)
-    chosen = _chosen(settings, password, choices)
-    files = render(chosen)
+    # An Asterisk that runs already knows the password: a second run must not make another one.
+    told = _password(make_password) if make_password else settings.asterisk.password.get_secret_value()
+    password = told or secrets.token_urlsafe(24)
+    # Nobody guesses a password that was made here, and a plain one costs Asterisk less at each request.
+    choice = chosen(settings, password, choices, single, crypt=make_password is None)
+    files = render(choice)
     _write(folder, files, force=force)
     click.echo(f"{len(files)} files in {folder}: {', '.join(sorted(files))}")
-    if not settings.asterisk.password.get_secret_value():
+    if make_password and not told:
+        _write(make_password.parent, {make_password.name: password}, force=True)
+        click.echo(f"ARI password of {choice.users[0].name}, made now: in {make_password}")
+    elif not told:
         click.echo(
-            f"ARI password of {chosen.users[0].name}, made now and shown once (HOOKFLASH_ASTERISK_PASSWORD): {password}"
+            f"ARI password of {choice.users[0].name}, made now and shown once (HOOKFLASH_ASTERISK_PASSWORD): {password}"
         )
-    for warning in warnings(chosen):
+    for warning in warnings(choice):
         click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
 
 
-def _chosen(settings: Settings, password: str, choices: Path | None) -> AsteriskConfig:
-    import yaml
-    from pydantic import ValidationError
-
-    from asterisk.config import AsteriskConfig
-
-    values: Any = {}
-    if choices is not None:
-        try:
-            values = yaml.safe_load(choices.read_text("utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"{choices}: {error}") from None
-        if not isinstance(values, dict):
-            raise UserError(f"{choices}: choices are written `name: value`, one to a line")
-    values = {
-        "application": settings.asterisk.app,
-        "users": [{"name": settings.asterisk.user, "password": password}],
-    } | values
+def _password(file: Path) -> str:
     try:
-        return AsteriskConfig.model_validate(values)
-    except ValidationError as error:
-        where = choices or "settings"
-        raise UserError(
-            "\n".join(
-                f"{where}: {'.'.join(map(str, found['loc']))}: {found['msg'].removeprefix('Value error, ')}"
-                for found in error.errors(include_input=False)
-            )
-        ) from None
+        return file.read_text("utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {file}, named by --make-password: {error}") from None
 
 
 def _write(folder: Path, files: dict[str, str], *, force: bool) -> None:

@@ -12,12 +12,13 @@ from pydantic import Field, model_validator
 
 from engine.before import Before, Context, before
 from engine.call import Call
+from engine.comfort import patience
 from engine.conversation import Conversation
 from engine.outcome import Outcome
 from engine.playout import Playout
 from engine.succession import Seat, Succession
 from engine.toolbox import FINISH, LEAVES, Collect, Exit, Toolbox
-from engine.turn import TurnOptions
+from engine.turn import FELL_SILENT, TurnOptions
 from engine.verb import Verb, unknown
 from engine.verbs.tools import ToolFields, flow_tool
 from engine.written import needs_text_model
@@ -33,6 +34,7 @@ from providers.voice import ALAW, ULAW, Session, Turns, VoiceError
 log = structlog.get_logger()
 
 LIMITS = ("silence", "max_duration", "provider_error")
+LATE = 0.9  # seconds after `min_delay` in which a voice says that the caller's turn is over
 TALKS = 5  # a model that hands over again and again shall not do so for ever
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what every provider takes
 
@@ -224,6 +226,7 @@ class Converse(Verb):
         self, fields: ConverseFields, call: Call, toolbox: Toolbox, greeting: str | None, known: Before
     ) -> Outcome:
         """Open the audio and the voice side by side, then talk."""
+        began = asyncio.get_running_loop().time()
         context = call.walker.context()
         reprompt = fields.silence.say.render(context)
         names = fields.providers or (call.services.default_voice,)
@@ -240,7 +243,7 @@ class Converse(Verb):
             playout, seat = await self._connect(call, succession)
             conversation = Conversation(
                 call, playout, seat, succession, toolbox, self._turns(fields), greeting=greeting, reprompt=reprompt,
-                bridge=await bridging,
+                bridge=await bridging, waiting_since=began,
             )  # fmt: skip
         except VoiceError as error:
             return Outcome("provider_error", detail=str(error))
@@ -260,12 +263,14 @@ class Converse(Verb):
         opening = asyncio.ensure_future(call.playout())
         seat: Seat | None = None
         try:
-            seat = await succession.first()
-            return await opening, seat
+            async with patience(call):
+                seat = await succession.first()
+                return await opening, seat
         except BaseException:
             opening.cancel()
-            closing = () if seat is None else (seat.voice.close(),)
-            await asyncio.shield(asyncio.gather(opening, *closing, return_exceptions=True))
+            if seat is not None:
+                succession.leave(seat)
+            await asyncio.shield(asyncio.gather(opening, return_exceptions=True))
             raise
 
     @staticmethod
@@ -308,6 +313,7 @@ class Converse(Verb):
         return TurnOptions(
             silence=fields.silence.after, reprompts=fields.silence.reprompts, answer_within=fields.answer_within,
             max_duration=fields.max_duration, max_turns=fields.max_turns, allow_interruptions=fields.interruptible,
+            fell_silent_after=max(FELL_SILENT, (fields.min_delay or 0.0) + LATE),
         )  # fmt: skip
 
 

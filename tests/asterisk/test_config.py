@@ -249,6 +249,21 @@ class TestFiles:
         quiet = AsteriskConfig(users=USERS, trunks=(CARRIER,), fallback=Fallback(endpoint="PJSIP/reception"))
         assert warnings(quiet) == []
 
+    def test_in_a_container_it_logs_to_stdout_and_finds_every_file(self) -> None:
+        files = render(AsteriskConfig(users=USERS))
+        assert "security.log => security" in files["logger.conf"]
+        assert "cdr.conf" not in files
+        files = render(AsteriskConfig(users=USERS, container=True))
+        assert ".log =>" not in files["logger.conf"]
+        assert re.search("(?m)^console => .*security", files["logger.conf"])
+        assert "enabled=no" in files["manager.conf"]
+        assert "chan_websocket.so" in files["modules.conf"]
+
+    def test_music_comes_from_a_folder_of_choice(self) -> None:
+        assert "directory=/var/lib/asterisk/moh" in render(AsteriskConfig(users=USERS))["musiconhold.conf"]
+        files = render(AsteriskConfig(users=USERS, music=Path("/srv/music")))
+        assert "directory=/srv/music\n" in files["musiconhold.conf"]
+
     def test_a_template_is_filled_wholly(self) -> None:
         with pytest.raises(KeyError, match="missing"):
             fill("a=@{missing}", {})

@@ -292,6 +292,41 @@ def test_choices_are_checked() -> None:
         assert (result.exit_code, result.output[:10]) == (2, "hookflash:")
 
 
+def test_single_choices_win_over_the_file_and_passwords_come_from_files() -> None:
+    Path("secret").write_text("tulips-in-may\n")
+    Path("choices.yaml").write_text(
+        "sip: {port: 5062}\n"
+        "trunks: [{name: carrier, host: sip.example, username: me, password_file: secret, register_with_peer: true}]\n"
+    )
+    words = ["--set", "sip.external_address=203.0.113.7", "--set", "sip.port=5070", "--set", "rtp_start=12000"]
+    assert run("asterisk-config", "out", "--choices", "choices.yaml", *words).exit_code == 0
+    pjsip = Path("out/pjsip.conf").read_text()
+    assert "external_media_address=203.0.113.7" in pjsip
+    assert "bind=0.0.0.0:5070" in pjsip
+    assert "password=tulips-in-may" in pjsip
+    assert "rtpstart=12000" in Path("out/rtp.conf").read_text()
+    for word, said in (("sip.port", "write NAME=VALUE"), ("sip.port=x", "sip.port:"), ("trunks.a=1", "no group")):
+        result = run("asterisk-config", "other", "--choices", "choices.yaml", "--set", word)
+        assert (result.exit_code, said in result.output) == (2, True), result.output
+    Path("secret").unlink()
+    assert "cannot read secret" in run("asterisk-config", "other", "--choices", "choices.yaml").output
+
+
+def test_a_made_password_goes_to_a_file_and_is_not_shown() -> None:
+    result = run("asterisk-config", "out", "--make-password", "run/ari")
+    assert result.exit_code == 0
+    password = Path("run/ari").read_text()
+    assert len(password) >= 32
+    assert password not in result.output
+    assert f"password={password}" in Path("out/ari.conf").read_text()
+    assert Path("run/ari").stat().st_mode & 0o007 == 0
+    assert run("asterisk-config", "again", "--make-password", "run/ari").exit_code == 0
+    assert Path("run/ari").read_text() == password
+    assert f"password={password}" in Path("again/ari.conf").read_text()
+    Path("run/ari").write_bytes(b"\xff")
+    assert "cannot read run/ari" in run("asterisk-config", "other", "--make-password", "run/ari").output
+
+
 def test_a_folder_that_cannot_be_made_is_said() -> None:
     Path("file").write_text("")
     result = run("asterisk-config", "file/below")

@@ -116,7 +116,7 @@ async def test_when_it_gives_way_what_waits_is_dropped(tmp_path: Path) -> None:
 async def test_the_caller_speaks_for_long_and_is_not_asked_anything(tmp_path: Path) -> None:
     async def acts(voice: Directed, line: VirtualLine) -> None:
         voice.tells(SpeechStarted())
-        await line.caller.waits(6)
+        await line.caller.says("A long story.", 6)
         voice.tells(SpeechStopped(), UserText("A long story."))
         await line.caller.waits(2)
         voice.tells(ToolCall("1", "finish", {"exit": "done_"}))

@@ -41,9 +41,10 @@ async def talk(
     return await dial(house, script, *replies, http=Endpoints(answers))
 
 
-def sounds(over: Over) -> list[int]:
-    """How long each sound without words was heard, in ms."""
-    return [entry.ms for entry in over.line.log.find("heard", "cut") if not entry.text and entry.ms]
+def sounds(over: Over, until: float = 1000.0) -> list[int]:
+    """How long each sound without words was heard until then, in ms."""
+    entries = over.line.log.find("heard", "cut")
+    return [entry.ms for entry in entries if not entry.text and entry.ms and entry.at < until]
 
 
 @pytest.mark.parametrize(("seconds", "heard"), [(0.4, 0), (1.0, 500), (5.0, 4500)])
@@ -63,7 +64,8 @@ async def test_it_stops_when_the_caller_speaks(tmp_path: Path) -> None:
         await line.caller.says("Hello?", 1.0)
 
     over = await talk(tmp_path, {"/price": (8.0, {})}, ASKS, [Says("One moment.")], SAYS, script=script)
-    assert 0 < sum(sounds(over)) < 3000
+    [spoke] = [entry for entry in over.line.log.find("said") if entry.text == "Hello?"]
+    assert 0 < sum(sounds(over, spoke.at + 0.5)) < 3000
     assert "It is nine dollars." in over.heard
 
 
@@ -72,7 +74,15 @@ async def test_it_stops_before_the_voice_speaks_and_takes_nothing_of_it_away(tmp
     replies = [Calls("price", {}), Waits(3.0), Says("I am still looking.")]
     over = await talk(tmp_path, {"/price": (9.0, {})}, replies, SAYS)
     assert over.heard == ["Hello.", "I am still looking.", "It is nine dollars."]
-    assert sum(sounds(over)) == pytest.approx(2500, abs=500)
+    [spoke] = [entry for entry in over.line.log.find("heard") if entry.text == "I am still looking."]
+    assert sum(sounds(over, spoke.at)) == pytest.approx(2500, abs=500)
+
+
+@virtual_time
+async def test_it_takes_the_place_of_the_music_that_who_waits_hears(tmp_path: Path) -> None:
+    house = library(tmp_path, flow((STEPS % "file: keys.ulaw").replace("500ms", "3s")), files={"keys.ulaw": KEYS})
+    over = await dial(house, asks, ASKS, SAYS, http=Endpoints({"/price": (5.0, {})}))
+    assert sounds(over) == [pytest.approx(1500, abs=300), 1000, pytest.approx(1000, abs=60)]
 
 
 @virtual_time
@@ -100,10 +110,10 @@ class Shelf(Endpoints):
 
 
 @virtual_time
-async def test_a_sound_that_cannot_be_had_leaves_silence_and_the_talk_goes_on(tmp_path: Path) -> None:
+async def test_instead_of_a_sound_that_cannot_be_had_there_is_music_and_the_talk_goes_on(tmp_path: Path) -> None:
     house = library(tmp_path, flow(STEPS % "endpoint: pos, path: /keys.wav"))
     over = await dial(house, asks, ASKS, SAYS, http=Shelf({"/price": (3.0, {})}))
-    assert (sounds(over), over.heard) == ([], ["Hello.", "It is nine dollars."])
+    assert (sounds(over), over.heard) == ([pytest.approx(1500, abs=300)], ["Hello.", "It is nine dollars."])
 
 
 @virtual_time

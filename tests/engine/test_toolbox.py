@@ -208,7 +208,8 @@ async def test_tools_run_side_by_side(tmp_path: Path) -> None:
         tmp_path, {PIZZA: (2.0, {"price": 9}), "/book": (2.0, {"ref": "A"})},
         [price(dish="pizza"), Calls("book", {"at": "7 pm"})], [Says("Done."), FINISH], [Says("Never.")],
     )  # fmt: skip
-    assert [name for name, _, _ in over.voice.results] == ["price", "book", "finish"]
+    *both, last = [name for name, _, _ in over.voice.results]
+    assert (sorted(both), last) == (["book", "price"], "finish")
     assert {use.ms for use in over.record.tools} == {2000}
     assert (over.record.tools[1].at - over.record.tools[0].at).total_seconds() < 0.1
 

@@ -7,30 +7,32 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from engine.turn import (
+from engine.turn import Turn, TurnOptions
+from engine.turn_events import (
     Action,
     CallerPauses,
+    CallerSounds,
     CallerSpeaks,
+    Comfort,
     End,
     Fill,
     FinishAsked,
     Hush,
+    Nudge,
     PlayedOut,
     RanDry,
     Reprompt,
     Tick,
     ToolClosed,
     ToolOpened,
-    Turn,
     TurnEvent,
-    TurnOptions,
     VoiceAsked,
     VoiceCut,
     VoiceEnded,
     VoiceSpeaks,
-)
+)  # fmt: skip
 
-OPTIONS = TurnOptions(silence=8, reprompts=2, answer_within=6, farewell=4, longest_speech=60)
+OPTIONS = TurnOptions(silence=8, reprompts=2, answer_within=6, farewell=4, longest_speech=60, comfort_after=None)
 
 
 def turn(*events: TurnEvent, **options: object) -> Turn:
@@ -83,6 +85,11 @@ def test_an_answer_between_two_failures_forgives_the_first() -> None:
     assert made.handle(VoiceEnded(spoke=False, failed=True), 5.0) == []
 
 
+def test_what_it_was_told_to_say_forgives_nothing() -> None:
+    made = turn(VoiceEnded(spoke=False, failed=True), VoiceAsked(), VoiceSpeaks("a"), VoiceEnded(), PlayedOut("a"))
+    assert made.handle(VoiceEnded(spoke=False, failed=True), 6.0) == [End("failed")]
+
+
 def test_a_word_of_the_caller_starts_the_count_again() -> None:
     made = turn()
     made.handle(Tick(), 8)
@@ -108,9 +115,129 @@ def test_no_silence_limit_no_deadline() -> None:
     assert turn(silence=None).deadline() is None
 
 
-def test_an_empty_answer_leaves_it_to_the_silence_timer() -> None:
-    made = turn(CallerSpeaks(), CallerPauses(), VoiceEnded(spoke=False))
-    assert made.deadline() == 3 + 8
+def test_for_the_caller_an_empty_answer_is_one_that_failed() -> None:
+    made = turn(CallerSpeaks(), CallerPauses())
+    assert made.handle(VoiceEnded(spoke=False, empty=True), 3.0) == []
+    assert made.handle(Tick(), 4.0) == [Reprompt(1)]
+
+
+def test_an_empty_answer_that_nobody_waits_for_changes_nothing() -> None:
+    made = turn(VoiceEnded(spoke=False, empty=True))
+    assert made.deadline() == 8
+
+
+def test_an_answer_that_only_calls_tools_leaves_owed_what_is_owed() -> None:
+    made = turn(CallerSpeaks(), CallerPauses(), VoiceAsked(), VoiceEnded(spoke=False))
+    assert made.handle(Tick(), 3 + 6) == [End("stalled")]
+
+
+def test_without_a_silence_timer_a_failed_answer_is_still_owed() -> None:
+    made = turn(CallerSpeaks(), CallerPauses(), VoiceEnded(spoke=False, failed=True), silence=None)
+    assert made.handle(Tick(), 2 + 6) == [End("stalled")]
+
+
+# ── A caller who waits ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (VoiceAsked(),),
+        (CallerSpeaks(), CallerPauses()),
+        (ToolOpened("t"),),
+        (VoiceSpeaks("a"), RanDry()),
+        (CallerSpeaks(), CallerPauses(), VoiceEnded(spoke=False, failed=True)),
+    ],
+)
+def test_who_waits_hears_something_once(events: tuple[TurnEvent, ...]) -> None:
+    made = turn(*events, comfort_after=0.5)
+    waits = made.waiting_since
+    assert waits is not None
+    assert made.deadline() == waits + 0.5
+    assert made.handle(Tick(), waits + 0.5) == [Comfort()]
+    assert made.comforting
+    assert made.handle(Tick(), waits + 0.6) == []
+    made.handle(VoiceSpeaks("b"), waits + 1)
+    assert not made.comforting
+
+
+def test_nobody_waits_while_nothing_is_owed() -> None:
+    made = turn(VoiceAsked(), VoiceSpeaks("a"), VoiceEnded(), PlayedOut("a"), comfort_after=0.5)
+    assert made.deadline() == 4 + 8
+
+
+def test_a_caller_who_speaks_ends_the_comfort() -> None:
+    made = turn(CallerSpeaks(), CallerPauses(), comfort_after=0.5)
+    assert made.handle(Tick(), 2.5) == [Comfort()]
+    assert made.handle(CallerSpeaks(), 3) == [Hush()]
+    assert not made.comforting
+
+
+def test_a_lost_end_of_speech_is_noticed_by_the_line() -> None:
+    made = turn(CallerSpeaks(), comfort_after=1.5)
+    for tenth in range(11, 21):
+        assert made.handle(CallerSounds(True), tenth / 10) == []
+    assert made.handle(CallerSounds(False), 3.3) == []
+    assert made.handle(CallerSounds(False), 3.4) == []
+    assert (made.caller_speaks_since, made.owed_since) == (None, 3.4)
+    assert made.handle(Tick(), 3.5) == [Comfort()], "1.5 s after the last sound"
+    assert made.handle(CallerSounds(True), 3.8) == [Hush()]
+    assert made.caller_speaks_since == 3.8, "who goes on to speak is heard again"
+    made.handle(CallerPauses(), 4.0)
+    assert made.handle(CallerSounds(True), 4.1) == [], "the voice knows of it again"
+
+
+def test_speech_of_nobody_is_noticed_by_the_line() -> None:
+    made = turn(VoiceAsked(), VoiceSpeaks("a"), CallerSpeaks())
+    assert made.handle(CallerSounds(False), 3 + 1.3) == []
+    assert made.handle(CallerSounds(False), 3 + 1.4) == [Nudge()]
+    assert made.owed_since == 3 + 1.4
+
+
+def test_a_turn_that_the_voice_has_missed_is_noticed_once() -> None:
+    made = turn()
+    for _ in range(2):
+        for tenth in range(10, 16):
+            assert made.handle(CallerSounds(True), tenth / 10) == []
+        assert made.handle(CallerSounds(False), 2.8) == []
+        expected = [] if made.nudged else [Nudge()]
+        assert made.handle(CallerSounds(False), 2.9) == expected
+    assert made.owed_since == 2.9
+    made.handle(VoiceSpeaks("a"), 3.5)
+    assert made.nudged, "else noise would have it speak for ever"
+    made.handle(CallerSpeaks(), 4.0)
+    assert not made.nudged
+
+
+def test_a_cough_is_no_turn() -> None:
+    made = turn()
+    for tenth in (10, 12, 14):
+        made.handle(CallerSounds(True), tenth / 10)
+    assert made.handle(CallerSounds(False), 3.0) == []
+    assert made.owed_since is None
+
+
+def test_waiting_counts_from_what_the_line_heard_last() -> None:
+    made = turn(CallerSpeaks(), comfort_after=1.5)
+    made.handle(CallerSounds(True), 1.4)
+    made.handle(CallerPauses(), 2.0)
+    assert made.deadline() == 1.4 + 1.5
+    assert made.owed_since == 2.0
+
+
+def test_who_is_given_time_to_think_does_not_wait_meanwhile() -> None:
+    made = turn(CallerSpeaks(), comfort_after=1.5, fell_silent_after=4.0)
+    made.handle(CallerSounds(True), 1.2)
+    assert made.handle(CallerSounds(False), 4.0) == []
+    made.handle(CallerPauses(), 4.2)
+    assert made.deadline() == pytest.approx(4.2 - 0.8 + 1.5)
+
+
+def test_who_speaks_into_the_comfort_does_not_need_it() -> None:
+    made = turn(CallerSpeaks(), CallerPauses(), comfort_after=0.5)
+    assert made.handle(Tick(), 2.5) == [Comfort()]
+    assert made.handle(CallerSounds(True), 3.0) == []
+    assert (made.comforting, made.waiting_since) == (False, 3.0)
 
 
 # ── What the voice owes ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -203,12 +330,12 @@ def test_speech_without_an_end_is_noise() -> None:
     assert made.handle(Tick(), 69) == [Reprompt(1)]
 
 
-def test_a_voice_that_stops_itself_is_not_a_caller_who_speaks() -> None:
+def test_a_voice_that_stops_itself_although_nobody_speaks_is_asked_to_go_on() -> None:
     made = turn(VoiceSpeaks("a"))
     assert made.handle(VoiceCut(), 2) == [Hush()]
-    assert made.caller_speaks_since is None
-    assert made.deadline() == 10
     assert made.handle(VoiceCut(), 3) == []
+    assert made.handle(CallerSounds(False), 2 + 1.4) == [Nudge()]
+    assert made.handle(Tick(), 3.4 + 6) == [End("stalled")]
 
 
 # ── Tools and fillers ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import wave
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from providers.rehearsal import Rehearsal
 from providers.rehearsal import provider as rehearsal_provider
 from providers.voice import Session, Voice, VoiceEvent
 from tests.emulators.openai_realtime import Emulator
+from tests.emulators.synthesiser import synthesiser_in
 
 KEY = "sk-test-1234567890"
 
@@ -116,13 +116,7 @@ async def openai() -> AsyncIterator[Callable[[Emulator], OpenAI]]:
 @pytest.fixture
 def synthesiser(tmp_path: Path) -> list[str]:
     """A program that is called like flite and speaks half a second of tone, and counts how often it was called."""
-    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes(b"\x00\x10\x00\xf0" * 4000)
-    script = f'for last; do :; done; cat >> {tmp_path}/spoken; cp {tmp_path}/tone.wav "$last"'
-    return ["/bin/sh", "-c", script, "flite"]
+    return synthesiser_in(tmp_path)
 
 
 @pytest.fixture

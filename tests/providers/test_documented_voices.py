@@ -2,16 +2,13 @@
 
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
 
 from providers import assembled, azure_speech, azure_voice_live, gemini, google, gpt_live, grok, openai, rehearsal
 from providers.script import FINISH, Call, parse
-from providers.voice import Audio, Provider, Session, TurnDone
-from tests.emulators.openai_realtime import silence, tone
-from tests.providers.conftest import owned
+from providers.voice import Session
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -44,15 +41,3 @@ def test_every_option_is_documented() -> None:
     for voice in (openai, azure_speech, azure_voice_live, gemini, google, gpt_live, assembled, grok, rehearsal):
         for name in voice.OPTIONS:
             assert f"`{name}`" in text, (voice.__name__, name)
-
-
-async def test_the_example_is_a_voice() -> None:
-    [code] = blocks("writing-a-voice.md", "python")
-    parrot: Any = ModuleType("parrot")
-    exec(code, parrot.__dict__)
-    provider: Provider = parrot.provider({})
-    async with owned(provider.voice(Session())) as owner:
-        await owner.hear(tone(200) + silence(1000))
-        done = await owner.next(TurnDone)
-    assert owner.of(Audio) == [Audio(tone(200), done.item)]
-    await provider.close()

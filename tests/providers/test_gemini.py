@@ -154,7 +154,7 @@ async def test_the_session_goes_on_elsewhere_when_the_connection_must_end() -> N
     async with at(script=[Say("Here I am.")], heard=["Are you there?"]) as (emulator, owner):
         await owner.voice.say("Good day.")
         await owner.next(TurnDone)
-        (await conversation(emulator)).go_away()
+        await (await conversation(emulator)).go_away()
         await owner.next(Resumed)
         second = await conversation(emulator, 1)
         await second.expect("setup")
@@ -174,7 +174,7 @@ async def test_not_in_the_middle_of_a_word() -> None:
         await owner.next(TurnDone)
         await owner.voice.say("This goes on for a good while, so that there is time to leave.")
         await owner.next(Audio, len(owner.of(Audio)))
-        (await conversation(emulator)).go_away()
+        await (await conversation(emulator)).go_away()
         await owner.next(Resumed)
         done = [index for index, event in enumerate(owner.events) if isinstance(event, TurnDone)]
         assert len(done) == 2
@@ -187,7 +187,7 @@ async def test_a_lost_connection_is_continued() -> None:
         await owner.next(TurnDone)
         await owner.voice.say("Good day again.")
         await owner.next(TurnDone, 1)  # so that the handle after the first turn has come
-        await (await conversation(emulator))._drop()
+        await (await conversation(emulator)).drop()
         await owner.next(Resumed)
         await owner.voice.say("Still here.")
         await owner.next(TurnDone, 2)

@@ -27,6 +27,7 @@ from providers.voice import (
     TurnDone,
     Turns,
     Usage,
+    Used,
     UserText,
     Utterance,
     VoiceError,
@@ -195,7 +196,7 @@ async def test_what_the_work_used_is_counted_once() -> None:
         await owner.voice.tool_result((await owner.next(ToolCall)).id, "{}")
         await owner.next(TurnDone, 1)
         spent = [done.usage for done in owner.of(TurnDone)]
-        one = Usage(input_text=20, cached=5, output_text=7)
+        one = Usage(input_text=20, cached=5, output_text=7, model="gpt-5.4-mini")
         assert spent == [one, one], "one answer with calls, one that is spoken"
 
 
@@ -301,7 +302,7 @@ async def test_the_vendors_own_text_model_can_do_the_work() -> None:
         assert "no JSON object" in outputs[0]
         assert len([event for event in talk.client_events if event["type"] == "response.create"]) == 1
         assert said(owner) == ["Six francs."]
-        assert owner.of(TurnDone)[0].usage == Usage(input_text=40, cached=10, output_text=8)
+        assert owner.of(TurnDone)[0].usage == Usage(input_text=40, cached=10, output_text=8, model="gpt-5.4")
         await owner.voice.update(tools=(LOOKUP, FINISH))
         update = await talk.expect("session.update")
         tools = update["session"]["delegation"]["responses"]["tools"]
@@ -366,7 +367,10 @@ async def test_the_end_is_asked_for_and_counted() -> None:
         voice: Any = owner.voice
     talk = await emulator.live()
     await talk.expect("session.close")
-    assert voice._wire.seconds > 0
+    told = [*(event.usage for event in owner.of(Used)), *voice.settle()]
+    assert {usage.model for usage in told} == {"gpt-live-1"}
+    assert sum(usage.seconds_session for usage in told) == pytest.approx(talk._ms / 1000)
+    assert list(voice.settle()) == []
     assert emulator.open_sessions == 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from providers import gemini
+from providers.duplex_backend import BackendCalls
 from providers.gemini_live import Live
 from providers.realtime_dialects import GROK
 from providers.realtime_socket import RealtimeVoice
@@ -201,6 +202,14 @@ async def test_a_vendor_that_tells_nothing_more_is_not_waited_for_long(monkeypat
         events = await left_in_the_middle(voice)
         assert counted(events, voice.settle()) == Counter()
         await provider.close()
+
+
+def test_the_model_behind_gpt_live_is_counted_once() -> None:
+    calls = BackendCalls(lambda call, why: None, "m")
+    for kind, id in (("completed", "r1"), ("completed", "r1"), ("incomplete", "r2"), ("completed", None)):
+        calls.receive("d", {"type": f"response.{kind}", "response": {"id": id, "usage": {"input_tokens": 5}}})
+    assert calls.take_usage() == Usage(input_text=15, model="m")
+    assert calls.take_usage() == Usage()
 
 
 def test_usage_adds_up() -> None:

@@ -24,6 +24,14 @@ class GeminiConversation(Conversation):
     _turn: asyncio.Task[None] | None = None
     _pending: set[str]
 
+    @property
+    def heard_ms(self) -> float:
+        return len(self.audio) / WIDE.bytes_per_ms
+
+    def take_back(self) -> None:
+        self.tell(toolCallCancellation={"ids": sorted(self._pending)})
+        self._pending.clear()
+
     async def _read(self) -> None:
         self._pending = set()
         self._ears = EnergyDetector(WIDE)
@@ -44,9 +52,7 @@ class GeminiConversation(Conversation):
         """Send a server message, checked by the oracle; as the vendor does, in a binary frame."""
         if self.emulator.oracle:
             self.emulator.oracle.server(message)
-        frame = json.dumps(message).encode()
-        for _ in range(2 if self.faults.duplicate else 1):
-            self._outbox.put_nowait(frame)
+        self._outbox.put(json.dumps(message).encode())
 
     async def _take(self, kind: str, content: dict[str, Any]) -> None:
         match kind:
@@ -62,14 +68,14 @@ class GeminiConversation(Conversation):
                 self._hear(content["audio"])
             case "realtimeInput":
                 words = content["text"].partition("\n\n")[2]
-                self.answer(Say(words) if words else None)
+                self.answer(words)
             case "clientContent" if not content.get("turnComplete"):
                 self._stop()
             case "toolResponse":
                 self._pending -= {each["id"] for each in content["functionResponses"]}
                 silent = any(each.get("scheduling") == "SILENT" for each in content["functionResponses"])
                 if not self._pending and not silent:
-                    self.answer(None)
+                    self.answer()
         if self.faults.stop_reading and self._configured:
             self.request.transport.pause_reading()  # type: ignore[union-attr]
             await asyncio.Event().wait()
@@ -85,8 +91,7 @@ class GeminiConversation(Conversation):
                 said = self.emulator.heard.pop(0) if self.emulator.heard else "[sound]"
                 for word in said.split(" "):
                     self.tell(serverContent={"inputTranscription": {"text": f"{word} "}})
-                if not self.faults.stall:
-                    self.answer(None)
+                self.answer()
 
     def _stop(self) -> None:
         """The caller speaks, or the client wants no more: the turn ends without having been generated whole."""
@@ -97,14 +102,12 @@ class GeminiConversation(Conversation):
             for _ in range(self.faults.late_deltas):
                 self._sound(bytes(4800))
 
-    def answer(self, turn: Turn | None) -> None:
-        """Give a turn: the one asked for, or the next entry of the script."""
+    def answer(self, words: str = "") -> None:
+        """Give a turn: the words asked for, or the next entry of the script."""
         if self.faults.stall:
             return
         self._stop()
-        script = self.emulator.script
-        turn = turn or (script.pop(0) if script else Say("What else can I do for you?"))
-        self._turn = self._group.create_task(self._give(turn))
+        self._turn = self._group.create_task(self._give(self.next_turn(words)))
 
     async def _give(self, turn: Turn) -> None:
         with suppress(asyncio.CancelledError):
@@ -157,9 +160,9 @@ class GeminiConversation(Conversation):
         )
         self.tell(sessionResumptionUpdate={"newHandle": self.new_id("handle"), "resumable": True})
 
-    def go_away(self, left: str = "50s") -> None:
+    async def go_away(self) -> None:
         """The connection is to be given up."""
-        self.tell(goAway={"timeLeft": left})
+        self.tell(goAway={"timeLeft": "50s"})
 
-    async def _phantom(self) -> None:
+    async def phantom(self) -> None:
         self.tell(serverContent={"interrupted": True})

@@ -128,7 +128,7 @@ class LiveConversation(Conversation):
             event = {"type": kind, **fields}
             if self.emulator.oracle:
                 self.emulator.oracle.server(event)
-            self._outbox.put_nowait(event)
+            self._outbox.put(event)
         else:
             super().send(kind, **fields)
 
@@ -259,5 +259,5 @@ class LiveConversation(Conversation):
         for calls in self._calls.values():
             calls[:] = [call for call in calls if call["call_id"] != item["call_id"]]
 
-    async def _phantom(self) -> None:
+    async def phantom(self) -> None:
         self.told("What?")

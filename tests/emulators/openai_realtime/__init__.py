@@ -3,7 +3,7 @@
 `Emulator` holds conversations; `bench/provider.py` is the one for load.
 """
 
-from tests.emulators.openai_realtime.faults import Faults
+from tests.emulators.faults import Faults
 from tests.emulators.openai_realtime.model import Call, Empty, Fail, Say
 from tests.emulators.openai_realtime.server import Emulator
 from tests.emulators.openai_realtime.sound import silence, tone

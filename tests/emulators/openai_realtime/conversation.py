@@ -15,8 +15,9 @@ from aiohttp import WSMsgType, web
 
 from providers.energy import EnergyDetector
 from providers.voice import AudioFormat
+from tests.emulators.faults import Frame, Outbox, misbehave
 from tests.emulators.openai_realtime import items
-from tests.emulators.openai_realtime.model import Say, Turn
+from tests.emulators.openai_realtime.model import Empty, Say, Turn
 from tests.emulators.openai_realtime.response import Response
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class Conversation:
         self.spoken_ms: dict[str, int] = {}  # assistant item -> milliseconds of audio
         self.ended = asyncio.Event()
         self._changed = asyncio.Condition()
-        self._outbox: asyncio.Queue[dict[str, Any] | str | bytes] = asyncio.Queue()
+        self._outbox = Outbox()
+        self._mute = False
+        self._empty = self.faults.empty_turns
         self._ears = EnergyDetector()
         self._uncommitted_ms = 0
         self._item = ""
@@ -77,6 +80,14 @@ class Conversation:
         async with asyncio.timeout(5), self._changed:
             await self._changed.wait_for(lambda: len(self.audio) >= size)
         return bytes(self.audio)
+
+    @property
+    def heard_ms(self) -> float:
+        """Milliseconds of caller audio that came so far."""
+        return len(self.audio) / FORMATS[self.session["audio"]["input"]["format"]["type"]].bytes_per_ms
+
+    def take_back(self) -> None:
+        """Cancel the tool calls that are open; the protocol has no word for it."""
 
     @property
     def active(self) -> Response | None:
@@ -111,30 +122,16 @@ class Conversation:
                 self._changed.notify_all()
 
     async def _write(self) -> None:
-        held: dict[str, Any] | str | bytes | None = None
-        while True:
-            frame = await self._outbox.get()
-            if self.faults.out_of_order and self._configured:
-                if held is None and not self._outbox.empty():
-                    held = frame
-                    continue
-                frames = [frame] if held is None else [frame, held]
-                held = None
-            else:
-                frames = [frame]
-            for each in frames:
-                if self.faults.delay_ms:
-                    await asyncio.sleep(self.faults.delay_ms / 1000)
-                await self._transmit(each)
+        await self._outbox.deliver(self._transmit, lambda: self.faults, lambda: self._configured)
 
-    async def _transmit(self, frame: dict[str, Any] | str | bytes) -> None:
+    async def _transmit(self, frame: Frame) -> None:
+        if self._mute:
+            return
         with suppress(ConnectionError):
             if isinstance(frame, bytes):
                 await self.socket.send_bytes(frame)
-                return
-            text = frame if isinstance(frame, str) else json.dumps(frame)
-            for _ in range(2 if self.faults.duplicate else 1):
-                await self.socket.send_str(text)
+            else:
+                await self.socket.send_str(frame if isinstance(frame, str) else json.dumps(frame))
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send a server event, checked by the oracle."""
@@ -142,11 +139,11 @@ class Conversation:
         for sent in self.surface.outgoing(json.loads(json.dumps(event)), lambda: self.new_id("event")):
             if self.emulator.oracle:
                 self.emulator.oracle.server(sent)
-            self._outbox.put_nowait(sent)
+            self._outbox.put(sent)
 
     def send_raw(self, frame: str | bytes) -> None:
         """Send what no vendor would."""
-        self._outbox.put_nowait(frame)
+        self._outbox.put(frame)
 
     def error(self, code: str, message: str, event_id: str | None = None, kind: str = "invalid_request_error") -> None:
         error = {"type": kind, "code": code, "message": message, "param": None, "event_id": event_id}
@@ -292,14 +289,18 @@ class Conversation:
     def respond(self, asked: dict[str, Any]) -> None:
         """Begin a response: the words that the client asked for, or the next entry of the script."""
         words = (asked.get("instructions") or "").partition("\n\n")[2]
-        turn: Turn
-        if words:
-            turn = Say(words)
-        else:
-            turn = self.emulator.script.pop(0) if self.emulator.script else Say("What else can I do for you?")
-        response = Response(self, turn)
+        response = Response(self, self.next_turn(words))
         self.responses.append(response)
         response.begin(self._group)
+
+    def next_turn(self, words: str = "") -> Turn:
+        """What the model does now: says what it was asked to say, or goes on with the script."""
+        if self._empty:
+            self._empty -= 1
+            return Empty()
+        if words:
+            return Say(words)
+        return self.emulator.script.pop(0) if self.emulator.script else Say("What else can I do for you?")
 
     # ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -311,25 +312,26 @@ class Conversation:
             self.error(
                 *faults.error, kind="server_error" if faults.error[0] == "server_error" else "invalid_request_error"
             )
-        moments = [
-            (faults.phantom_speech_at_ms, self._phantom),
-            (faults.drop_after_ms, self._drop),
-            (faults.close_after_ms, self._close),
-        ]
-        passed = 0
-        for at_ms, act in sorted(((at, act) for at, act in moments if at is not None), key=lambda pair: pair[0]):
-            await asyncio.sleep((at_ms - passed) / 1000)
-            passed = at_ms
-            await act()
+        await misbehave(
+            faults, drop=self.drop, close=self.shut, mute=self.fall_silent, phantom=self.phantom, go_away=self.go_away
+        )
 
-    async def _phantom(self) -> None:
+    async def phantom(self) -> None:
         self.speech_started(self._ears.heard_ms)
 
-    async def _drop(self) -> None:
+    async def drop(self) -> None:
+        """Cut the connection."""
         if self.request.transport is not None:
             self.request.transport.abort()
 
-    async def _close(self) -> None:
+    async def fall_silent(self) -> None:
+        self._mute = True
+
+    async def go_away(self) -> None:
+        """The protocol has no word for it."""
+
+    async def shut(self) -> None:
+        """Close the connection in an orderly way."""
         await self.socket.close(code=self.faults.close_code, message=self.faults.close_reason.encode())
 
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
+from tests.emulators.faults import Faults
 from tests.emulators.openai_realtime.conversation import Conversation
-from tests.emulators.openai_realtime.faults import Faults
 from tests.emulators.openai_realtime.model import Turn
 from tests.emulators.openai_realtime.sound import tone_voice
 from tests.emulators.openai_realtime.surface import Surface
