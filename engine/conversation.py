@@ -223,8 +223,7 @@ class Conversation:
                 if outcome is not None:
                     return outcome
                 continue
-            comforted = self._turn.comforting
-            actions = self._turn.handle(event, self.clock())
+            comforted, actions = self._turn.comforting, self._turn.handle(event, self.clock())
             self.call.changed()
             for action in actions:
                 outcome = await self._do(action)

@@ -207,7 +207,7 @@ def settings_for(pbx: Instance, folder: Path, **options: Any) -> Settings:
         ),
         flows=(options.pop("flows", folder),),
         database=DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{folder}/calls.db")),
-        http=HttpSettings(port=0),
+        http=options.pop("http", HttpSettings(port=0)),
         voices=voices,
         **options,
     )  # fmt: skip
