@@ -241,8 +241,9 @@ class Turn:
             self.caller_speaks_since, self.fell_silent = None, True
             if self._heard_now():
                 return []
-            self.owed_since, self.waiting_since = now, silent_since
-            return [] if spoke else [Nudge()]
+            self.owed_since, self.waiting_since = None if self.options.duplex else now, silent_since
+            self.paused = self.paused or self.options.duplex
+            return [] if spoke or self.options.duplex else [Nudge()]
         if sounded_at is None or now < sounded_at + self.options.fell_silent_after:
             return []
         sounds, self.sounds = self.sounds, 0

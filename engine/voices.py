@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from engine.accounts import Limited, current, using
+from engine.accounts import Limited, current
 from engine.breaker import Breaker, Breakers
 from engine.settings import is_secret, variable
 from providers.parts import MadeOfOthers
@@ -37,70 +37,63 @@ class Voices:
     """Providers by name, each with the keys and limits of the account that counts where it is asked for.
 
     ``settings`` are the engine's own, ``accounts`` those of the others. What an account does not set is as for the
-    engine, but for secrets: nobody talks with another's key.
+    engine, but for secrets: nobody talks with another's key. Every account has providers of its own.
     """
 
     def __init__(self, settings: Settings | None = None, accounts: Mapping[str, Settings] | None = None) -> None:
         self._settings = settings or {}
         self._accounts = accounts or {}
-        self._loaded: dict[tuple[str, str | None], Provider] = {}
-        self._made_of: dict[str, tuple[str, ...]] = {}  # voices of other providers' parts
+        self._loaded: dict[str, Provider] = {}  # `openai` is the engine's own, `acme/openai` an account's
+        self._added: set[str] = set()
         self.breakers = Breakers()  # who failed again and again, in any call
 
     def add(self, name: str, provider: Provider, account: str | None = None) -> None:
-        """Use this provider under this name (tests, embedded use)."""
-        self._loaded[name, account] = provider
+        """Use this provider under this name (tests, embedded use); without an account in all of them."""
+        self._loaded[_key(name, account)] = provider
+        self._added.add(_key(name, account))
 
     def get(self, name: str) -> Provider:
         """The provider, for the account that counts here; imported and made when first asked for, so do that at start.
 
         Raises `providers.voice.VoiceError`.
         """
-        account = self._account_of(name)
-        provider = self._loaded.get((name, account))
+        key = self._key_of(name)
+        provider = self._loaded.get(key)
         if provider is None:
-            provider = self._loaded[name, account] = self._make(name, account)
-            if self._account_of(name) != account:  # now it is known what it is made of
-                return self.get(name)
+            provider = self._loaded[key] = self._make(name, current())
         return provider
 
     @property
     def opened(self) -> list[str]:
         """The names of those that are in use."""
-        return sorted({name for name, _ in self._loaded})
+        return sorted({key.rpartition("/")[2] for key in self._loaded})
 
     def breaker(self, name: str) -> Breaker:
         """What is known of the provider's failures under the account that counts here."""
-        account = self._account_of(name)
-        return self.breakers[name if account is None else f"{account}/{name}"]
+        return self.breakers[self._key_of(name)]
 
-    def _account_of(self, name: str) -> str | None:
-        """The account that counts here, if it makes a difference: a voice without secrets is everybody's."""
-        account = current()
-        if account is None or (name, account) in self._loaded or name in self._accounts.get(account, {}):
-            return account
-        secret = any(is_secret(setting) for setting in self._settings.get(name, {}))
-        return account if secret or any(self._account_of(part) for part in self._made_of.get(name, ())) else None
+    def _key_of(self, name: str) -> str:
+        own = _key(name, current())
+        return name if name in self._added and own not in self._added else own
 
     def _make(self, name: str, account: str | None) -> Provider:
         settings = dict(self._settings.get(name, {}))
         if account is not None:
             settings = {setting: value for setting, value in settings.items() if not is_secret(setting)}
-            settings |= self._accounts.get(account, {}).get(name, {})
+            settings |= {**self._accounts.get(account, {}).get(name, {}), "account": account}
         most = settings.pop("max_sessions", None)
         whose = "the engine" if account is None else f"account '{account}'"
         try:
             provider = load(name, settings)
+            if isinstance(provider, MadeOfOthers):
+                provider.assemble(self.get)
         except VoiceError as error:
-            if account is None or error.code != "setting":
+            if account is None or error.code != "setting" or str(error).startswith(whose):
                 raise
             prefix = variable(("accounts", account, name))
-            text = f"{whose}: {error}; for an account set {prefix}_… (such as {prefix}_API_KEY)"
+            example = f", such as {prefix}_API_KEY" if "key" in str(error) else ""
+            text = f"{whose}: {error}; for this account the variables begin with {prefix}_{example}"
             raise VoiceError(text, code=error.code) from None
-        if isinstance(provider, MadeOfOthers):
-            self._made_of[name] = provider.others
-            with using(account):
-                provider.assemble(self.get)
         if most is None:
             return provider
         if not most.isdecimal():
@@ -112,6 +105,10 @@ class Voices:
         for provider in self._loaded.values():
             await provider.close()
         self._loaded.clear()
+
+
+def _key(name: str, account: str | None) -> str:
+    return name if account is None else f"{account}/{name}"
 
 
 async def close(voice: Voice, name: str) -> None:

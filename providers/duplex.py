@@ -41,8 +41,11 @@ from providers.voice import (
 
 MAX_WARNINGS = 20
 LONGEST = 1200  # characters of one appended text; the vendor takes 500 tokens
-CALLER_PAUSES = 0.8  # seconds without a word of the caller that end their turn; the vendor tells no end
-MOST_LATE_MS = 500.0  # so late words of the caller are believed to be
+CALLER_PAUSES = 0.6  # seconds without a word of the caller that end their turn; the vendor tells no end
+MOST_LATE_MS = 300.0  # so late words of the caller are believed to be
+GAVE_WAY_MS = 500.0  # the caller spoke so shortly before the voice fell silent, or after it: it gave way
+CONTINUOUS = 3  # silent frames: it sends them always
+DEAD_AFTER = 2.0  # seconds without a frame of a service that else sends silence, too
 GO_ON = "Go on with the conversation now: answer what the caller said last."
 _APPEND = b'{"type":"session.input_audio.append","audio":"'
 _END = b'"}'
@@ -88,11 +91,14 @@ class Duplex:
         self._asked_at: float | None = None
         self._unconfirmed = 0  # texts that we gave and the vendor has not confirmed
         self._stream = Utterances(session.format)
+        self._frame_at = 0.0
+        self._silent_frames = 0
         self._muted = False  # the rest of the utterance is not wanted
         self._number = 0
         self._words: list[str] = []  # of the voice
         self._heard: list[str] = []  # of the caller
-        self._heard_at = self._heard_ms = 0.0
+        self._heard_at = self._heard_ms = self._heard_until_ms = 0.0
+        self._spoken_over = False  # the caller spoke while the voice did
         self._turns = 0  # of the caller
         self._spent = Usage()
         self._model = str(configuration.get("model") or "")
@@ -194,6 +200,11 @@ class Duplex:
         """Nobody speaks and nothing is awaited."""
         return not (self._stream.open or self._heard or self.expecting)
 
+    @property
+    def ticking(self) -> bool:
+        """Something may follow from the time alone."""
+        return not self.quiet or self._silent_frames >= CONTINUOUS
+
     def _expect(self) -> None:
         self._asked_at = self._clock()
 
@@ -224,6 +235,9 @@ class Duplex:
         """What follows from the time alone; the vendor tells no ends."""
         now = self._clock()
         events: list[VoiceEvent] = []
+        if self._silent_frames >= CONTINUOUS and now - self._frame_at >= DEAD_AFTER:
+            self.over = True
+            return (Failed(f"nothing came for {DEAD_AFTER:g} s", "silent", recoverable=True),)
         if self._stream.over(now):
             events += self._utterance_over()
         paused = max(now - self._heard_at, (self._stream.ms - self._heard_ms) / 1000)
@@ -245,7 +259,9 @@ class Duplex:
     def _audio(self, event: Frame) -> Events:
         audio = a2b_base64(event["delta"], strict_mode=True)
         was_open = self._stream.open
-        sound = self._stream.feed(audio, self._clock())
+        self._frame_at = self._clock()
+        sound = self._stream.feed(audio, self._frame_at)
+        self._silent_frames += self._stream.silent
         events: list[VoiceEvent] = []
         if self._stream.open and not was_open:
             events += self._utterance_begins()
@@ -259,6 +275,7 @@ class Duplex:
 
     def _utterance_begins(self) -> Events:
         self._number += 1
+        self._spoken_over = False
         self._asked_at, self._muted = None, False
         if not self._always_listens:
             self._send("session.input_audio.mute")
@@ -266,7 +283,8 @@ class Duplex:
 
     def _utterance_over(self) -> Events:
         """The voice is silent. When the caller speaks meanwhile it gave way: what waits to be played is not wanted."""
-        gave_way, cut, words = bool(self._heard), self._muted, "".join(self._words).strip()
+        gave_way = self._spoken_over and self._stream.sound_ms - self._heard_until_ms < GAVE_WAY_MS
+        cut, words = self._muted, "".join(self._words).strip()
         spent = self.take_spent()
         self._muted = False
         self._words.clear()
@@ -295,9 +313,11 @@ class Duplex:
             self._turns += 1
             events.append(SpeechStarted())
         self._heard.append(words)
+        self._spoken_over = self._spoken_over or self._stream.open
         # Words come late; how late, their place on the time line tells where that is the time line of the sound.
         self._heard_at = self._clock()
-        self._heard_ms = min(max(float(event["end_ms"]), self._stream.ms - MOST_LATE_MS), self._stream.ms)
+        self._heard_until_ms = float(event["end_ms"])
+        self._heard_ms = min(max(self._heard_until_ms, self._stream.ms - MOST_LATE_MS), self._stream.ms)
         return [*events, UserText("".join(self._heard).strip(), final=False, item=f"caller_{self._turns}")]
 
     def _caller_pauses(self) -> Events:

@@ -11,7 +11,7 @@ from aiohttp import ClientConnectionError, ClientSession
 from providers.delegate import Delegate, Errands
 from providers.duplex import Duplex
 from providers.realtime_socket import Events, RealtimeVoice
-from providers.voice import Tool, ToolCall, TurnDone, Used, VoiceError, VoiceEvent, Warned
+from providers.voice import Tool, ToolCall, TurnDone, Usage, Used, VoiceError, VoiceEvent, Warned
 
 TICK = 0.2  # seconds between looks at the clock while somebody speaks
 HANG_UP_WITHIN = 0.7  # seconds for the service to tell its final count
@@ -68,7 +68,7 @@ class DuplexVoice(RealtimeVoice):
             self._inbox.put_nowait(None)
 
     def _patience(self) -> float | None:
-        return None if self._wire.quiet else TICK
+        return TICK if self._wire.ticking else None
 
     async def _nothing_came(self) -> Events:
         events = self._wire.tick()
@@ -134,6 +134,7 @@ class DuplexVoice(RealtimeVoice):
 
     async def close(self) -> None:
         """Ask for the end, which counts the session to its last second, and close; within two seconds."""
+        by_itself = asyncio.current_task() in self._tasks  # then somebody still reads
         await self._stop()
         socket, wire = self._socket, self._wire
         if socket is not None and wire.ready and not wire.over:
@@ -144,7 +145,19 @@ class DuplexVoice(RealtimeVoice):
                     while not wire.over and self._socket is not None:
                         events = await self._take(socket, await socket.receive())
                         self._owed += [event.usage for event in events if isinstance(event, Used)]
+        if not by_itself:
+            self._owed += self._unread()
         await super().close()
+
+    def _unread(self) -> list[Usage]:
+        """What was used and told when nobody read the events any more."""
+        left = []
+        while not self._inbox.empty():
+            event = self._inbox.get_nowait()
+            if isinstance(event, Used | TurnDone) and event.usage != Usage():
+                left.append(event.usage)
+        self._inbox.put_nowait(None)
+        return left
 
     async def _stop(self) -> None:
         """End the tasks. Somebody who still waits for events is told that there are no more."""

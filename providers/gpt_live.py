@@ -75,7 +75,7 @@ def configuration(session: Session, options: Options) -> dict[str, Any]:
 
 def _delegation(session: Session, options: Options) -> dict[str, Any]:
     delay = given({"acknowledgement_delay_ms": options.get("acknowledgement_delay_ms")})
-    kind = options.get("delegation", "client")
+    kind = options["delegation"]
     if kind not in DELEGATION:
         raise VoiceError(
             f"option 'delegation' of the gpt-live voice must be {' or '.join(DELEGATION)}, not {kind!r}", code="option"
@@ -138,7 +138,8 @@ class GptLive(RealtimeProvider):
 
 
 def provider(settings: Mapping[str, str]) -> GptLive:
-    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``text_model`` (who does the work).
+    """Entry point. Settings: ``api_key`` (needed), ``base_url``, ``model``, ``delegation``, ``text_model`` (who does
+    the work).
 
     Raises:
         VoiceError: there is no key, or the base URL is none.
@@ -152,6 +153,10 @@ def provider(settings: Mapping[str, str]) -> GptLive:
         model=settings.get("model", MODEL),
         headers={"Authorization": f"Bearer {key}"},
         secret=key,
-        defaults={"model": settings.get("model", MODEL), "delegate_model": writes},
+        defaults={
+            "model": settings.get("model", MODEL),
+            "delegation": settings.get("delegation", "client"),
+            "delegate_model": writes,
+        },
         texts=ChatModel("OpenAI", base_url=base.replace("ws", "http", 1), model=writes, api_key=key),
     )

@@ -263,6 +263,8 @@ class RealtimeConnection:
             except TimeoutError:
                 for event in await self._nothing_came():
                     yield event
+                if realtime.over:
+                    await self.close()
                 continue
             events = (
                 realtime.receive(message.data) if message.type is WSMsgType.TEXT else await self._take(socket, message)

@@ -25,6 +25,8 @@ class Utterances:
         self._silent_ms = 0.0
         self._sound_at = 0.0
         self.open = False
+        self.silent = True  # the audio that came last
+        self.sound_ms = 0.0  # of it until the last sound
         self.ms = 0.0  # of audio so far, silence and all
 
     def feed(self, audio: bytes, now: float) -> bytes:
@@ -32,10 +34,11 @@ class Utterances:
         length = len(audio) / self._format.bytes_per_ms
         self.ms += length
         if audioop.max(decode(audio, self._format), 2) > QUIET:
-            began, self.open = not self.open, True
-            self._silent_ms, self._sound_at = 0.0, now
+            began, self.open, self.silent = not self.open, True, False
+            self._silent_ms, self._sound_at, self.sound_ms = 0.0, now, self.ms
             return self._lead + audio if began else audio
         self._silent_ms += length
+        self.silent = True
         return audio if self.open else b""
 
     def over(self, now: float) -> bool:

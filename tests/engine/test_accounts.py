@@ -59,8 +59,8 @@ def test_each_account_has_its_own_keys_and_what_it_does_not_set_is_the_engines(l
     url = "ws://127.0.0.1:1/v1"
     assert loaded == [
         ("openai", HOUSE["openai"]),
-        ("openai", {"api_key": "sk-acme", "base_url": url, "model": "m"}),
-        ("openai", {"api_key": "sk-bella", "base_url": url, "model": "own"}),
+        ("openai", {"api_key": "sk-acme", "base_url": url, "model": "m", "account": "acme"}),
+        ("openai", {"api_key": "sk-bella", "base_url": url, "model": "own", "account": "bella"}),
     ]
 
 
@@ -74,12 +74,44 @@ def test_nobody_talks_with_anothers_key(loaded: Any) -> None:
     assert "sk-" not in str(error.value)
 
 
-def test_a_voice_without_secrets_is_everybodys(loaded: Any) -> None:
+def test_a_voice_without_secrets_is_there_for_every_account(loaded: Any) -> None:
     voices = Voices(HOUSE, ACCOUNTS)
     own = voices.get("rehearsal")
     with using("acme"):
-        assert voices.get("rehearsal") is own
-        assert voices.breaker("rehearsal") is voices.breakers["rehearsal"]
+        assert voices.get("rehearsal") is not own, "what it is made of may be an account's"
+        assert voices.breaker("rehearsal") is voices.breakers["acme/rehearsal"]
+
+
+def test_a_provider_that_is_handed_in_is_everybodys_unless_an_account_is_named(loaded: Any) -> None:
+    voices, one, two = Voices(), VirtualProvider(), VirtualProvider()
+    voices.add("virtual", one)
+    voices.add("virtual", two, "bella")
+    with using("acme"):
+        assert voices.get("virtual") is one
+        assert voices.breaker("virtual") is voices.breakers["virtual"]
+    with using("bella"):
+        assert voices.get("virtual") is two
+    assert loaded == []
+
+
+def test_a_voice_of_parts_is_made_of_the_accounts() -> None:
+    parts = {"listening": "openai", "text": "openai", "speech": "rehearsal"}
+    given = {"cascade": parts, "openai": {"api_key": "sk-house"}, "rehearsal": {"flite": "/bin/sh"}}
+    voices = Voices(given, {"acme": {"openai": {"api_key": "sk-acme"}}})
+    with using("acme"):
+        made = voices.get("cascade")
+        assert made.text_model() is voices.get("openai").text_model()
+    assert made.text_model() is not voices.get("openai").text_model()
+    with using("bella"), pytest.raises(VoiceError, match="HOOKFLASH_ACCOUNTS_BELLA_OPENAI_API_KEY") as error:
+        voices.get("cascade")
+    assert str(error.value).count("account 'bella'") == 1
+
+
+def test_an_account_does_not_use_what_lies_about_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/run/secrets/house.json")
+    with using("acme"), pytest.raises(VoiceError, match="needs the key file") as error:
+        Voices({"google": {"project": "house"}}).get("google")
+    assert "HOOKFLASH_ACCOUNTS_ACME_GOOGLE_" in str(error.value)
 
 
 def test_the_account_goes_with_the_tasks_of_a_call() -> None:

@@ -329,6 +329,8 @@ async def test_when_the_day_is_spent_a_call_goes_to_the_handler_before_its_first
     assert second.record.error == "cost: today's calls cost 1.5 USD, of 0.5 that they may"
     other = await costly(tmp_path, f"defaults: {{account: acme}}\n{HANDLED}", days=days)
     assert other.record.cost == 3 * ANSWER, "each tenant has a cap of its own"
+    account = await costly(tmp_path, f"{HANDLED}\ndefaults: {{account: bella}}", days=days)
+    assert account.record.cost == 3 * ANSWER, "and each account"
 
 
 @virtual_time

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine.turn import (
     CallerPauses,
+    CallerSounds,
     CallerSpeaks,
     End,
     FinishAsked,
@@ -53,6 +54,14 @@ def test_nobody_is_asked_whether_they_are_there_while_they_speak() -> None:
 def test_after_a_pause_the_voice_may_keep_silent() -> None:
     made = duplex(CallerSpeaks(), CallerPauses(), answer_within=3.0)
     assert ticks(made)[0] == (2 + 8, Reprompt(1)), "the silence counts, not a debt"
+
+
+def test_a_caller_who_fell_silent_does_not_speak_and_is_owed_nothing() -> None:
+    made = duplex(CallerSpeaks())
+    assert made.handle(CallerSounds(loud=False), 2.0) == []
+    assert made.caller_speaks_since == 1.0, "a breath"
+    assert made.handle(CallerSounds(loud=False), 3.0) == []
+    assert (made.caller_speaks_since, made.owed_since) == (None, None)
 
 
 def test_what_was_asked_of_it_it_owes() -> None:

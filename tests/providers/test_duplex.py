@@ -92,11 +92,24 @@ def test_a_service_that_sends_no_silence_ends_its_utterances_by_the_clock() -> N
     assert service.passes(0.3) == [TurnDone("completed", item="utterance_1")]
 
 
+def test_a_service_that_falls_silent_though_it_else_sends_silence_is_gone() -> None:
+    service = Service()
+    service.sounds(*[QUIET] * 10)
+    assert service.live.ticking
+    assert service.passes(1.9) == []
+    [failed] = service.passes(0.2)
+    assert (failed.code, failed.recoverable, service.live.over) == ("silent", True, True)
+    service = Service()
+    service.sounds(SOUND)
+    service.passes(2.0)
+    assert service.passes(60.0) == [], "one that sends nothing between utterances may be silent for long"
+
+
 def test_the_callers_turn_ends_by_a_pause_and_by_the_clock_alone() -> None:
     service = Service()
     assert service.hears("I want") == [SpeechStarted(), UserText("I want", final=False, item="caller_1")]
     assert kinds(service.hears(" pizza.")) == ["UserText"]
-    assert service.passes(0.7) == []
+    assert service.passes(0.4) == []
     assert service.passes(0.2) == [UserText("I want pizza.", item="caller_1"), SpeechStopped()]
     assert service.live.quiet
     assert service.live.said == [Utterance("caller", "I want pizza.")]
@@ -119,7 +132,7 @@ def test_a_caller_who_still_speaks_when_it_falls_silent_made_it_give_way() -> No
     service.tells("session.output_transcript.delta", delta="We have ", start_ms=0, end_ms=900)
     service.hears("Stop!", end_ms=1000)
     events = service.sounds(*[QUIET] * 7)
-    ends = [event for event in events if not isinstance(event, Audio)]
+    ends = [event for event in events if not isinstance(event, Audio | UserText | SpeechStopped)]
     assert ends == [
         Interrupted(), VoiceText("We have", "utterance_1", final=True), TurnDone("interrupted", item="utterance_1"),
     ]  # fmt: skip
@@ -131,7 +144,7 @@ def test_a_time_line_of_another_beginning_splits_no_sentence() -> None:
     events = []
     for number, word in enumerate(("I ", "want ", "pizza.")):
         events += service.hears(word, end_ms=number)
-        events += service.sounds(QUIET, QUIET)
+        events += service.sounds(QUIET)
     events += service.sounds(*[QUIET] * 5)
     assert [event.text for event in events if isinstance(event, UserText) and event.final] == ["I want pizza."]
 

@@ -380,6 +380,18 @@ async def test_its_time_is_told() -> None:
         assert (await owner.next(Expiring)).seconds == pytest.approx(60, abs=3)
 
 
+async def test_a_service_that_says_nothing_more_is_left() -> None:
+    async with at() as (emulator, owner):
+        await owner.voice.say("Good day.")
+        await owner.next(TurnDone)
+        await owner.next(Used, len(owner.of(Used)) + 2)  # two seconds of silence
+        await (await emulator.live()).fall_silent()
+        assert (await owner.next(Failed)).code == "silent"
+        async with asyncio.timeout(5):
+            await owner.over.wait()
+    assert emulator.open_sessions == 0
+
+
 @pytest.mark.parametrize(
     ("reason", "recoverable"),
     [("expired", True), ("connection_lost", True), ("content", False), ("remote_hangup", False)],
@@ -387,7 +399,7 @@ async def test_its_time_is_told() -> None:
 async def test_a_session_that_the_service_ends(reason: str, recoverable: bool) -> None:
     async with at() as (emulator, owner):
         await owner.next(Ready)
-        (await emulator.live()).close(reason)
+        (await emulator.live()).end(reason)
         failed = await owner.next(Failed)
         assert (failed.code, failed.recoverable) == (f"closed_{reason}", recoverable)
         async with asyncio.timeout(5):

@@ -41,7 +41,7 @@ class LiveConversation(Conversation):
 
     @property
     def heard_ms(self) -> float:
-        return len(self.audio) / self._format.bytes_per_ms
+        return len(self.audio) / self._format.bytes_per_ms if self.settled else 0.0
 
     async def _read(self) -> None:
         self.settled = {}
@@ -79,6 +79,9 @@ class LiveConversation(Conversation):
             case "session.commentary.append" | "session.instructions.append" | "session.thinking.append":
                 self.send(f"{kind}ed", start_ms=self._ms, end_ms=self._ms)
                 if kind == "session.commentary.append":
+                    if not self._saying:  # it thinks for a moment
+                        moment = self._silence * (300 * self._format.bytes_per_ms // len(self._silence))
+                        self._saying.append(Speech(moment, [], 1))
                     await self._speak(event["content"])
                 elif "answer what the caller said last" in event["content"]:
                     await self._give(None)
@@ -92,7 +95,7 @@ class LiveConversation(Conversation):
             case "response.create":
                 await self._give(None)
             case "session.close":
-                self.close("close_requested")
+                self.end("close_requested")
         if self.faults.stop_reading and self.settled:
             self.request.transport.pause_reading()  # type: ignore[union-attr]
             await asyncio.Event().wait()
@@ -118,7 +121,7 @@ class LiveConversation(Conversation):
         expires = int(time.time() + self.faults.expires_in)
         return {**self.settled, "id": "live_1", "expires_at": expires, "status": "active"}
 
-    def close(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
         """The end of the session, with its final count; the socket is closed after it."""
         self.send("session.closed", reason=reason, session=self._resource(), usage={"seconds": self._ms / 1000})
 
@@ -181,7 +184,7 @@ class LiveConversation(Conversation):
         ulaw = await self.emulator.voice(words)
         wide = from_ulaw(ulaw, self.settled["audio"]["format"]["type"], self._format.rate)
         told = words.split(" ")
-        if self._saying:  # a breath between two thoughts
+        if any(speech.words for speech in self._saying):  # a breath between two thoughts
             self._saying.append(Speech(self._silence * (800 * self._format.bytes_per_ms // len(self._silence)), [], 1))
         self._saying.append(Speech(wide, told, max(1, len(wide) // len(told))))
 
@@ -226,8 +229,8 @@ class LiveConversation(Conversation):
                 if call.say:
                     await self._speak(call.say)
                 self.hand_on(call)
-            case Fail(code, message):
-                self.fail(code, message, "server_error")
+            case Fail() as failure:
+                self._fail_at_work(failure)
             case Empty():
                 pass
 
@@ -258,6 +261,16 @@ class LiveConversation(Conversation):
             tell("response.output_item.done", output_index=index, item=item)
         done = {"id": response, "status": "completed", "output": [], "usage": BACKEND_MODEL_USAGE}
         tell("response.completed", response=done)
+
+    def _fail_at_work(self, failure: Fail) -> None:
+        """Only the vendor's text model has a word for an answer that fails."""
+        if self.settled["delegation"]["type"] != "responses":
+            self.fail(failure.code, failure.message, "server_error")
+            return
+        error = {"code": failure.code, "message": failure.message}
+        response = {"id": self.new_id("resp"), "status": "failed", "output": [], "error": error}
+        event = {"type": "response.failed", "sequence_number": 1, "response": response}
+        self.send("response.event", delegation_id=self.hand_on(), event=event)
 
     def _result(self, item: dict[str, Any]) -> None:
         for calls in self._calls.values():
