@@ -4,9 +4,10 @@ WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CONSOLE := console/node_modules/.package-lock.json
 LANGUAGE_SERVER := var/node/node_modules/yaml-language-server/package.json
 
-.PHONY: chart images pod promtool help setup sandbox demo serve test nightly unit lint types bench ari editor clean
+.PHONY: help setup sandbox demo serve test nightly unit lint types bench ari chart images pod promtool editor console browser screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,18 +28,21 @@ setup: $(STAMP) ## the virtual environment with everything in it
 sandbox: $(STAMP) ## unpack the private Asterisk (once, into the user's cache)
 	@$(BIN)/python -m asterisk.sandbox
 
-demo: $(STAMP) ## a real call, narrated and measured (VOICE=openai to use OpenAI)
-	@$(BIN)/hookflash demo $(if $(VOICE),--voice $(VOICE))
+demo: $(STAMP) ## a real call, narrated and measured (VOICE=openai; STAY=1 keeps the console up; LOAD=20 fills it)
+	@$(BIN)/hookflash demo $(if $(VOICE),--voice $(VOICE)) $(if $(filter-out 0,$(STAY)),--stay) $(if $(LOAD),--load $(LOAD))
 
 serve: $(STAMP) ## run the engine beside your own Asterisk (settings: HOOKFLASH_* or hookflash.yaml)
 	@$(BIN)/hookflash serve
 
 test: $(STAMP) lint types sandbox promtool ## everything that must hold before a change is taken (WORKERS=4 at a time: most wait for audio)
-	@if command -v npm >/dev/null; then \
-	  $(MAKE) --no-print-directory editor && $(BIN)/python -m pytest -n $(WORKERS) -m 'not nightly and not pod'; \
+	@if ! command -v npm >/dev/null; then \
+	  echo "No npm on this machine: the tests of editor support (they run the real YAML language server) and of the page are left out"; \
+	  $(BIN)/python -m pytest -n $(WORKERS) -m 'not editor and not browser and not nightly and not pod'; \
+	elif ! $(MAKE) --no-print-directory browser; then \
+	  echo "The tests of the page are left out"; \
+	  $(MAKE) --no-print-directory editor && $(BIN)/python -m pytest -n $(WORKERS) -m 'not browser and not nightly and not pod'; \
 	else \
-	  echo "No npm on this machine: the tests of editor support are left out (they run the real YAML language server)"; \
-	  $(BIN)/python -m pytest -n $(WORKERS) -m 'not editor and not nightly and not pod'; \
+	  $(MAKE) --no-print-directory editor && $(BIN)/python -m pytest -n $(WORKERS) -m 'not nightly and not pod'; \
 	fi
 
 nightly: $(STAMP) ## 100,000 broken flows through the reader and the check: a minute
@@ -82,5 +86,23 @@ $(LANGUAGE_SERVER):
 	@command -v npm >/dev/null || (echo "No npm: install Node.js 20 or newer (apt-get install nodejs npm)"; exit 1)
 	@npm install --silent --no-fund --no-audit --prefix var/node yaml-language-server@2.0.0
 
+console: $(CONSOLE) ## build the supervisors' page from console/ into engine/console/static (needs npm)
+	@npm run --silent --prefix console check
+	@npm run --silent --prefix console test
+	@npm run --silent --prefix console build
+
+$(CONSOLE): console/package.json console/package-lock.json
+	@command -v npm >/dev/null || (echo "No npm: install Node.js 20 or newer (apt-get install nodejs npm)"; exit 1)
+	@npm ci --silent --no-fund --no-audit --prefix console
+	@touch $@
+
+browser: $(CONSOLE) ## what the tests of the page need: Chromium (with apt-get, as root) and axe-core (with npm)
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; } || (echo "No Chromium: as root, apt-get install chromium"; exit 1)
+	@command -v chromium >/dev/null || { echo "Installing Debian's Chromium (100 MB, once)"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-inter >/dev/null; }
+
+screenshots: $(STAMP) browser sandbox ## the pictures of docs/console.md, made on a running engine
+	@$(BIN)/python -m tests.console.screenshots
+
 clean: ## remove what was built here (the Asterisk cache stays)
-	@rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) var build console/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache

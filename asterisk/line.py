@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from asterisk import ari
 from asterisk.bridge import CallBridge
 from asterisk.causes import NORMAL_CLEARING
 from asterisk.detector import Verdict, detect
+from asterisk.ear import Ear
 from asterisk.external_media import ExternalMedia
 from asterisk.facts import DialOptions, Ending, Facts, LineError, LineGone
 from asterisk.leg import AsteriskLeg
@@ -143,6 +145,17 @@ class AsteriskLine:
             await self._while_there(self._bridge.connect(known.party))
         await known.stay()
 
+    @asynccontextmanager
+    async def overhear(self) -> AsyncIterator[tuple[MediaLeg, MediaLeg]]:
+        """What the caller says, and what the caller hears, whoever talks. Raises `LineError`, `LineGone`."""
+        self._refuse_when_over()
+        ears = Ear(self._switch, self._audio, self._party, "in"), Ear(self._switch, self._audio, self._party, "out")
+        try:
+            caller, other = await self._while_there(_both(*(ear.open() for ear in ears)))
+            yield caller, other
+        finally:
+            await self._switch.finish(_close(*ears), f"end of listening to {self._party.id}")
+
     async def close(self) -> None:
         """Release everything: legs, media, bridge, and the call itself unless it was given back. Idempotent."""
         if self._closing is None:
@@ -202,3 +215,17 @@ class AsteriskLine:
             over.cancel()
             doing.cancel()
             await asyncio.gather(doing, return_exceptions=True)
+
+
+async def _close(*ears: Ear) -> None:
+    await asyncio.gather(*(ear.close() for ear in ears))
+
+
+async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, T]) -> tuple[T, T]:
+    """Do both at the same time; when one fails the other is cancelled."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = group.create_task(first), group.create_task(second)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return tasks[0].result(), tasks[1].result()

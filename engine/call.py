@@ -23,8 +23,11 @@ from engine.recording import Recording
 from engine.run import Walker
 from engine.safety import rescue
 from engine.services import Services
+from engine.sides import Sides
 from engine.spending import Spending, lowest
+from engine.steering import Steering
 from engine.usage import count
+from engine.watch import Live
 from flows.flow import Flow
 from flows.library import Library
 
@@ -53,7 +56,9 @@ class Call:
         self.library = library
         self.services = services
         self.is_over = False  # what still runs does so without the caller
-        self.with_person = False  # a person is connected: the AI's time limits no longer count
+        self.live = Live()
+        self.steering = Steering(self)
+        self._with_person = False
         facts = line.facts
         self.record = CallRecord(
             id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
@@ -68,6 +73,8 @@ class Call:
         self.record.headers = told_in(facts.headers, secret="call.headers" in self._walker.secret)
         self.inbox = Inbox()
         self.recording: Recording | None = None  # the latest, which may be over
+        self.taps: tuple[Sides, ...] = ()  # who hears the call: a recording, who listens
+        self.is_private = False  # a sensitive step runs: nobody hears the call
         self.ear: Ear | None = None  # who writes down what the caller says, while a step asks for it
         self.talk: tuple[str, Session] | None = None  # the latest: with which voice, and how it was opened
         self._playout: Playout | None = None
@@ -86,6 +93,17 @@ class Call:
     @walker.setter
     def walker(self, walker: Walker) -> None:
         _WALKER.set(walker)
+        self.live.walker = walker
+
+    @property
+    def with_person(self) -> bool:
+        """A person is connected: the AI's time limits no longer count."""
+        return self._with_person
+
+    @with_person.setter
+    def with_person(self, connected: bool) -> None:
+        self._with_person = connected
+        self.changed()
 
     # ── What verbs use ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -126,6 +144,21 @@ class Call:
             await self.line.answer()
             self.record.answered = self.record.legs[0].answered = self.services.clock.now()
 
+    @property
+    def law(self) -> str:
+        """The G.711 law of its audio."""
+        return self.services.law if self._playout is None else self._playout.law
+
+    @property
+    def has_audio(self) -> bool:
+        """The engine hears the caller, and can speak."""
+        return self._playout is not None and not self._playout.closed.is_set()
+
+    @property
+    def has_begun(self) -> bool:
+        """Its flow runs, or ran."""
+        return self._group is not None
+
     async def progress(self) -> None:
         """From now on the caller hears prompts although the call is not answered. Raises `LineError`, `LineGone`."""
         if not self.line.is_answered:
@@ -148,17 +181,24 @@ class Call:
                     raise LineError(f"no media connection within {MEDIA_WITHIN:.0f} s") from None
                 assert self._group is not None, "a call has audio only while it runs"
                 self._playout = Playout(media)
-                if self.recording is not None:
-                    self.tap(self.recording)
+                for tap in self.taps:
+                    self._playout.tapped(tap)
                 self._group.create_task(self._playout.run(), name=f"playout {self.record.id}")
             return self._playout
 
-    def tap(self, recording: Recording) -> None:
-        """Let a recording hear the call: its audio now, and that of every media leg to come."""
-        self.recording = recording
-        if self._playout is not None and not self._playout.closed.is_set():
-            self._playout.tap = recording
-            recording.attach()
+    def tap(self, sides: Sides) -> None:
+        """Let somebody hear the call: its audio now, and that of every media leg to come, until `untap`."""
+        self.taps = (*self.taps, sides)
+        if self.is_private:
+            sides.pause()
+        if self._playout is not None and self.has_audio:
+            self._playout.tapped(sides)
+
+    def untap(self, sides: Sides) -> None:
+        """They hear no more."""
+        self.taps = tuple(tap for tap in self.taps if tap is not sides)
+        if self._playout is not None:
+            self._playout.taps = self.taps
 
     def tell(self, source: Source, name: str, data: Any, *, key: str | None = None) -> Told:
         """Somebody outside tells the call that something happened: for a step that waits for it, now or later.
@@ -185,7 +225,12 @@ class Call:
         step = self.record.steps[-1].path if self.record.steps else ""
         spoken = Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)
         self.record.transcript.append(spoken)
+        self.changed()
         return spoken
+
+    def changed(self) -> None:
+        """Tell whoever watches that the call is another than before. Costs next to nothing."""
+        self.services.watch.changed(self)
 
     def pressed(self, key: str, *, secret: bool | None = None) -> None:
         """Write down a key that a step has read, as hidden when it is part of a secret."""
@@ -195,9 +240,11 @@ class Call:
         now = self.services.clock.now()
         entry = KeyPress(key=HIDDEN if secret else key, at=now, step="" if step is None else step.path)
         self.record.presses.append(entry)
+        self.changed()
 
     async def save(self) -> None:
         """Keep the record as it is now."""
+        self.changed()
         await self.services.records.save(self.record)
 
     # ── Its life ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -227,7 +274,8 @@ class Call:
         try:
             async with beside() as group:
                 self._group = group
-                await first_of(self._walk(), self._hung_up())
+                if await first_of(self._walk(), self._hung_up(), self.steering.answered()) == 2:
+                    await first_of(self._handed_off(), self._hung_up())
         except LineGone:
             self._ended("caller_hung_up", by="caller")
         except Exception as error:
@@ -254,12 +302,19 @@ class Call:
                 "the flow failed and does not say what then", error=str(error), exc_info=not isinstance(error, Leave)
             )
             stop = await rescue(self)
+        await self._end(stop)
+
+    async def _end(self, stop: Stop) -> None:
         if self.line.ended.done():
             raise LineGone("the caller hung up while the flow was ending")
         self.record.result = stop.result or self.record.result
         self._ended("handed_off" if self.with_person else "failed" if stop.failed else "completed", by=stop.by)
         with contextlib.suppress(LineError):
             await self.line.hangup(stop.cause)
+
+    async def _handed_off(self) -> None:
+        """What the flow did is over: a supervisor gave the call to a person."""
+        await self._end(await self.steering.talk())
 
     async def _hung_up(self) -> None:
         await asyncio.shield(self.line.ended)
@@ -326,6 +381,10 @@ class Call:
         await self.save()
         structlog.contextvars.unbind_contextvars("call_id", "flow")
 
+    def ended_by_supervisor(self) -> None:
+        """A supervisor hangs up: whatever comes of it, that is how the call ended."""
+        self._ended("handed_off" if self.with_person else "completed", by="supervisor")
+
     def _ended(self, outcome: str, *, by: str, error: str = "", ending: Ending | None = None) -> None:
         """Note how the call ended; the first to say so is right, but a cause may come later."""
         record = self.record
@@ -336,3 +395,4 @@ class Call:
             record.outcome = "handed_off" if self.with_person and outcome == "caller_hung_up" else outcome
             record.hangup_by = by  # type: ignore[assignment]
             record.error = record.error or error
+            self.changed()

@@ -86,10 +86,12 @@ class Conversation:
         self._voice = seat.voice
         self._turn.options = replace(self._turn.options, duplex=seat.capabilities.duplex)
         self._mouth = Mouth(self, seat)
+        self.call.live.voice = seat.name
 
     async def run(self) -> Outcome:
         """Talk until the model finishes, a limit is reached, the provider fails or the step is cancelled."""
         self.toolbox.leaving = finished = False
+        self.call.live.turn = self._turn
         try:
             async with beside(self._watch_ear(), self._watch_line(), listen(self.playout, self._sounds)) as tasks:
                 self._tasks = tasks
@@ -101,6 +103,8 @@ class Conversation:
                 return outcome
         finally:
             self.playout.listener = self.playout.on_drained = self._tasks = None
+            self.call.live.turn = None
+            self.call.live.caller_says = self.call.live.voice_says = ""
             self.call.line.drop_digits()  # they were meant for this talk
             self.succession.leave(self.seat)
             if not finished and not self.playout.closed.is_set():
@@ -219,8 +223,9 @@ class Conversation:
                 if outcome is not None:
                     return outcome
                 continue
-            comforted = self._turn.comforting
-            for action in self._turn.handle(event, self.clock()):
+            comforted, actions = self._turn.comforting, self._turn.handle(event, self.clock())
+            self.call.changed()
+            for action in actions:
                 outcome = await self._do(action)
                 if outcome is not None:
                     return outcome

@@ -26,10 +26,11 @@ from asterisk import sandbox
 from asterisk.instance import Instance
 from asterisk.recording import Track, write_stereo
 from asterisk.world import Caller, World, WorldError
+from engine.demo_load import keep_busy
 from engine.errors import UserError
 from engine.record import CallRecord
 from engine.serve import Engine, running
-from engine.settings import AsteriskSettings, DatabaseSettings, HttpSettings, Settings
+from engine.settings import AsteriskSettings, ConsoleSettings, DatabaseSettings, HttpSettings, Settings
 from engine.settings_sources import load_settings
 from engine.voice_checks import lacks
 from engine.voices import Voices
@@ -76,20 +77,21 @@ class Measured:
     good: bool | None = None
 
 
-def main(voice: str = "rehearsal", stay: bool = False) -> int:
-    """Run the demo; the exit status. Raises `UserError` with what went wrong."""
+def main(voice: str = "rehearsal", stay: bool = False, load: int = 0) -> int:
+    """Run the demo; the exit status. ``load``: so many calls at a time afterwards. Raises `UserError` with what went
+    wrong."""
     check_voice(voice)
     logging.getLogger().setLevel(logging.ERROR)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     try:
-        return uvloop.run(_demo(voice, stay))
+        return uvloop.run(_demo(voice, stay, load))
     except (sandbox.SandboxError, sandbox.UnpackError, WorldError, TimeoutError) as error:
         raise DemoError(f"demo: failed: {str(error) or 'something took too long'}") from error
 
 
-async def _demo(voice: str, stay: bool) -> int:
+async def _demo(voice: str, stay: bool, load: int) -> int:
     story = Story()
     with _spent(story, "The sandbox is ready"):
         installation = await asyncio.to_thread(sandbox.locate)
@@ -98,6 +100,7 @@ async def _demo(voice: str, stay: bool) -> int:
         settings = _settings(pbx, voice, json.dumps(installation.flite()))
         async with running(settings) as engine, World.open(world) as outside:
             story.tell(f"The engine is ready: media by {engine.exchange.media}, health at {engine.url}/readyz")
+            story.tell(f"What a supervisor sees of it: [b]{engine.url}/console/[/]")
             try:
                 caller, record = await _call(story, engine, outside)
             except (WorldError, TimeoutError) as error:
@@ -109,8 +112,8 @@ async def _demo(voice: str, stay: bool) -> int:
             (FOLDER / "call.json").write_text(record.model_dump_json(indent=2))
             (FOLDER / "hookflash.yaml").write_text(f"database: {{url: 'sqlite+aiosqlite:///{FOLDER}/hookflash.db'}}\n")
             _report(rows, record)
-            if stay:
-                await _stay(pbx, world, engine)
+            if stay or load:
+                await _stay(pbx, outside, engine, load)
     bad = [row.what for row in rows if row.good is False]
     if bad:
         raise DemoError(f"demo: failed: {', '.join(bad)}")
@@ -164,6 +167,8 @@ def _settings(pbx: Instance, voice: str, flite: str) -> Settings:
             "flows": (FLOWS,),
             "database": DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{FOLDER}/hookflash.db")),
             "http": HttpSettings(port=0),
+            "console": ConsoleSettings(tokens=FOLDER / "tokens.json", audit=FOLDER / "audit.jsonl"),
+            "storage": FOLDER,
             "voice": voice,
             "voices": {**given.voices, "rehearsal": {"flite": SecretStr(flite)}},
             "speech": "rehearsal",
@@ -282,11 +287,16 @@ def _report(rows: list[Measured], record: CallRecord) -> None:
     console.print(f"timeline: .venv/bin/hookflash calls -c {FOLDER}/hookflash.yaml show {record.id}")
 
 
-async def _stay(pbx: Instance, world: Instance, engine: Engine) -> None:
+async def _stay(pbx: Instance, outside: World, engine: Engine, load: int) -> None:
     console.print(
-        f"\nBoth Asterisks run until Ctrl-C: pbx SIP {pbx.sip_port}, ARI {pbx.ari_url}; world SIP {world.sip_port}."
+        f"\nBoth Asterisks run until Ctrl-C: pbx SIP {pbx.sip_port}, ARI {pbx.ari_url}; "
+        f"world SIP {outside.instance.sip_port}."
     )
     console.print(f"The engine's health: {engine.url}/readyz, metrics: {engine.url}/metrics")
+    console.print(f"The console: [b]{engine.url}/console/[/]")
+    if load:
+        console.print(f"{load} callers keep it busy")
+        await keep_busy(outside, NUMBER, load)
     await asyncio.Event().wait()
 
 

@@ -79,6 +79,15 @@ class Result:
     attempts: Sequence[Attempt] = ()
 
 
+async def ring_beside(call: Call, plan: Plan, step: str) -> Callee | None:
+    """Ring the targets of the plan's first round while the call goes on as it is; who took it, not connected yet.
+
+    Whoever did not win is gone; who won is the caller's to connect, or to `drop`.
+    """
+    turn = plan.rounds[0]
+    return await HandOff(call, plan, step).ring(turn, turn.targets)
+
+
 async def hand_off(call: Call, plan: Plan, step: str) -> Result:
     """Ring until somebody answers, or accepts. On `connected` the caller and the leg hear each other already.
 
@@ -149,7 +158,7 @@ class HandOff:
         callee: Callee | None = None
         try:
             await company.begin()
-            callee = await self._ring(turn, targets)
+            callee = await self.ring(turn, targets)
             if not limit.expired():
                 limit.reschedule(None)  # who won before the clock has won
             connected = callee is not None and await self._join(turn, callee, company)
@@ -183,12 +192,12 @@ class HandOff:
         except LineGone:
             raise
         except LineError as error:
-            await asyncio.shield(_drop(self._call, leg))
+            await asyncio.shield(drop(self._call, leg))
             log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
             return False
         return True
 
-    async def _ring(self, turn: Round, targets: Sequence[str]) -> Callee | None:
+    async def ring(self, turn: Round, targets: Sequence[str]) -> Callee | None:
         """Ring targets at the same time; the first that takes the call, or None when all failed."""
         won: asyncio.Future[Callee] = asyncio.get_running_loop().create_future()
 
@@ -208,9 +217,10 @@ class HandOff:
     async def _ring_one(self, turn: Round, target: str, won: asyncio.Future[Callee]) -> None:
         """Ring one target and note what became of it. Drops the leg unless it won."""
         call, started, now = self._call, self._clock(), self._call.services.clock.now()
-        attempt = Attempt(step=self._step, target=target, status="cancelled", started=now)
+        attempt = Attempt(step=self._step, target=target, status="ringing", started=now)
         self._attempts.append(attempt)
         call.record.attempts.append(attempt)
+        call.changed()
         options = DialOptions(turn.timeout, self._plan.caller_id or call.services.caller_id, None, self._plan.headers)
         callee: Callee | None = None
         asking = _Asking()
@@ -239,6 +249,8 @@ class HandOff:
             attempt.status, attempt.reason = "unavailable", str(error)
             log.warning("a target could not be dialled", target=target, error=str(error))
         finally:
+            attempt.status = "cancelled" if attempt.status == "ringing" else attempt.status
+            call.changed()
             attempt.ring_ms = attempt.ring_ms or int((self._clock() - started) * 1000)
             if callee is not None and callee.key:
                 attempt.key = callee.key
@@ -269,7 +281,7 @@ class HandOff:
         The caller never waits for that, unless they are gone.
         """
         if words is None:
-            await _drop(self._call, callee.leg)
+            await drop(self._call, callee.leg)
         elif self._call.line.ended.done():
             await self._dismiss(callee, HUNG_UP)
         else:
@@ -279,7 +291,7 @@ class HandOff:
         try:
             await callee.last_words(words)
         finally:
-            await asyncio.shield(_drop(self._call, callee.leg))
+            await asyncio.shield(drop(self._call, callee.leg))
 
 
 @dataclass(slots=True)
@@ -298,7 +310,7 @@ def _says_brief(turn: Round) -> bool:
     return turn.accept is not None and turn.accept.say(_MARK) != turn.accept.say("")
 
 
-async def _drop(call: Call, leg: Leg) -> None:
+async def drop(call: Call, leg: Leg) -> None:
     """Hang a leg up and write down how it ended."""
     try:
         await leg.hangup()
@@ -325,4 +337,4 @@ async def stay_connected(call: Call, leg: Leg) -> None:
         await asyncio.shield(leg.ended)
     finally:
         call.line.drop_digits()  # they were meant for the person
-        await asyncio.shield(_drop(call, leg))
+        await asyncio.shield(drop(call, leg))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -139,6 +140,12 @@ class Line(Protocol):
 
     async def connect(self, leg: Leg) -> None:
         """Let the caller and the leg hear each other, in place of the engine's audio."""
+
+    def overhear(self) -> AbstractAsyncContextManager[tuple[Media, Media]]:
+        """What the caller says, and what the caller hears, while connected to a leg: nobody notices.
+
+        Nothing may be sent there. Raises `LineError`, `LineGone`; whatever was made is gone when the block ends.
+        """
 
     async def close(self) -> None:
         """Release everything: channels, bridge, media. Leaves nothing behind. Idempotent."""

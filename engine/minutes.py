@@ -23,6 +23,10 @@ class Minutes:
         self._text[item] = text if final else self._text.get(item, "") + text
         if item in self._spoken:
             self._spoken[item].text = self._text[item]
+            self._call.changed()
+        elif not final:
+            self._call.live.voice_says = self._text[item]
+            self._call.changed()
         elif final:
             self.note(item)
 
@@ -30,6 +34,7 @@ class Minutes:
         """The utterance ended, or was begun and is heard."""
         if item not in self._spoken and self._text.get(item):
             self._spoken[item] = self._call.said("voice", self._text[item])
+            self._call.live.voice_says = ""
         if interrupted:
             self.interrupted(item)
 
@@ -37,3 +42,4 @@ class Minutes:
         """The caller did not hear all of it."""
         if item in self._spoken:
             self._spoken[item].interrupted = True
+            self._call.changed()

@@ -101,6 +101,7 @@ class Mouth:
         self.speech_at = None  # whoever spoke had spoken into silence
         if self._paused_at is not None:
             self._metrics.turn_response.observe(self._clock() - self._paused_at)
+            self._call.live.response_ms = round((self._clock() - self._paused_at) * 1000)
             self._paused_at = None
         self._call.record.timings.setdefault("first_audio_ms", self._since_start())
         self._talk.post(VoiceSpeaks(item))
@@ -153,6 +154,8 @@ class Mouth:
         self._talk.post(CallerPauses())
 
     def _heard(self, words: str, final: bool) -> None:
+        self._call.live.caller_says = "" if final else words
+        self._call.changed()
         if final and words:
             self._call.said("caller", words)
             if not self._seat.capabilities.turn_detection:

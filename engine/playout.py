@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from asterisk.media.leg import Closed, Drained, Dtmf, MarkReached
-from engine.audio import BYTES_PER_MS, SILENCE, Heard, Ledger
+from engine.audio import BYTES_PER_MS, RATE, SILENCE, Heard, Ledger
 from engine.line import Media
 
 if TYPE_CHECKING:
-    from engine.recording import Recording
+    from engine.sides import Sides
 
 FED_EVERY = 0.2  # seconds between two looks at the caller's audio
 LOST_AFTER = 1.0  # seconds; audio that ends with the call ends a moment before the call's end is told
@@ -37,9 +38,11 @@ class Playout:
         self.latest = b""  # the last of them
         self.listening = False  # inside the listener: true for long means that it does not take the audio any more
         self.on_drained: Callable[[], None] | None = None  # nothing is left to play
-        self.tap: Recording | None = None  # who keeps what is said and heard
+        self.taps: tuple[Sides, ...] = ()  # who keeps what is said and heard
         self.closed = asyncio.Event()
         self._ledger = Ledger()
+        self._clock = asyncio.get_running_loop().time
+        self._ahead: deque[tuple[float, bytes]] = deque()  # what was handed over, and when it will have been heard
         self._waiting: _Waiting = {}
         self._marks = itertools.count(1)
         self._names = itertools.count(1)
@@ -69,8 +72,8 @@ class Playout:
                 if type(event) is bytes:
                     self.heard += 1
                     self.latest = event
-                    if self.tap is not None:
-                        self.tap.caller(event)
+                    for tap in self.taps:
+                        tap.caller(event)
                     if self._listener is not None:
                         await self._give(self._listener, event)
                 elif type(event) is MarkReached:
@@ -84,8 +87,8 @@ class Playout:
                     pass  # the line itself reports the caller's digits; counting both would double them
         finally:
             self.closed.set()
-            if self.tap is not None:
-                self.tap.gone()
+            for tap in self.taps:
+                tap.gone()
             _settle(self._waiting, None)
 
     async def _give(self, listener: Listener, audio: bytes) -> None:
@@ -128,9 +131,23 @@ class Playout:
     async def send(self, item: str, audio: bytes) -> None:
         """Play ``audio`` as part of ``item`` after what was handed over before. The hot path: one count, one write."""
         self._ledger.hand_over(item, len(audio))
-        if self.tap is not None:
-            self.tap.engine(audio)
+        now = self._clock()
+        while self._ahead and self._ahead[0][0] <= now:
+            self._ahead.popleft()
+        ends = (self._ahead[-1][0] if self._ahead else now) + len(audio) / RATE
+        self._ahead.append((ends, audio))
+        for tap in self.taps:
+            tap.engine(audio)
         await self.media.send(audio)
+
+    def tapped(self, tap: Sides) -> None:
+        """One more who keeps what is said and heard: from now on, and what was handed over and is not heard yet."""
+        self.taps = (*self.taps, tap)
+        tap.attach()
+        now = self._clock()
+        for ends, audio in self._ahead:
+            if (left := round((ends - now) * RATE)) > 0:
+                tap.engine(audio[-left:])
 
     async def finish(self, item: str) -> asyncio.Future[bool]:
         """No more audio of ``item``. The future says True when it was played to its end, False when it was cut off."""
@@ -159,8 +176,9 @@ class Playout:
         ledger, self._ledger = self._ledger, Ledger()
         waiting, self._waiting = self._waiting, {}
         cut: list[Heard] | None = None
-        if self.tap is not None:
-            self.tap.hush()
+        self._ahead.clear()
+        for tap in self.taps:
+            tap.hush()
         try:
             cut = ledger.take_back(await self.media.flush())
             self._ledger.goes_on(ledger)

@@ -46,7 +46,7 @@ class Attempt(BaseModel):
 
     step: str
     target: str
-    status: str  # answered, no_answer, busy, declined, machine, unavailable, failed, cancelled
+    status: str  # ringing, then answered, no_answer, busy, declined, machine, unavailable, failed, cancelled
     reason: str = ""  # why it could not be dialled at all, in words
     sip_code: int | None = None
     q850: int | None = None
@@ -167,7 +167,7 @@ class CallRecord(BaseModel):
     answered: datetime | None = None
     ended: datetime | None = None
     outcome: str = "live"  # then: completed, caller_hung_up, handed_off, refused, failed, lost
-    hangup_by: Literal["", "caller", "flow", "target", "engine"] = ""
+    hangup_by: Literal["", "caller", "flow", "target", "engine", "supervisor"] = ""
     cause: int | None = None
     error: str = ""  # what first went wrong, in words, also when the flow had an answer to it
     result: str = ""  # the flow's own result (`hangup: {result: …}`)

@@ -81,6 +81,7 @@ class Walker:
     def set(self, name: str, value: Any) -> None:
         """Give a declared variable a value. Raises `StepError` when it does not fit the declaration."""
         self.vars[name] = fit(value, self.flow.vars[name].type, f"vars.{name}")
+        self.call.changed()
 
     def keep(self, step: Step, outcome: Outcome) -> None:
         """Let expressions see how a step ended. A step that the caller ends by hanging up may do it itself."""
@@ -268,6 +269,7 @@ class Walker:
             trace.outcome, trace.detail = outcome.name, trace.detail or outcome.detail
             if record.cost > cost:
                 trace.data["cost"] = float(record.cost - cost)
+            self.call.changed()
             self.call.services.metrics.step(self.flow.name, step.verb.name, outcome.name)
         if getattr(step.verb, "interactive", False):
             self.heard_caller()

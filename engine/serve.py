@@ -22,6 +22,7 @@ from asterisk.targets import Targets
 from engine.accounts import using
 from engine.beside import beside, first_of
 from engine.comfort import prepare
+from engine.console.server import Console
 from engine.errors import UserError
 from engine.health import Readiness, serve_health
 from engine.http import Http
@@ -156,8 +157,10 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         token = settings.events.token.get_secret_value()
         if closed := closed_to_webhooks(library, token):
             log.warning(closed)
-        intake = Intake(switchboard, token)
-        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, intake.routes()))
+        intake, console = Intake(switchboard, token), Console(settings, switchboard, services, readiness)
+        routes = [*intake.routes(), *console.routes()]
+        url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, routes))
+        stack.enter_context(console.served())
         await stack.enter_async_context(beside(metrics.watch_loop(), reload.run()))
         exchange = await _connected(stack, settings, readiness, url)
         await stack.enter_async_context(beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness)))

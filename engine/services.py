@@ -22,6 +22,7 @@ from engine.speech import Speech
 from engine.spending import Days
 from engine.text import Texts
 from engine.voices import Voices
+from engine.watch import Watch
 
 
 class Keeper(Protocol):
@@ -68,3 +69,4 @@ class Services:
     prices: Prices = field(default_factory=shipped)
     max_cost: Decimal | None = None  # of a call; a flow may say less
     days: Days = field(default_factory=Days)  # what calls cost today
+    watch: Watch = field(default_factory=Watch)  # who is told when a call changes

@@ -69,6 +69,12 @@ def _number(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s?#@]+", value.rstrip("/")):
+        raise ValueError("must be a scheme and a host such as https://calls.example.com, without a path")
+    return value.rstrip("/").lower()
+
+
 def _currency(value: str) -> str:
     if not re.fullmatch(r"[A-Z]{3}", value):
         raise ValueError("must be a currency such as USD or EUR")
@@ -124,6 +130,16 @@ class EventsSettings(Section):
         if 0 < len(token.get_secret_value()) < 16:
             raise ValueError("must have at least 16 characters, such as those that `openssl rand -hex 32` prints")
         return token
+
+
+class ConsoleSettings(Section):
+    """The supervisors' console and its API."""
+
+    tokens: Path = Field(Path("var/tokens.json"), description="Who may come in; `hookflash token` writes it")
+    audit: Path = Field(Path("var/audit.jsonl"), description="Who looked at what and did what, a line each")
+    origin: Annotated[str, AfterValidator(_origin)] | None = Field(
+        None, description="Where browsers see the console when a proxy stands before it: https://calls.example.com"
+    )
 
 
 class LogSettings(Section):
@@ -200,6 +216,7 @@ class Settings(BaseSettings):
     )
     storage: Path = Field(Path("var"), description="Folder for what is recorded: voicemail/ and recordings/")
     events: EventsSettings = EventsSettings()
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
     record: RecordSettings = RecordSettings()
     cost: CostSettings = CostSettings()
@@ -271,6 +288,7 @@ FOREIGN: Mapping[str, tuple[str, ...]] = {
     "AZURE_VOICELIVE_API_KEY": ("voices", "azure-voice-live", "api_key"),
     "AZURE_VOICELIVE_ENDPOINT": ("voices", "azure-voice-live", "endpoint"),
     "GEMINI_API_KEY": ("voices", "gemini", "api_key"),
+    "GOOGLE_APPLICATION_CREDENTIALS": ("voices", "google", "credentials"),
     "GOOGLE_CLOUD_PROJECT": ("voices", "google", "project"),
     "OPENAI_API_KEY": ("voices", "openai", "api_key"),
     "XAI_API_KEY": ("voices", "grok", "api_key"),

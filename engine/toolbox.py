@@ -147,12 +147,14 @@ class Toolbox:
         )  # fmt: skip
         self.call.record.tools.append(use)
         use.outcome = "cancelled"
+        self.call.changed()
         try:
             use.outcome, answer = await self._run(name, arguments)
             if self.leaving:
                 use.outcome = "late"
         finally:
             use.ms = int((clock() - started) * 1000)
+            self.call.changed()
             label = name if name in self.tools else "unknown"
             self.call.services.metrics.tool_duration.labels(label, use.outcome).observe(clock() - started)
         return answer

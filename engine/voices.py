@@ -63,6 +63,11 @@ class Voices:
             provider = self._loaded[key] = self._make(name, current())
         return provider
 
+    @property
+    def opened(self) -> list[str]:
+        """The names of those that are in use."""
+        return sorted({key.rpartition("/")[2] for key in self._loaded})
+
     def breaker(self, name: str) -> Breaker:
         """What is known of the provider's failures under the account that counts here."""
         return self.breakers[self._key_of(name)]
@@ -75,7 +80,7 @@ class Voices:
         settings = dict(self._settings.get(name, {}))
         if account is not None:
             settings = {setting: value for setting, value in settings.items() if not is_secret(setting)}
-            settings |= {**self._accounts.get(account, {}).get(name, {}), "account": account}
+            settings |= {**self._accounts.get(account, {}).get(name, {}), "for_account": account}
         most = settings.pop("max_sessions", None)
         whose = "the engine" if account is None else f"account '{account}'"
         try:

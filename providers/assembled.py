@@ -27,6 +27,7 @@ class Assembled:
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = names
+        self.others = tuple(names.values())
 
     def assemble(self, provider: Callable[[str], Provider]) -> None:
         """Take the parts from other providers. Raises `VoiceError` when one of them has not what it is named for."""

@@ -7,6 +7,7 @@ Settings and options are described in docs/voices.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from providers.cascade import Cascade
@@ -45,7 +46,6 @@ class Google:
     """One account. Its connections are shared by all conversations."""
 
     name = "google"
-    capabilities = CAPABILITIES
 
     def __init__(
         self, account: Account, *, listening_url: str, speech_url: str, location: str, listening_model: str,
@@ -56,6 +56,7 @@ class Google:
         self._listening_model = listening_model
         self._voice = voice
         self._texts = texts
+        self.capabilities = replace(CAPABILITIES, writes=texts is not None)
         self._listening, self._speech = _connections(account, listening_url, speech_url)
 
     def voice(self, session: Session) -> Cascade:
@@ -114,8 +115,9 @@ class Google:
 
 
 def provider(settings: Mapping[str, str]) -> Google:
-    """Entry point. Settings: ``credentials`` or ``api_key``, ``project``, ``location``, ``listening_model``, ``voice``,
-    ``text_url``, ``text_model``, ``text_api_key``; ``listening_url`` and ``speech_url`` for a server of your own.
+    """Entry point. Settings: ``credentials``, ``api_key`` or ``account``; ``project``, ``location``,
+    ``listening_model``, ``voice``, ``text_url``, ``text_model``, ``text_api_key``; ``listening_url`` and
+    ``speech_url`` for a server of your own.
 
     Raises:
         VoiceError: Google's packages are not installed, or a setting is missing or wrong.
@@ -129,9 +131,10 @@ def provider(settings: Mapping[str, str]) -> Google:
         raise VoiceError(text, code="import") from error
     api_key = settings.get("api_key", "").strip()
     credentials, project = settings.get("credentials", "").strip(), settings.get("project", "").strip()
-    if settings.get("account") and not (credentials or api_key):
+    if settings.get("for_account") and not (credentials or api_key):  # what the machine has is not theirs
         raise VoiceError("the google voice needs the key file (credentials) or api_key of this account", code="setting")
-    found = account(credentials=credentials, api_key=api_key, project=project)
+    machine = settings.get("account", "") == "machine"
+    found = account(credentials=credentials, api_key=api_key, project=project, machine=machine)
     location = settings.get("location", "global")
     host = "speech.googleapis.com" if location == "global" else f"{location}-speech.googleapis.com"
     text_url = settings.get("text_url", TEXT_URL)

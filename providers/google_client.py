@@ -5,6 +5,7 @@ the packages behind it (extra ``google``) take a quarter of a second.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,9 +67,9 @@ class Account:
         return f"Account({self.project!r})"
 
 
-def account(*, credentials: str, api_key: str, project: str) -> Account:
-    """Whoever the settings name: an API key, the key file of a service account, or what Google's own libraries find
-    (the variable GOOGLE_APPLICATION_CREDENTIALS, the account of a machine in Google's cloud).
+def account(*, credentials: str, api_key: str, project: str, machine: bool = False) -> Account:
+    """Whoever the settings name: an API key, the key of a service account (a path, or the key itself, which is JSON),
+    or with ``machine`` whomever Google's own libraries find, such as the account of a machine in Google's cloud.
 
     Raises `VoiceError`.
     """
@@ -76,17 +77,19 @@ def account(*, credentials: str, api_key: str, project: str) -> Account:
     own_project: str | None = None
     if not api_key:
         try:
-            if credentials:
+            if credentials.startswith("{"):
+                found = Credentials.from_service_account_info(json.loads(credentials), scopes=SCOPES)  # type: ignore[no-untyped-call]
+            elif credentials:
                 found = Credentials.from_service_account_file(credentials, scopes=SCOPES)  # type: ignore[no-untyped-call]
-                own_project = found.project_id
-            else:
+            elif machine:
                 found, own_project = google.auth.default(scopes=SCOPES)
+            else:
+                raise ValueError("there is none")
         except (GoogleAuthError, OSError, ValueError) as error:
-            text = (
-                "the google voice needs the account that it works for: set GOOGLE_APPLICATION_CREDENTIALS to the key "
-                f"file of a service account ({type(error).__name__})"
-            )
-            raise VoiceError(text, code="setting") from None
+            why = "there is none" if not credentials else f"this one cannot be used ({type(error).__name__})"
+            text = "the google voice needs the account that it works for: set GOOGLE_APPLICATION_CREDENTIALS to the "
+            raise VoiceError(f"{text}key file of a service account; {why}", code="setting") from None
+        own_project = own_project or getattr(found, "project_id", None)
     project = project or own_project or ""
     if not project:
         raise VoiceError("the google voice needs the id of your project: set GOOGLE_CLOUD_PROJECT", code="setting")

@@ -129,7 +129,9 @@ class StreamingSpeaker(Speaker, Protocol):
 
 @runtime_checkable
 class MadeOfOthers(Protocol):
-    """A provider whose parts come from other providers."""
+    """A provider whose parts come from other providers. ``others`` are their names."""
+
+    others: tuple[str, ...]
 
     def assemble(self, provider: Callable[[str], Provider]) -> None:
         """Called once, before anything else, with what gives a provider by its name. Raises `VoiceError`."""

@@ -6,8 +6,11 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import urllib.request
 import wave
 from pathlib import Path
 
@@ -51,6 +54,34 @@ def test_a_newcomer_sees_it_work(installation: Installation, tmp_path: Path) -> 
         capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip
     assert "486" in shown.stdout
+
+
+def test_it_stays_with_its_console_and_callers(installation: Installation, tmp_path: Path) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
+    with subprocess.Popen(
+        [HOOKFLASH, "demo", "--load", "3"], cwd=tmp_path, env={**inherited, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        watch = threading.Timer(WITHIN, running.kill)
+        watch.start()
+        try:
+            said = ""
+            while "callers keep it busy" not in said:
+                line = running.stdout.readline()
+                assert line, f"it ended: {said}"
+                said += line
+            found = re.search(r"The console: (http://\S+)/console/", said)
+            assert found is not None
+            live: list[str] = []
+            while len(live) < 3:
+                with urllib.request.urlopen(f"{found[1]}/api/v1/calls", timeout=5) as answer:
+                    live = [call["caller"] for call in json.load(answer)["calls"]]
+            assert sorted(live) == ["+14155550000", "+14155550001", "+14155550002"]
+        finally:
+            watch.cancel()
+            running.send_signal(signal.SIGINT)
+        assert running.wait(30) in (0, 1, 130, -signal.SIGINT)
 
 
 @pytest.mark.parametrize("voice", sorted({*names()} - {"rehearsal"}))

@@ -470,3 +470,41 @@ steps:
             assert "test: waits for webhooks, which are all refused until events.token is set" in "\n".join(
                 engine.lines
             )
+
+
+class TestConsole:
+    async def test_it_is_served_closed_by_the_first_token_and_ends_with_the_engine(
+        self, pbx: Instance, world: Instance, tmp_path: Path
+    ) -> None:
+        async with served(pbx, tmp_path) as engine, World.open(world) as outside, aiohttp.ClientSession() as http:
+            api = f"{await engine.url()}/api/v1"
+            async with http.get(f"{api}/session") as answer:
+                assert (await answer.json())["open"] is True
+            making = await asyncio.create_subprocess_exec(
+                HOOKFLASH, "token", "create", "ada", "--role", "viewer", cwd=tmp_path,
+                env=environment(pbx, tmp_path), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            token = (await making.communicate())[0].decode().strip()
+            async with http.get(f"{api}/session") as answer:
+                assert answer.status == 401
+            async with http.get(f"{api}/events", headers={"Authorization": f"Bearer {token}"}) as stream:
+                assert stream.status == 200
+                caller = await outside.call("+12125550100")
+                await caller.answered()
+                await told(stream, "call", '"state":"in_flow"')
+                engine.tell(signal.SIGTERM)
+                await told(stream, "engine", '"draining":true')
+                await told(stream, "call", '"state":"ended"')
+                assert (await stream.content.read()) is not None, "the stream ends"
+            assert await engine.stops(within=5) == 0
+            assert token not in "".join(engine.lines)
+
+
+async def told(stream: aiohttp.ClientResponse, kind: str, part: str) -> None:
+    """Until an event of this kind holds this."""
+    async with asyncio.timeout(READY_WITHIN):
+        while True:
+            line = (await stream.content.readline()).decode()
+            assert line, "the stream ended"
+            if line == f"event: {kind}\n" and part in (await stream.content.readline()).decode():
+                return

@@ -16,6 +16,7 @@ from engine.cli.new import new
 from engine.cli.replay import replay
 from engine.cli.run import demo, serve
 from engine.cli.test import test
+from engine.cli.token import token
 from engine.cli.version import version
 from engine.errors import UserError
 from engine.version import VERSION
@@ -81,5 +82,7 @@ def main() -> None:
     """An AI voice answers your phone, a YAML flow decides, a person takes over: on the Asterisk you already own."""
 
 
-for _command in (demo, doctor, asterisk_config, new, check, test, graph, fmt, schema, serve, calls, replay, version):
+for _command in (
+    demo, doctor, asterisk_config, new, check, test, graph, fmt, schema, serve, calls, replay, token, version,
+):  # fmt: skip
     main.add_command(_command)

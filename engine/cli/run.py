@@ -60,12 +60,14 @@ def serve(flows: tuple[Path, ...], config: Path | None) -> None:
 Examples:
   hookflash demo                 the offline voice: no key, no network
   hookflash demo --voice openai  with OPENAI_API_KEY set
-  hookflash demo --stay          keep both Asterisks running afterwards, to call them yourself""",
+  hookflash demo --stay          keep everything running afterwards, with the console
+  hookflash demo --load 20       and fill it with calls""",
 )
 @click.option("--voice", default="rehearsal", show_default=True, help="The AI voice that answers.")
 @click.option("--stay", is_flag=True, help="Leave everything running after the call until Ctrl-C.")
-def demo(voice: str, stay: bool) -> None:
+@click.option("--load", type=click.IntRange(0, 50), default=0, help="Then keep so many callers busy, until Ctrl-C.")
+def demo(voice: str, stay: bool, load: int) -> None:
     """Make a real phone call between two private Asterisks on this machine, and tell what happens."""
     from engine.demo import main as run
 
-    sys.exit(run(voice=voice, stay=stay))
+    sys.exit(run(voice=voice, stay=stay, load=load))

@@ -273,6 +273,43 @@ class Records:
                     by_call[row["call_id"]].append(row)
         return [record_from(row, {name: parts[name][row["id"]] for name in PARTS}) for row in found]
 
+    async def page(
+        self,
+        limit: int,
+        *,
+        number: str | None = None,
+        flow: str | None = None,
+        outcome: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: tuple[datetime, str] | None = None,
+    ) -> builtins.list[CallRecord]:
+        """Calls that are over, without their lists, the newest first. Raises `RecordsError`.
+
+        ``number`` matches any part of the caller's or the called number; ``after``: start and id of the last call of
+        the page before.
+        """
+        filters: builtins.list[ColumnElement[bool]] = [calls.c.outcome != "live"]
+        if number is not None:
+            filters.append(
+                calls.c.caller.contains(number, autoescape=True) | calls.c.did.contains(number, autoescape=True)
+            )
+        if flow is not None:
+            filters.append(calls.c.flow == flow)
+        if outcome is not None:
+            filters.append(calls.c.outcome == outcome)
+        if since is not None:
+            filters.append(calls.c.started >= since)
+        if until is not None:
+            filters.append(calls.c.started < until)
+        if after is not None:
+            started, id_ = after
+            filters.append((calls.c.started < started) | ((calls.c.started == started) & (calls.c.id > id_)))
+        newest = select(calls).where(*filters).order_by(calls.c.started.desc(), calls.c.id).limit(limit)
+        async with self._reading() as connection:
+            found = (await connection.execute(newest)).mappings().all()
+        return [record_from(row, {}) for row in found]
+
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Any]:
         try:

@@ -9,6 +9,7 @@ from engine.discretion import WORDS
 from engine.record import Attempt, CallRecord, Leg, Request, Written
 from engine.replay.written import Noted, seconds
 from engine.run import UNTIL_GONE
+from engine.steering import BY_SUPERVISOR
 
 MACHINE: Final = "You have reached the mailbox. I cannot answer at the moment. Please speak after the tone."
 UNREAD: Final = "the record has the form of the answer only: fill in the texts (…) and numbers (0) that matter"
@@ -127,7 +128,7 @@ def _targets(record: CallRecord) -> dict[str, Any]:
     """What became of each target, ringing by ringing."""
     found: dict[str, list[Any]] = {}
     for attempt in record.attempts:
-        if FORBIDDEN not in attempt.reason and attempt.step != "safety":
+        if FORBIDDEN not in attempt.reason and attempt.step not in ("safety", BY_SUPERVISOR):
             found.setdefault(attempt.target, []).append(_behaviour(attempt, _leg(attempt, record.legs), record))
     return {target: _shortest(rings) for target, rings in found.items()}
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Final, Literal, Protocol
 
-from engine.line import DialOptions, DialResult, Ending, Facts, Leg, Line, LineError
+from engine.line import DialOptions, DialResult, Ending, Facts, Leg, Line, LineError, Media
 from engine.scenario.audio_media import HeardMedia, Utterance
 from engine.scenario.phone import Speaks
 from engine.virtual.log import Log
@@ -218,6 +219,10 @@ class AudioLine:
                 media.end()
         self.connected = leg
         self.log.add(leg.target, "connected")
+
+    def overhear(self) -> AbstractAsyncContextManager[tuple[Media, Media]]:
+        """What the caller and the other side say to each other."""
+        return self._inner.overhear()
 
     async def close(self) -> None:
         """Release everything."""

@@ -65,6 +65,7 @@ async def _start(call: Call) -> Recording:
     folder = call.services.storage / "recordings"
     path = new_file(folder, call.services.clock.now(), call.record.id, len(call.record.steps))
     recording = Recording(path, law, asyncio.get_running_loop().time)
+    call.recording = recording
     call.tap(recording)
     call.beside(_keep(call, recording, call.record.steps[-1]), f"recording {call.record.id}")
     return recording
@@ -76,6 +77,7 @@ async def _keep(call: Call, recording: Recording, trace: StepTrace) -> None:
     try:
         await recording.run()
     finally:
+        call.untap(recording)
         trace.detail = recording.error or f"{recording.seconds:.1f} s in {recording.path}"
         if any(attempt.status == "answered" for attempt in call.record.attempts[before:]):
             trace.detail += "; without the talk with a person, whose audio does not pass the engine"

@@ -16,7 +16,7 @@ from engine.leaks import leaks
 from engine.outcome import Outcome, StepError
 from engine.requests import ask
 from engine.verb import Verb, unknown
-from engine.verbs.transfer import GROUP, NUMBER
+from engine.whom import GROUP, NUMBER
 from flows.fields import EndpointName, Text
 from flows.flow import Step
 from flows.problems import Problem, Where, has

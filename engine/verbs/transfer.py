@@ -16,6 +16,7 @@ from engine.handoff import Before, Plan, Round, hand_off, stay_connected
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop
 from engine.verb import Verb, unknown
+from engine.whom import GROUP, NUMBER, dialled
 from engine.written import needs_text_model
 from flows.draft import Draft
 from flows.fields import Duration, Steps, Text
@@ -25,8 +26,6 @@ from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
 UNREACHED = ("no_answer", "busy", "declined", "machine", "unavailable", "failed", "timeout")
-GROUP = "group:"
-NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 KEYS = re.compile(r"[0-9A-Da-d*#wW]{1,64}")
 Key = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
 
@@ -223,30 +222,9 @@ class Transfer(Verb):
             raise StepError(f"{keys!r} cannot be sent after the answer: 1 to 64 of 0-9, *, #, A-D and w can")
         return keys
 
-    def _targets(self, written: Iterable[str], call: Call) -> Iterable[str]:
-        """Targets as the line dials them, with the members of groups in their place."""
-        for one in written:
-            if not one.startswith(GROUP):
-                yield self._target(one, call)
-                continue
-            members = call.library.resources.groups.get(one.removeprefix(GROUP))
-            if members is None:
-                raise StepError(f"there is no group {one.removeprefix(GROUP)!r} in resources.yaml")
-            yield from (self._target(member, call) for member in members)
-
     @staticmethod
-    def _target(written: str, call: Call) -> str:
-        """A target as the line dials it: a number, a target, or the name of a destination of `resources.yaml`."""
-        if ":" in written:
-            return written
-        if NUMBER.fullmatch(written):
-            return f"tel:{written}"
-        destination = call.library.resources.destinations.get(written)
-        if destination is None:
-            raise StepError(
-                f"there is no destination {written!r} in resources.yaml, and it is no target such as pjsip:NAME"
-            )
-        return destination.target
+    def _targets(written: Iterable[str], call: Call) -> Iterable[str]:
+        return dialled(written, call.library.resources)
 
     @staticmethod
     def _attempt(attempt: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Literal
 
 from engine.line import DialOptions, DialResult, DialStatus, Ending, LineError, LineGone
@@ -64,6 +65,7 @@ class VirtualLeg:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Ending] = self._loop.create_future()
         self.media: VirtualMedia | None = None
+        self.heard: Callable[[bytes], None] = lambda _: None  # is told what this party says
         self._behaviour = behaviour
         self._log = log
         self._format = format
@@ -152,6 +154,7 @@ class VirtualLeg:
     def _speak(self, audio: bytes) -> None:
         if self.media is not None:
             self.media.hear(audio[:_FRAME])
+        self.heard(audio[:_FRAME])
         if audio[_FRAME:]:
             self._later(0.020, self._speak, audio[_FRAME:])
 

@@ -7,7 +7,8 @@ It keeps the promises of `engine.line.Line` and writes everything that happens i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final, Literal
 
 from engine.audio import tone
@@ -27,7 +28,7 @@ _FRAME: Final = 160  # bytes: 20 ms, as a telephone sends them
 
 Command = Literal[
     "ring", "progress", "answer", "hangup", "give_back", "send_digits", "detect_machine", "open_media", "dial",
-    "connect", "close",
+    "connect", "overhear", "close",
 ]  # fmt: skip
 
 
@@ -67,6 +68,7 @@ class VirtualLine:
         self.log = Log()
         self.legs: list[VirtualLeg] = []  # every one that was ever dialled
         self.medias: list[VirtualMedia] = []  # every one that was ever opened
+        self.ears: list[tuple[VirtualMedia, VirtualMedia]] = []  # who overhears: the caller, and the other side
         self.caller = Caller(self)
         self.ear = VirtualEar(format)
         self.keys = Keys()
@@ -91,6 +93,7 @@ class VirtualLine:
         """What is still there. Empty after `close`, whose log entries tell what the engine had not hung up itself."""
         left = [f"leg to {leg.target}" for leg in self.legs if not leg.ended.done()]
         left += [f"media of {media.who}" for media in self.medias if not media.closed]
+        left += ["an ear"] * len(self.ears)
         return left if self.ended.done() else [*left, "the caller"]
 
     # ── engine.line.Line ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -169,6 +172,7 @@ class VirtualLine:
         leg = VirtualLeg(target, channel, behaviour, options, self.log, self._format, self._latency)
         self.legs.append(leg)
         leg.ended.add_done_callback(lambda _: self._left(leg))
+        leg.heard = lambda audio: self._overheard(leg, audio)
         return leg
 
     async def connect(self, leg: Leg) -> None:
@@ -182,6 +186,17 @@ class VirtualLine:
             leg.media.end("connected to the caller")
         self.connected = leg
         self.log.add(leg.target, "connected")
+
+    @asynccontextmanager
+    async def overhear(self) -> AsyncIterator[tuple[VirtualMedia, VirtualMedia]]:
+        """What the caller says, and what a person who is connected says. Raises `LineError`, `LineGone`."""
+        await self._command("overhear")
+        ears = tuple(VirtualMedia(f"an ear at the {side}", Log(), self._format) for side in ("caller", "other side"))
+        self.ears.append((ears[0], ears[1]))
+        try:
+            yield ears[0], ears[1]
+        finally:
+            self.ears.remove((ears[0], ears[1]))
 
     async def close(self) -> None:
         """Release everything. Idempotent."""
@@ -206,6 +221,11 @@ class VirtualLine:
         self.keys.gone()
         self.connected = None
         self.ended.set_result(ending)
+
+    def _overheard(self, leg: VirtualLeg, audio: bytes) -> None:
+        if self.connected is leg:
+            for _, ear in self.ears:
+                ear.hear(audio)
 
     def _left(self, leg: VirtualLeg) -> None:
         if self.connected is leg:
@@ -249,8 +269,9 @@ class Caller:
             if line.ended.done():
                 return
             await line.ear.hears(audio[start : start + _FRAME])
-            if line.media is not None:
-                line.media.hear(audio[start : start + _FRAME])
+            for media in (line.media, *(ear for ear, _ in line.ears)):
+                if media is not None:
+                    media.hear(audio[start : start + _FRAME])
 
     async def presses(self, keys: str, every: float = 0.3) -> None:
         """Press keys one after the other, so many seconds apart. Raises `CallOver`."""

@@ -60,6 +60,12 @@ class Books:
         self.seen[record.id] = record
         await self.store.save(record)
 
+    async def get(self, call_id: str) -> CallRecord:
+        return await self.store.get(call_id)
+
+    async def page(self, limit: int, **filters: Any) -> list[CallRecord]:
+        return await self.store.page(limit, **filters)
+
     def of(self, number: str) -> CallRecord | None:
         """The record of the call from this number."""
         return next((record for record in self.seen.values() if record.caller == number), None)
@@ -201,7 +207,7 @@ def settings_for(pbx: Instance, folder: Path, **options: Any) -> Settings:
         ),
         flows=(options.pop("flows", folder),),
         database=DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{folder}/calls.db")),
-        http=HttpSettings(port=0),
+        http=options.pop("http", HttpSettings(port=0)),
         voices=voices,
         **options,
     )  # fmt: skip

@@ -101,8 +101,8 @@ def check_the_sound(said: Track, heard: Track, theirs: Track) -> None:
     assert theirs.part(there + 0.2, there + 1.3).tone_share(CALLERS_TONE) > 0.9, "the person must hear the caller"
 
 
-async def test_with_the_offline_voice(open_company: Open) -> None:
-    async with open_company(flows=DEMO) as house:
+async def test_with_the_offline_voice(open_company: Open, tmp_path: Path) -> None:
+    async with open_company(flows=DEMO, storage=tmp_path) as house:
         caller = await house.call()
         await interrupted_and_handed_over(house, caller)
         record = await house.ended(caller)
@@ -112,7 +112,7 @@ async def test_with_the_offline_voice(open_company: Open) -> None:
         assert spoken[0].text.startswith("Welcome to Hookflash")
         assert spoken[0].interrupted
         assert spoken[1].text.startswith("I heard you, and stopped at once.")
-        assert [step.verb for step in record.steps] == ["answer", "converse", "say", "transfer"]
+        assert [step.verb for step in record.steps] == ["answer", "record", "converse", "say", "transfer"]
 
 
 async def test_with_openai(open_company: Open) -> None:

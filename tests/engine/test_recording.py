@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from engine.audio import encode, silence
 from engine.beside import beside
-from engine.recording import Recording, Track, keep
+from engine.recording import Recording, keep
+from engine.sides import Track
 from engine.virtual import virtual_time
 
 LOUD = encode(b"\x00\x40" * 160, "ulaw")  # 20 ms

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from engine.accounts import using
 from engine.voices import Voices
 from providers.chat import provider as chat_provider
 from providers.rehearsal import Rehearsal
@@ -78,5 +79,23 @@ async def test_a_provider_must_have_what_it_is_named_for(
     voices.add("rehearsal", rehearse())
     voices.add("chat", chat_provider({"api_key": "k"}))
     with pytest.raises(VoiceError, match=f"the setting {part} of cascade names 'chat'; .* {words}"):
+        voices.get("cascade")
+    await voices.close()
+
+
+async def test_an_account_with_keys_of_its_own_has_a_cascade_of_its_own(rehearse: Callable[..., Rehearsal]) -> None:
+    google = {"api_key": "house", "project": "p"}
+    voices = Voices(
+        {"cascade": SETTINGS, "google": google, "chat": {"base_url": "http://127.0.0.1:1/v1", "model": "m"}},
+        {"acme": {"google": {"api_key": "acme"}}, "bella": {}},
+    )
+    voices.add("rehearsal", rehearse())
+    with using("acme"):
+        acme = voices.get("cascade")
+    house = voices.get("cascade")
+    assert acme is not house
+    assert acme._listening._account.metadata == (("x-goog-api-key", "acme"),)  # type: ignore[attr-defined]
+    assert house._listening._account.metadata == (("x-goog-api-key", "house"),)  # type: ignore[attr-defined]
+    with using("bella"), pytest.raises(VoiceError, match="account 'bella'"):
         voices.get("cascade")
     await voices.close()

@@ -449,9 +449,10 @@ async def test_a_text_that_never_gets_final_is_used_as_it_is(monkeypatch: pytest
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    with pytest.raises(VoiceError, match="set GOOGLE_APPLICATION_CREDENTIALS"):
-        provider({})
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "somebody-elses.json"))
+    for settings in ({}, {"account": "machine"}):
+        with pytest.raises(VoiceError, match="set GOOGLE_APPLICATION_CREDENTIALS"):
+            provider(settings)
     with pytest.raises(VoiceError, match="GOOGLE_APPLICATION_CREDENTIALS"):
         provider({"credentials": str(tmp_path / "none.json")})
     (tmp_path / "half.json").write_text(json.dumps({"type": "service_account", "private_key": "SECRET"}))
@@ -485,8 +486,9 @@ async def test_wrong_options_are_refused(options: dict[str, Any], words: str) ->
     await made.close()
 
 
-async def test_without_a_key_for_a_text_model_there_is_no_conversation(service_account: Path) -> None:
-    made = provider({"credentials": str(service_account)})
+@pytest.mark.parametrize("by", ["path", "content"])
+async def test_without_a_key_for_a_text_model_there_is_no_conversation(service_account: Path, by: str) -> None:
+    made = provider({"credentials": str(service_account) if by == "path" else service_account.read_text()})  # noqa: ASYNC240
     assert made.text_model() is None
     with pytest.raises(VoiceError, match="HOOKFLASH_VOICES_GOOGLE_TEXT_API_KEY"):
         made.voice(Session())

@@ -1,0 +1,125 @@
+"""Calls that are over: pages of them, and the sound that was kept."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import wave
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from engine.console.models import RecordingHead
+from engine.console.problems import ProblemError
+from engine.record import CallRecord
+from engine.records.database import RecordsError
+
+
+@runtime_checkable
+class Archive(Protocol):
+    """Where records are found again: `engine.records.Records`."""
+
+    async def get(self, call_id: str) -> CallRecord:
+        """The record of a call. Raises `RecordsError`."""
+
+    async def page(
+        self, limit: int, *, number: str | None, flow: str | None, outcome: str | None, since: datetime | None,
+        until: datetime | None, after: tuple[datetime, str] | None,
+    ) -> list[CallRecord]:  # fmt: skip
+        """See `engine.records.Records.page`."""
+
+
+class HistoryQuery(BaseModel):
+    """What `GET /history` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: str | None = Field(None, min_length=1, max_length=40, description="Part of the caller's or called number")
+    flow: str | None = Field(None, min_length=1, max_length=200)
+    outcome: str | None = Field(None, pattern="^[a-z_]{1,40}$")
+    since: AwareDatetime | None = Field(None, description="The first moment")
+    until: AwareDatetime | None = Field(None, description="The first moment that is excluded")
+    limit: int = Field(50, ge=1, le=200)
+    cursor: str | None = Field(None, max_length=400, description="`next` of the page before")
+
+
+def cursor_of(record: CallRecord) -> str:
+    """Where the page after this call begins."""
+    told = f"{record.started.astimezone(UTC).isoformat()} {record.id}"
+    return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
+
+
+def place_of(cursor: str) -> tuple[datetime, str]:
+    """Start and id of the call at which a cursor stands. Raises `ProblemError`."""
+    try:
+        told = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+        started, id_ = told.split(" ", 1)
+        moment = datetime.fromisoformat(started)
+        if moment.tzinfo is None or not id_:
+            raise ValueError("no zone")
+    except ValueError:
+        raise ProblemError("bad-request", "the parameters are not right", ["cursor: it is none of ours"]) from None
+    return moment, id_
+
+
+async def page(archive: Archive, asked: HistoryQuery) -> tuple[list[CallRecord], str | None]:
+    """A page of calls and the cursor of the next. Raises `ProblemError`."""
+    after = None if asked.cursor is None else place_of(asked.cursor)
+    try:
+        found = await archive.page(
+            asked.limit + 1, number=asked.number, flow=asked.flow, outcome=asked.outcome, since=asked.since,
+            until=asked.until, after=after,
+        )  # fmt: skip
+    except RecordsError as error:
+        raise ProblemError("no-records", str(error)) from error
+    more = len(found) > asked.limit
+    return found[: asked.limit], cursor_of(found[asked.limit - 1]) if more else None
+
+
+# ── Sound ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def recordings(folder: Path, record: CallRecord, *, running: Path | None = None) -> list[RecordingHead]:
+    """The sound files of a call, oldest first; ``running`` is the one that is being written."""
+    return await asyncio.to_thread(_recordings, folder, record, running)
+
+
+def _recordings(folder: Path, record: CallRecord, running: Path | None) -> list[RecordingHead]:
+    found = []
+    for number, path in enumerate(files(folder, record.id)):
+        try:
+            with wave.open(str(path)) as sound:
+                ms = sound.getnframes() * 1000 // sound.getframerate()
+            size = path.stat().st_size
+        except (OSError, wave.Error, EOFError):
+            continue
+        found.append(
+            RecordingHead(
+                number=number, url=f"/api/v1/calls/{record.id}/recordings/{number}", started=_began(path, record),
+                ms=ms, bytes=size, complete=path != running,
+            )
+        )  # fmt: skip
+    return found
+
+
+def files(folder: Path, call: str) -> list[Path]:
+    """The recordings of a call, by their names (see `engine.recording.new_file`), oldest first."""
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", call)
+    name = re.compile(rf"\d{{8}}T\d{{6}}Z-{re.escape(safe)}-(\d+)\.wav")
+    try:
+        every = list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    found = [(path.name[:16], int(match[1]), path) for path in every if (match := name.fullmatch(path.name))]
+    return [path for _, _, path in sorted(found)]
+
+
+def _began(path: Path, record: CallRecord) -> datetime:
+    """When a recording begins: with the step that started it, which its name counts; else the second of its name."""
+    number = int(path.stem.rsplit("-", 1)[1]) - 1
+    if number < len(record.steps) and record.steps[number].verb == "record":
+        return record.steps[number].started
+    return datetime.strptime(path.name[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

@@ -1,0 +1,231 @@
+"""What a supervisor does to a call, on the virtual line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from engine.call import Call
+from engine.console.views import state_of
+from engine.outcome import StepError
+from engine.record import CallRecord
+from engine.steering import BY_SUPERVISOR, NotPossible
+from engine.virtual import VirtualLine, run, virtual_services
+from flows.dialling import Dialling
+from flows.flow import Flow
+from flows.library import Library
+from flows.resources import Destination, Resources
+from tests.engine.support import Act, Trail, beside_script, flow, forever, handler, speaks, step
+from tests.engine.test_handoff import HandsOff, ringing
+
+RESOURCES = Resources(
+    destinations={
+        "desk": Destination("desk", "pjsip:desk"), "sales": Destination("sales", "pjsip:sales"),
+        "far": Destination("far", "tel:+4930123456"),
+    },
+    groups={"everybody": ("desk", "sales")},
+    dialling=Dialling(deny=("+49*",)),
+)  # fmt: skip
+
+Script = Callable[[Call, VirtualLine], Awaitable[None]]
+
+
+async def steered(script: Script, *acts: Act, targets: dict[str, Any], given: Flow | None = None) -> CallRecord:
+    """A call whose flow does these acts, beside a script."""
+    line = VirtualLine(targets=targets)
+    made = given or flow(*(step(act) for act in acts or (answers, forever)))
+    call = Call(line, made, Library({made.name: made}, resources=RESOURCES), virtual_services())
+    record = await beside_script(call, lambda: script(call, line))
+    assert line.left_over == []
+    assert record.ended is not None
+    assert all(done.outcome is not None for done in record.steps)
+    assert not any(attempt.status == "ringing" for attempt in record.attempts)
+    return record
+
+
+async def answers(at: Any, call: Call) -> None:
+    await call.answer()
+
+
+def said(record: CallRecord) -> list[str]:
+    return [entry.text for entry in record.transcript if entry.role == "system"]
+
+
+def test_hand_off_connects_who_answers() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        call.steering.hand_off("desk")
+        assert call.steering.obstacles() == ["desk is being rung already"]
+        await line.log.until("connected", who="pjsip:desk")
+        await asyncio.sleep(1)
+        assert state_of(call) == "with_person"
+        assert call.steering.obstacles() == ["the caller talks to pjsip:desk already"]
+        await line.caller.hangs_up()
+
+    record = run(steered(script, targets={"pjsip:desk": "answer"}))
+    assert record.outcome == "handed_off"
+    assert record.hangup_by == "caller"
+    assert [(one.step, one.target, one.status) for one in record.attempts] == [
+        (BY_SUPERVISOR, "pjsip:desk", "answered")
+    ]
+    assert said(record) == ["a supervisor has desk rung"]
+    assert record.steps[-1].outcome == "cancelled"
+
+
+def test_the_call_ends_when_the_person_hangs_up() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        call.steering.hand_off("desk")
+
+    record = run(steered(script, targets={"pjsip:desk": {"answer": 2, "hangs_up_after": 5}}))
+    assert (record.outcome, record.hangup_by) == ("handed_off", "target")
+
+
+def test_the_talk_goes_on_until_somebody_answers_and_when_nobody_does() -> None:
+    trail = Trail()
+
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        call.steering.hand_off("desk")
+        await line.caller.waits(1)
+        assert state_of(call) == "in_flow"
+        assert record_of(call) == "ringing"
+        await line.caller.waits(10)
+        assert call.steering.obstacles() == []
+        await line.caller.hangs_up()
+
+    def record_of(call: Call) -> str:
+        return call.record.attempts[0].status
+
+    acts = (answers, trail("talk", speaks("Good morning, this is a long greeting.")), trail("after", forever))
+    record = run(steered(script, *acts, targets={"pjsip:desk": "declined"}))
+    assert str(trail) == "talk after"
+    assert (record.outcome, record.hangup_by) == ("caller_hung_up", "caller")
+    assert said(record) == ["a supervisor has desk rung", "desk did not take the call; the talk goes on"]
+
+
+def test_a_group_is_rung_together_and_the_first_has_the_call() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        call.steering.hand_off("everybody")
+        await line.log.until("connected")
+        await line.caller.hangs_up()
+
+    record = run(steered(script, targets={"pjsip:desk": {"answer": 9}, "pjsip:sales": {"answer": 2}}))
+    assert {one.target: one.status for one in record.attempts} == {"pjsip:desk": "cancelled", "pjsip:sales": "answered"}
+
+
+def test_a_target_that_may_not_be_dialled_is_not() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        call.steering.hand_off("far")
+        await line.caller.waits(1)
+        await line.caller.hangs_up()
+
+    record = run(steered(script, targets={"tel:+4930123456": "answer"}))
+    assert [one.status for one in record.attempts] == ["unavailable"]
+
+
+def test_an_unknown_target_is_refused() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        with pytest.raises(StepError, match="no destination 'nobody'"):
+            call.steering.hand_off("nobody")
+        assert call.steering.obstacles() == []
+        await line.caller.hangs_up()
+
+    run(steered(script, targets={}))
+
+
+def test_while_the_flow_rings_somebody_a_supervisor_waits() -> None:
+    act = HandsOff(ringing("pjsip:sales"))
+
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.caller.waits(1)
+        assert state_of(call) == "ringing_target"
+        with pytest.raises(NotPossible, match="the flow rings pjsip:sales now"):
+            call.steering.hand_off("desk")
+        await line.caller.hangs_up()
+
+    run(steered(script, answers, act, targets={"pjsip:sales": {"answer": 20}}))
+
+
+def test_the_flow_may_win() -> None:
+    """The flow connects somebody while a supervisor's target rings: who answers too late is let go."""
+    act = HandsOff(ringing("pjsip:sales"))
+
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.caller.waits(0.5)
+        call.steering.hand_off("desk")
+        await line.log.until("hung_up", who="pjsip:desk")
+        assert call.with_person
+        await line.caller.hangs_up()
+
+    async def waits(at: Any, call: Call) -> None:
+        await asyncio.sleep(1)
+
+    targets = {"pjsip:sales": {"answer": 2}, "pjsip:desk": {"answer": 8}}
+    record = run(steered(script, answers, waits, act, targets=targets))
+    assert record.outcome == "handed_off"
+    assert said(record)[-1] == "desk answered, but the caller talks to a person already"
+
+
+def test_the_caller_may_hang_up_while_it_rings() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        call.steering.hand_off("desk")
+        await line.caller.waits(1)
+        await line.caller.hangs_up()
+
+    record = run(steered(script, targets={"pjsip:desk": {"answer": 9}}))
+    assert [one.status for one in record.attempts] == ["cancelled"]
+    assert record.outcome == "caller_hung_up"
+
+
+def test_who_answers_and_is_gone_at_once_does_not_leave_the_caller_in_silence() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        line._faults["connect"] = _gone()
+        call.steering.hand_off("desk")
+
+    def _gone() -> Exception:
+        from engine.line import LineError
+
+        return LineError("pjsip:desk is not on the line")
+
+    record = run(steered(script, targets={"pjsip:desk": {"answer": 1}}))
+    assert record.outcome == "failed"
+    assert "could not" not in record.error
+    assert "a supervisor's hand-off to pjsip:desk failed" in record.error
+
+
+def test_a_supervisor_hangs_up() -> None:
+    trail = Trail()
+    made = flow(step(answers), step(forever), handlers=[handler("hangup", step(trail("after"), needs_caller=False))])
+
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        await call.steering.hang_up()
+        with pytest.raises(NotPossible, match="the call is over"):
+            await call.steering.hang_up()
+        with pytest.raises(NotPossible, match="the call is over"):
+            call.steering.hand_off("desk")
+
+    record = run(steered(script, targets={}, given=made))
+    assert (record.outcome, record.hangup_by) == ("completed", "supervisor")
+    assert str(trail) == "after"
+
+
+def test_a_supervisor_hangs_up_a_talk_with_a_person() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        call.steering.hand_off("desk")
+        await line.log.until("connected")
+        await asyncio.sleep(1)
+        await call.steering.hang_up()
+
+    record = run(steered(script, targets={"pjsip:desk": "answer"}))
+    assert (record.outcome, record.hangup_by) == ("handed_off", "supervisor")
