@@ -89,8 +89,8 @@ class Steering:
         call = self._call
         try:
             callee = await ring_beside(call, plan, BY_SUPERVISOR)
-        except (LineError, LineGone) as error:
-            log.warning("a supervisor's hand-off failed", target=name, error=str(error))
+        except Exception as error:  # whatever fails here, the call goes on
+            log.warning("a supervisor's hand-off failed", target=name, error=f"{type(error).__name__}: {error}")
             callee = None
         finally:
             self._ringing = ""

@@ -37,6 +37,7 @@ from engine.turn_events import (
 
 FELL_SILENT: Final = 1.4  # seconds
 WAITED: Final = 0.8  # seconds of a caller's pause, at most, that count as waiting before the voice calls it one
+WAITED_DUPLEX: Final = 1.3  # the same for a voice that tells pauses by the words which did not come
 NOTICED: Final = 1.0  # seconds from a sound to a voice's word that the caller speaks
 
 
@@ -143,7 +144,9 @@ class Turn:
                 self.caller_speaks_since, self.nudged = None, False
                 if self.playing is None:
                     self.owed_since, self.paused = None if self.options.duplex else now, True
-                    self.waiting_since = max(now - WAITED, now if self.sounded_at is None else self.sounded_at)
+                    most = WAITED_DUPLEX if self.options.duplex else WAITED
+                    since = max(now - most, now if self.sounded_at is None else self.sounded_at)
+                    self.waiting_since = since if self.waiting_since is None else min(since, self.waiting_since)
             case CallerSounds(loud):
                 return self._caller_sounds(loud, now)
             case VoiceSpeaks(item):
@@ -196,6 +199,8 @@ class Turn:
 
     def _caller_speaks(self, now: float) -> list[Action]:
         if self.options.duplex:
+            if self.waiting_since is not None and self.sounded_at is not None and now > self.sounded_at + NOTICED:
+                return []  # late words of what was said before
             self.caller_speaks_since = now if self.caller_speaks_since is None else self.caller_speaks_since
             self.reprompts, self.owed_since, self.nudged = 0, None, False
             self._reported()
@@ -230,7 +235,7 @@ class Turn:
         since, sounded_at = self.caller_speaks_since, self.sounded_at
         if since is not None:
             spoke = sounded_at is not None and sounded_at > since - NOTICED
-            silent_since = max(since, sounded_at) if spoke and sounded_at is not None else since
+            silent_since = sounded_at if spoke and sounded_at is not None else since
             if now < silent_since + self.options.fell_silent_after:
                 return []
             self.caller_speaks_since, self.fell_silent = None, True

@@ -80,7 +80,7 @@ class Voices:
         settings = dict(self._settings.get(name, {}))
         if account is not None:
             settings = {setting: value for setting, value in settings.items() if not is_secret(setting)}
-            settings |= {**self._accounts.get(account, {}).get(name, {}), "for_account": account}
+            settings |= {**self._accounts.get(account, {}).get(name, {}), "account": account}
         most = settings.pop("max_sessions", None)
         whose = "the engine" if account is None else f"account '{account}'"
         try:

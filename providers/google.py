@@ -115,7 +115,7 @@ class Google:
 
 
 def provider(settings: Mapping[str, str]) -> Google:
-    """Entry point. Settings: ``credentials``, ``api_key`` or ``account``; ``project``, ``location``,
+    """Entry point. Settings: ``credentials``, ``api_key`` or ``identity``; ``project``, ``location``,
     ``listening_model``, ``voice``, ``text_url``, ``text_model``, ``text_api_key``; ``listening_url`` and
     ``speech_url`` for a server of your own.
 
@@ -131,9 +131,9 @@ def provider(settings: Mapping[str, str]) -> Google:
         raise VoiceError(text, code="import") from error
     api_key = settings.get("api_key", "").strip()
     credentials, project = settings.get("credentials", "").strip(), settings.get("project", "").strip()
-    if settings.get("for_account") and not (credentials or api_key):  # what the machine has is not theirs
+    if settings.get("account") and not (credentials or api_key):
         raise VoiceError("the google voice needs the key file (credentials) or api_key of this account", code="setting")
-    machine = settings.get("account", "") == "machine"
+    machine = settings.get("identity", "") == "machine"
     found = account(credentials=credentials, api_key=api_key, project=project, machine=machine)
     location = settings.get("location", "global")
     host = "speech.googleapis.com" if location == "global" else f"{location}-speech.googleapis.com"

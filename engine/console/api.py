@@ -23,7 +23,6 @@ from engine.console.problems import ProblemError
 from engine.console.routing import NOBODY, Ask, Route, Router
 from engine.console.stream import EventsQuery, Reason, Stream
 from engine.outcome import StepError
-from engine.records.database import RecordsError
 from engine.steering import NotPossible
 from engine.version import VERSION
 from flows.graph import graph_of
@@ -245,13 +244,7 @@ class Api:
         if (call := self._board.calls.get(id_)) is not None:
             return call, call.record
         ask.need("history")
-        try:
-            record = await self._archive().get(id_)
-        except RecordsError as error:
-            raise ProblemError("not-found", f"there is no call {id_!r}") from error
-        if record.id != id_:
-            raise ProblemError("not-found", f"there is no call {id_!r}")
-        return None, record
+        return None, await archive.one(self._archive(), id_)
 
     def _archive(self) -> Archive:
         if not isinstance(self._services.records, Archive):

@@ -8,14 +8,17 @@ import re
 import wave
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+import structlog
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from engine.console.models import RecordingHead
 from engine.console.problems import ProblemError
 from engine.record import CallRecord
 from engine.records.database import RecordsError
+
+log = structlog.get_logger()
 
 
 @runtime_checkable
@@ -32,6 +35,16 @@ class Archive(Protocol):
         """See `engine.records.Records.page`."""
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside of the years that there are") from None
+
+
+When = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 class HistoryQuery(BaseModel):
     """What `GET /history` takes."""
 
@@ -40,8 +53,8 @@ class HistoryQuery(BaseModel):
     number: str | None = Field(None, min_length=1, max_length=40, description="Part of the caller's or called number")
     flow: str | None = Field(None, min_length=1, max_length=200)
     outcome: str | None = Field(None, pattern="^[a-z_]{1,40}$")
-    since: AwareDatetime | None = Field(None, description="The first moment")
-    until: AwareDatetime | None = Field(None, description="The first moment that is excluded")
+    since: When | None = Field(None, description="The first moment")
+    until: When | None = Field(None, description="The first moment that is excluded")
     limit: int = Field(50, ge=1, le=200)
     cursor: str | None = Field(None, max_length=400, description="`next` of the page before")
 
@@ -60,9 +73,23 @@ def place_of(cursor: str) -> tuple[datetime, str]:
         moment = datetime.fromisoformat(started)
         if moment.tzinfo is None or not id_:
             raise ValueError("no zone")
+        moment = _in_utc(moment)
     except ValueError:
         raise ProblemError("bad-request", "the parameters are not right", ["cursor: it is none of ours"]) from None
     return moment, id_
+
+
+async def one(archive: Archive, id_: str) -> CallRecord:
+    """The record with exactly this id. Raises `ProblemError`."""
+    try:
+        record = await archive.get(id_)
+    except RecordsError as error:
+        if error.__cause__ is not None:  # of the database
+            raise _unavailable(error) from error
+        raise ProblemError("not-found", f"there is no call {id_!r}") from None
+    if record.id != id_:
+        raise ProblemError("not-found", f"there is no call {id_!r}")
+    return record
 
 
 async def page(archive: Archive, asked: HistoryQuery) -> tuple[list[CallRecord], str | None]:
@@ -74,9 +101,14 @@ async def page(archive: Archive, asked: HistoryQuery) -> tuple[list[CallRecord],
             until=asked.until, after=after,
         )  # fmt: skip
     except RecordsError as error:
-        raise ProblemError("no-records", str(error)) from error
+        raise _unavailable(error) from error
     more = len(found) > asked.limit
     return found[: asked.limit], cursor_of(found[asked.limit - 1]) if more else None
+
+
+def _unavailable(error: RecordsError) -> ProblemError:
+    log.error("past calls cannot be read", reason=str(error))
+    return ProblemError("no-records", "the database does not answer; the engine's log tells more")
 
 
 # ── Sound ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,10 +14,11 @@ from providers.voice import (
     AudioFormat,
     Failed,
     Interrupted,
+    Metered,
     SpeechStarted,
     SpeechStopped,
     TurnDone,
-    Usage,
+    Used,
     UserText,
     Utterance,
     VoiceError,
@@ -28,6 +29,7 @@ from providers.voice import (
 GREETING = "Good day, this is Bella's."
 QUESTION, ANSWER = "When do you open?", "We open at seven."
 LONG = "This is a long answer. It goes on, and on, and on. Hardly anybody wants to hear it to its end. It is too long."
+COUNTED = ("input_text", "input_audio", "output_text", "output_audio", "seconds_heard", "seconds_session", "characters")
 TROUBLE = (Failed, Warned)
 ANSWERS = Scene((Says(ANSWER), Says(ANSWER)), (QUESTION, QUESTION))
 SLOW = Scene((Says(LONG), Says(ANSWER)), (QUESTION, QUESTION), slow=True)
@@ -162,9 +164,15 @@ class Talks(Stage):
 
     @played(ANSWERS, needs=("usage",))
     async def test_what_it_costs_is_told(self, owner: Owner, other: Counterpart) -> None:
-        """Every turn carries what it used."""
+        """With its turns, beside them, or when the talk is over."""
         await owner.a_turn()
-        assert (await owner.next(TurnDone)).usage != Usage()
+        await owner.next(TurnDone)
+        await owner.voice.close()
+        await owner.end()
+        used = [event.usage for event in owner.of((TurnDone, Used))]
+        used += owner.voice.settle() if isinstance(owner.voice, Metered) else []
+        counted = [getattr(usage, name) for usage in used for name in COUNTED]
+        assert any(counted), "nothing was used"
 
     @acted()
     async def test_every_format_that_it_claims(self, other: Counterpart) -> None:

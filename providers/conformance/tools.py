@@ -52,8 +52,7 @@ class Tools(Stage):
         """They end without waiting for the result: a step that is left by a tool waits for their last sound."""
         await owner.a_turn()
         call = await owner.next(ToolCall)
-        done = await owner.next(TurnDone)
-        assert done.item is not None
+        await owner.until(lambda: [done for done in owner.of(TurnDone) if done.item], "the words end")
         assert owner.said() == [AFTER_WORDS.say]
         await owner.voice.tool_result(call.id, '{"price": 6}')
         await owner.until(lambda: owner.said() == [AFTER_WORDS.say, ANSWER], "the answer follows")

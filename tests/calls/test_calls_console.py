@@ -121,12 +121,14 @@ class Sound:
 
 
 @asynccontextmanager
-async def supervised(open_company: Open, folder: Path, flow: str = FLOW) -> AsyncIterator[tuple[Company, Supervisor]]:
+async def supervised(
+    open_company: Open, folder: Path, flow: str = FLOW, **options: Any
+) -> AsyncIterator[tuple[Company, Supervisor]]:
     told = ConsoleSettings(tokens=folder / "tokens.json", audit=folder / "audit.jsonl")
     token = tokens.create(told.tokens, "ada", "supervisor", datetime.now(UTC))
     files = {"resources.yaml": RESOURCES, "hum.wav": hum()}
     async with (
-        open_company(flow, files=files, console=told, storage=folder) as house,
+        open_company(flow, files=files, console=told, storage=folder, **options) as house,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http,
     ):
         yield house, Supervisor(http, house.engine.url)
@@ -161,8 +163,11 @@ async def test_listening_before_and_after_the_hand_off(open_company: Open, tmp_p
     assert heard.part(heard.seconds - 1.0, heard.seconds - 0.3).tone_share(THEIRS) > 0.9, "nobody notices a listener"
 
 
-async def test_who_comes_after_the_hand_off_hears_it_and_leaves_nothing(open_company: Open, tmp_path: Path) -> None:
-    async with supervised(open_company, tmp_path) as (house, ada):
+@pytest.mark.parametrize("media", ["websocket", "audiosocket", "rtp"])
+async def test_who_comes_after_the_hand_off_hears_it_and_leaves_nothing(
+    open_company: Open, tmp_path: Path, media: str
+) -> None:
+    async with supervised(open_company, tmp_path, asterisk={"media": media}) as (house, ada):
         caller = await house.call()
         id_ = (await ada.live())["id"]
         await ada.post(f"/calls/{id_}/handoff", {"target": "desk"})

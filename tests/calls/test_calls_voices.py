@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import groupby
 
 import pytest
 from company import TEAMS, Open, until
@@ -87,15 +88,23 @@ async def test_a_whole_call(open_company: Open, voice: str) -> None:
         said, heard = await caller.recording()
 
     check(record, understands=voice in VENDORS)
+    duplex = voice in VENDORS and VENDORS[voice].capabilities.duplex  # it stops by itself, and sends 100 ms at once
+    assert duplex or record.timings["barge_in_ms"] < 60
     _, spoke, noticed, stopped = interruption(said, heard)
     assert spoke > heard.bursts()[0][0] + 0.8
-    assert stopped - noticed < SILENT_WITHIN, f"silent {(stopped - noticed) * 1000:.0f} ms after speech was noticed"
+    silent = stopped - noticed
+    assert silent < SILENT_WITHIN * (2 if duplex else 1), f"silent {silent * 1000:.0f} ms after speech was noticed"
     last = said.bursts()[-1][0]
     assert heard.part(last + 0.1, last + 0.5).tone_share(PERSONS_TONE) > 0.9, "the caller hears the person"
 
 
 def check(record: CallRecord, *, understands: bool) -> None:
-    said = [(entry.role, entry.text) for entry in record.transcript if entry.role != "system"]
+    said: list[tuple[str, str]] = []
+    for role, entries in groupby(record.transcript, lambda entry: entry.role):  # a turn may be heard in pieces
+        if role == "caller":
+            said.append((role, " ".join(entry.text for entry in entries)))
+        elif role == "voice":
+            said += [(role, entry.text) for entry in entries]
     expected = [("voice", GREETING), ("caller", ASKS), ("voice", ANSWER), ("caller", DISH), ("voice", GOODBYE)]
     if not understands:
         expected = [entry for entry in expected if entry[0] == "voice"]
@@ -106,4 +115,3 @@ def check(record: CallRecord, *, understands: bool) -> None:
     assert [step.outcome for step in record.steps if step.verb == "converse"] == ["person"]
     assert [attempt.status for attempt in record.attempts] == ["answered"]
     assert record.outcome == "handed_off"
-    assert record.timings["barge_in_ms"] < 60

@@ -39,7 +39,9 @@ class Emulated(Counterpart):
         return sum(talk.heard_ms for talk in self.emulator.conversations)
 
     def told(self) -> str:
-        return json.dumps([talk.client_events for talk in self.emulator.conversations])
+        behind = getattr(self.emulator, "worker", None)  # a text model that does the work
+        asked = [] if behind is None else behind.requests
+        return json.dumps([*(talk.client_events for talk in self.emulator.conversations), asked])
 
     def truncated_ms(self) -> list[int]:
         return [

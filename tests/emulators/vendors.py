@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from providers import azure_openai, azure_speech, azure_voice_live, gemini, google, grok, openai
+from providers import azure_openai, azure_speech, azure_voice_live, gemini, google, gpt_live, grok, openai
 from providers.voice import Capabilities, MakeProvider
 from tests.emulators.cascades import Azure, Google
 from tests.emulators.gemini_live import GeminiConversation, GeminiSurface
+from tests.emulators.live import LACKS, live
 from tests.emulators.openai_realtime import Emulator
 from tests.emulators.openai_realtime.grok import GrokSurface
 from tests.emulators.openai_realtime.surface import Surface
@@ -68,6 +69,9 @@ VENDORS: Mapping[str, Vendor] = {
     ),
     "google": Vendor(
         google.provider, google.CAPABILITIES, Google, lambda emulator: emulator.settings, Google.lacks,
+    ),
+    "gpt-live": Vendor(
+        gpt_live.provider, gpt_live.CAPABILITIES, live, lambda emulator: {"base_url": emulator.url}, LACKS,
     ),
     "grok": Vendor(
         grok.provider, grok.CAPABILITIES, _grok,

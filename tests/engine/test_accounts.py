@@ -59,8 +59,8 @@ def test_each_account_has_its_own_keys_and_what_it_does_not_set_is_the_engines(l
     url = "ws://127.0.0.1:1/v1"
     assert loaded == [
         ("openai", HOUSE["openai"]),
-        ("openai", {"api_key": "sk-acme", "base_url": url, "model": "m", "for_account": "acme"}),
-        ("openai", {"api_key": "sk-bella", "base_url": url, "model": "own", "for_account": "bella"}),
+        ("openai", {"api_key": "sk-acme", "base_url": url, "model": "m", "account": "acme"}),
+        ("openai", {"api_key": "sk-bella", "base_url": url, "model": "own", "account": "bella"}),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,15 @@ from engine.outcome import StepError
 from engine.record import CallRecord
 from engine.steering import BY_SUPERVISOR, NotPossible
 from engine.virtual import VirtualLine, run, virtual_services
+from engine.watch import Watch
 from flows.dialling import Dialling
 from flows.flow import Flow
 from flows.library import Library
 from flows.resources import Destination, Resources
 from tests.engine.support import Act, Trail, beside_script, flow, forever, handler, speaks, step
 from tests.engine.test_handoff import HandsOff, ringing
+from tests.engine.verbs.phone import Over
+from tests.engine.verbs.talking import LONG, talk
 
 RESOURCES = Resources(
     destinations={
@@ -202,6 +206,21 @@ def test_who_answers_and_is_gone_at_once_does_not_leave_the_caller_in_silence() 
     assert "a supervisor's hand-off to pjsip:desk failed" in record.error
 
 
+def test_whatever_fails_in_ringing_the_call_goes_on() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        line._faults["dial"] = RuntimeError("a mistake")
+        call.steering.hand_off("desk")
+        await line.caller.waits(5)
+        assert call.steering.obstacles() == []
+        assert not line.ended.done()
+        await line.caller.hangs_up()
+
+    record = run(steered(script, targets={"pjsip:desk": {"answer": 1}}))
+    assert record.outcome == "caller_hung_up"
+    assert said(record)[-1] == "desk did not take the call; the talk goes on"
+
+
 def test_a_supervisor_hangs_up() -> None:
     trail = Trail()
     made = flow(step(answers), step(forever), handlers=[handler("hangup", step(trail("after"), needs_caller=False))])
@@ -229,3 +248,48 @@ def test_a_supervisor_hangs_up_a_talk_with_a_person() -> None:
 
     record = run(steered(script, targets={"pjsip:desk": "answer"}))
     assert (record.outcome, record.hangup_by) == ("handed_off", "supervisor")
+
+
+def talks_and_is_handed_off(folder: Path, hang_up: bool) -> tuple[Over, list[str]]:
+    """In the middle of an AI's sentence somebody is rung, and answers after two seconds."""
+    states: list[str] = []
+
+    async def call() -> Over:
+        watch, found = Watch(), list[Call]()
+        watch.told = found.append
+
+        async def script(line: VirtualLine) -> None:
+            await line.log.until("answered")
+            await line.caller.waits(1.2)
+            states.append(state_of(found[-1]))
+            found[-1].steering.hand_off("front-desk")
+            await line.caller.waits(1.0)
+            states.append(state_of(found[-1]))
+            if hang_up:
+                await line.caller.hangs_up()
+                return
+            await line.log.until("connected", who="pjsip:front-desk")
+            await line.caller.waits(3.0)
+            states.append(state_of(found[-1]))
+            await line.caller.hangs_up()
+
+        targets = {"pjsip:front-desk": {"answer": 2}}
+        return await talk(folder, script, fields=f"greeting: {LONG} {LONG}", targets=targets, watch=watch)
+
+    return run(call()), states
+
+
+def test_in_the_middle_of_a_sentence_the_voice_goes_on_until_somebody_answers(tmp_path: Path) -> None:
+    over, states = talks_and_is_handed_off(tmp_path, hang_up=False)
+    assert states == ["ai_speaking", "ai_speaking", "with_person"]
+    assert over.record.outcome == "handed_off"
+    (cut,) = over.line.log.find("cut")
+    assert 2500 < cut.ms < 3500, "the greeting began 0.4 s after the answer, the person answered after 3.2 s"
+    assert [step.outcome for step in over.record.steps] == ["cancelled"]
+
+
+def test_the_caller_may_hang_up_in_the_middle_of_it(tmp_path: Path) -> None:
+    over, states = talks_and_is_handed_off(tmp_path, hang_up=True)
+    assert states == ["ai_speaking", "ai_speaking"]
+    assert over.record.outcome == "caller_hung_up"
+    assert [attempt.status for attempt in over.record.attempts] == ["cancelled"]

@@ -209,6 +209,15 @@ def test_a_turn_that_the_voice_has_missed_is_noticed_once() -> None:
     assert not made.nudged
 
 
+def test_late_words_of_a_voice_that_hears_while_it_speaks_end_no_wait() -> None:
+    made = turn(CallerSpeaks(), duplex=True, comfort_after=1.5)
+    made.handle(CallerSounds(True), 1.2)
+    made.handle(CallerPauses(), 2.2)
+    assert made.handle(CallerSpeaks(), 2.5) == []
+    made.handle(CallerPauses(), 2.6)
+    assert made.handle(Tick(), 1.2 + 1.5) == [Comfort()]
+
+
 def test_a_cough_is_no_turn() -> None:
     made = turn()
     for tenth in (10, 12, 14):

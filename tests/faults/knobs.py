@@ -97,7 +97,7 @@ KNOBS: tuple[Knob, ...] = (
     Knob("an empty greeting", Faults(empty_turns=1), word="empty_turns"),
     Knob("an empty answer", script=(Empty(), *SCRIPT)),
     Knob("a failed answer", script=(Fail(), *SCRIPT)),
-    Knob("two failed answers", script=(Fail(), Fail(), *SCRIPT)),
+    Knob("two failed answers", script=(Fail(), Fail(), *SCRIPT), word="failures"),
     Knob("nothing left of the rate limit", Faults(rate_limit=True), word="rate_limit"),
     Knob("asked to leave the connection", at="question", act=go_away, word="go_away"),
     Knob("faster than real time, all at once", Faults(burst=True)),

@@ -11,9 +11,8 @@ import pytest
 
 from providers import azure_openai, azure_speech, azure_voice_live, gemini, google, gpt_live, grok, openai, rehearsal
 from providers.conformance import Ability, Asks, Conformance, Counterpart, Says, Scene
-from tests.emulators.gpt_live import LiveEmulator
 from tests.emulators.stage import PLAYS, emulated
-from tests.emulators.vendors import VENDORS, Vendor
+from tests.emulators.vendors import VENDORS
 
 
 class Vendors(Conformance):
@@ -67,20 +66,12 @@ class TestGemini(Vendors):
     plays: ClassVar[frozenset[Ability]] = PLAYS - {"truncations"} | {"takes_back"}
 
 
-class TestGptLive(Conformance):
-    """Its emulator has not every fault. It may keep silent for good, and what it costs is told by the second."""
+class TestGptLive(Vendors):
+    """It speaks and hears at the same time, and what it calls tools for is done beside it."""
 
+    vendor = "gpt-live"
     capabilities = gpt_live.CAPABILITIES
-    plays: ClassVar[frozenset[Ability]] = PLAYS - {"truncations", "empty", "usage"}
-
-    def counterpart(self, scene: Scene) -> AbstractAsyncContextManager[Counterpart]:
-        return emulated(
-            Vendor(
-                gpt_live.provider, gpt_live.CAPABILITIES, LiveEmulator,
-                lambda emulator: {"base_url": emulator.url, "delegation": "responses"},
-            ),
-            scene,
-        )  # fmt: skip
+    plays: ClassVar[frozenset[Ability]] = PLAYS - {"truncations", "empty"}  # it owes no answer
 
 
 class TestRehearsal(Conformance):

@@ -450,7 +450,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "somebody-elses.json"))
-    for settings in ({}, {"account": "machine"}):
+    for settings in ({}, {"identity": "machine"}):
         with pytest.raises(VoiceError, match="set GOOGLE_APPLICATION_CREDENTIALS"):
             provider(settings)
     with pytest.raises(VoiceError, match="GOOGLE_APPLICATION_CREDENTIALS"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import audioop
 import json
 import time
 from base64 import b64decode, b64encode
@@ -183,10 +182,7 @@ class LiveConversation(Conversation):
         if self.faults.stall:
             return
         ulaw = await self.emulator.voice(words)
-        if self._format.encoding == "pcm16":
-            wide = audioop.ratecv(audioop.ulaw2lin(ulaw, 2), 2, 1, 8000, self._format.rate, None)[0]
-        else:
-            wide = from_ulaw(ulaw, self.settled["audio"]["format"]["type"])
+        wide = from_ulaw(ulaw, self.settled["audio"]["format"]["type"], self._format.rate)
         told = words.split(" ")
         if any(speech.words for speech in self._saying):  # a breath between two thoughts
             self._saying.append(Speech(self._silence * (800 * self._format.bytes_per_ms // len(self._silence)), [], 1))

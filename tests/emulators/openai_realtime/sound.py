@@ -29,11 +29,11 @@ async def tone_voice(text: str) -> bytes:
     return tone(max(200, 60 * len(text)))
 
 
-def from_ulaw(audio: bytes, format: str) -> bytes:
-    """µ-law at 8 kHz written in a format of the dialect."""
+def from_ulaw(audio: bytes, format: str, rate: int = 24000) -> bytes:
+    """µ-law at 8 kHz written in a format of the dialect; ``rate`` is that of linear samples."""
     if format == "audio/pcmu":
         return audio
     linear = audioop.ulaw2lin(audio, 2)
     if format == "audio/pcma":
         return audioop.lin2alaw(linear, 2)
-    return audioop.ratecv(linear, 2, 1, RATE, 24000, None)[0]
+    return audioop.ratecv(linear, 2, 1, RATE, rate, None)[0]

@@ -62,7 +62,7 @@ async def remembers(at: Any, call: Call) -> None:
 
 
 USUAL = flow(
-    step(answers, id="pick_up"), step(remembers, id="note"), step(speaks("Good morning."), id="greet"),
+    step(answers, id="pick_up"), step(remembers, id="note"), step(speaks("Hi."), id="greet"),
     step(forever, id="talk"), name="reception",
     vars={"topic": Variable("string", ""), "card": Variable("string", "", sensitive=True)},
 )  # fmt: skip

@@ -128,7 +128,8 @@ async def test_history_in_pages_and_by_filter(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "query", ["cursor=none", "cursor=aGVsbG8", "limit=0", "limit=x", "since=yesterday", "since=2026-03-04T09:30:00",
-              "nonsense=1", "limit=1&limit=2", "outcome=%00"],
+              "nonsense=1", "limit=1&limit=2", "outcome=%00", "since=9999-12-31T23:59:59-12:00",
+              "until=0001-01-01T00:00:00%2B14:00", "cursor=MDAwMS0wMS0wMVQwMDowMDowMCsxNDowMCBh"],
 )  # fmt: skip
 async def test_history_refuses_what_it_does_not_know(query: str, tmp_path: Path) -> None:
     async with desk(tmp_path) as house:
@@ -307,3 +308,16 @@ async def test_a_mistake_of_the_engine_is_a_problem_like_others(
         assert problem["type"] == "urn:hookflash:problem:failed"
         assert "NoneType" not in str(problem)
         assert "NoneType" in capsys.readouterr().out, "the log tells what it was"
+
+
+async def test_a_database_that_fails_is_told_apart_from_no_call(tmp_path: Path) -> None:
+    async with desk(tmp_path) as house:
+        await house.get("/calls/none", status=404)
+        (tmp_path / "calls.db").unlink()
+        (tmp_path / "calls.db").mkdir()
+        await house.records._engine.dispose()
+        for path in ("/calls/none", "/history"):
+            problem = await house.get(path, status=503)
+            assert problem["type"].endswith("no-records")
+            assert "calls.db" not in str(problem)
+        (tmp_path / "calls.db").rmdir()

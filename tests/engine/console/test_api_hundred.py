@@ -12,7 +12,7 @@ import pytest
 
 from engine.call import Call
 from tests.engine.console.desk import Desk, answers, desk, until
-from tests.engine.console.test_console_events import Client, watching
+from tests.engine.console.test_api_events import Client, watching
 from tests.engine.support import flow, forever, step
 
 CALLS, WATCHERS, SECONDS = 100, 5, 10.0
