@@ -102,7 +102,8 @@ KNOBS: tuple[Knob, ...] = (
     Knob("asked to leave the connection", at="question", act=go_away, word="go_away"),
     Knob("faster than real time, all at once", Faults(burst=True)),
     Knob(
-        "frames that make no sense", word="garbage",
+        "frames that make no sense",
+        word="garbage",
         faults=Faults(garbage=("{", "[]", '{"type": 7}', b"\x00\x01", '{"serverContent": []}')),
     ),
 )

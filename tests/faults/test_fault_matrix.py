@@ -10,10 +10,8 @@ import pytest
 
 from tests.emulators.vendors import VENDORS
 from tests.faults.knobs import KNOBS
-from tests.faults.matrix import every_knob
+from tests.faults.matrix import SILENCE, every_knob
 from tests.faults.table import PAGE, cell, table
-
-SILENCE = 2.0  # seconds, the most
 
 
 @pytest.mark.parametrize("name", VENDORS)
