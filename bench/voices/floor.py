@@ -1,4 +1,4 @@
-"""The floor: what it takes at the least to move the same frames over the same socket, in the same language and library."""
+"""The floor: what it takes at the least to move the same frames over the same socket, in the same language."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Floor:
         self, http: ClientSession, url: str, wire: Wire, heard: Callable[[bytes], None], *, resampled: bool
     ) -> None:
         self._http, self._url, self._wire, self._heard = http, url, wire, heard
-        self._up, self._down = (Doubler(), Divider()) if resampled else (None, None)
+        self._up = Doubler() if resampled else None
+        self._down = Divider() if resampled else None
         self._gathered = b""
         self.socket: ClientWebSocketResponse
 

@@ -76,7 +76,9 @@ def table(found: Sequence[Figures]) -> Table:
 
 def show(console: Console, found: Sequence[Figures], cascades: dict[str, float], sessions: int) -> None:
     """The table, and what it was measured on."""
-    console.print(f"\n{sessions} sessions of each voice, 50 frames a second each way; ms of CPU for a second of one call")
+    console.print(
+        f"\n{sessions} sessions of each voice, 50 frames a second each way; ms of CPU for a second of one call"
+    )
     console.print(table(found))
     console.print("import ms of the cascades: " + ", ".join(f"{name} {ms:.0f}" for name, ms in cascades.items()))
 

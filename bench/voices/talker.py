@@ -116,7 +116,7 @@ class Talker:
                 if self._probing:
                     began = time.monotonic()
                     await end.send_audio(FRAME)
-                    loop.call_soon(lambda began=began: up.append((time.monotonic() - began) * 1000))
+                    loop.call_soon(_note, up, began)
                 else:
                     await end.send_audio(FRAME)
 
@@ -139,6 +139,10 @@ class Talker:
             due = time.monotonic() + LOOK_EVERY
             await asyncio.sleep(LOOK_EVERY)
             self._late.append(max(0.0, time.monotonic() - due) * 1000)
+
+
+def _note(delays: list[float], began: float) -> None:
+    delays.append((time.monotonic() - began) * 1000)
 
 
 async def main() -> None:

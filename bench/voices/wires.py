@@ -22,7 +22,8 @@ def _sound(rate: int | None) -> tuple[str, ...]:
         audio = audioop.ratecv(audioop.ulaw2lin(audio, 2), 2, 1, 8000, rate, None)[0]
     size = 160 if rate is None else rate * 2 * FRAME_MS // 1000
     return tuple(
-        b2a_base64(audio[at * size : (at + 1) * size].ljust(size, b"\0"), newline=False).decode() for at in range(FRAMES)
+        b2a_base64(audio[at * size : (at + 1) * size].ljust(size, b"\0"), newline=False).decode()
+        for at in range(FRAMES)
     )
 
 
