@@ -1,5 +1,6 @@
-"""Every installed verb stands in an example of the documentation, and every way in which it can end is reached on the
-virtual line: a verb, or an outcome, that has no row in the table below fails a test here."""
+"""Every installed verb stands in an example of the documentation and in a call on a real Asterisk (tests/calls), and
+every way in which it can end is reached on the virtual line: a verb, or an outcome, that has no row in the table below
+fails a test here."""
 
 from __future__ import annotations
 
@@ -203,6 +204,11 @@ def test_every_installed_verb_stands_in_an_example_of_the_documentation(tmp_path
     house = library(tmp_path, *examples, files={"resources.yaml": resources})
     shown = {step.verb.name for example in house.flows.values() for step in example.walk()}
     assert sorted(set(installed()) - shown) == []
+
+
+def test_every_installed_verb_stands_in_a_flow_of_a_call_on_a_real_asterisk() -> None:
+    flows = "\n".join(file.read_text() for file in (ROOT / "tests/calls").glob("test_*.py"))
+    assert [verb for verb in installed() if not re.search(rf"(?<![\w.]){verb}:[ \n]", flows)] == []
 
 
 @virtual_time
