@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -10,7 +11,7 @@ from aiohttp import ClientConnectionError, ClientSession
 
 from providers.delegate import Delegate, Errands
 from providers.duplex import Duplex
-from providers.realtime_socket import Events, RealtimeVoice
+from providers.realtime_socket import RealtimeVoice
 from providers.voice import Tool, ToolCall, TurnDone, Usage, Used, VoiceError, VoiceEvent, Warned
 
 TICK = 0.2  # seconds between looks at the clock while somebody speaks
@@ -22,10 +23,39 @@ EXCUSE = (
 )
 
 
+class Inbox:
+    """Events for the owner, in order; None is the last. One waits at a time: a queue for many costs twice as much."""
+
+    def __init__(self) -> None:
+        self._events: deque[VoiceEvent | None] = deque()
+        self._waiting: asyncio.Future[None] | None = None
+
+    def put(self, event: VoiceEvent | None) -> None:
+        """This comes next."""
+        self._events.append(event)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    async def get(self) -> VoiceEvent | None:
+        """The next event, as soon as there is one."""
+        while not self._events:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        return self._events.popleft()
+
+    def take(self) -> list[VoiceEvent | None]:
+        """Everything that nobody waited for."""
+        left = list(self._events)
+        self._events.clear()
+        return left
+
+
 class DuplexVoice(RealtimeVoice):
     """One conversation. ``delegate`` does the work; None: the vendor's own text model does.
 
-    Two tasks run from the first look at `events` until `close`: one reads the socket, one works.
+    Three tasks run from the first look at `events` until `close`: one reads the socket, one looks at the clock,
+    one works.
     """
 
     def __init__(
@@ -35,7 +65,7 @@ class DuplexVoice(RealtimeVoice):
         super().__init__(name, http, url, headers, wire, batch=batch, expires_after=expires_after)
         self._wire = wire
         self._delegate = delegate
-        self._inbox: asyncio.Queue[VoiceEvent | None] = asyncio.Queue()
+        self._inbox = Inbox()
         self._work: asyncio.Queue[str] = asyncio.Queue()
         self._silent = asyncio.Event()  # nothing is being said, and nothing is about to be
         self._tasks: list[asyncio.Task[None]] = []
@@ -46,7 +76,11 @@ class DuplexVoice(RealtimeVoice):
     async def events(self) -> AsyncIterator[VoiceEvent]:
         """Everything that happens, until the session ends or `close`."""
         reading = asyncio.create_task(self._read(), name=f"{self._name} reads")
-        self._tasks = [reading, asyncio.create_task(self._work_off(), name=f"{self._name} works")]
+        self._tasks = [
+            reading,
+            asyncio.create_task(self._tick(), name=f"{self._name} looks at the clock"),
+            asyncio.create_task(self._work_off(), name=f"{self._name} works"),
+        ]
         try:
             while (event := await self._inbox.get()) is not None:
                 yield event
@@ -56,24 +90,33 @@ class DuplexVoice(RealtimeVoice):
             await self._stop()
 
     async def _read(self) -> None:
-        wire = self._wire
         try:
             async for event in super().events():
-                self._inbox.put_nowait(event)
-                if wire.speaking or wire.expecting:
-                    self._silent.clear()
-                else:
-                    self._silent.set()
+                self._inbox.put(event)
+                self._note_silence()
         finally:
-            self._inbox.put_nowait(None)
+            self._inbox.put(None)
+
+    def _note_silence(self) -> None:
+        silent = not (self._wire.speaking or self._wire.expecting)
+        if silent != self._silent.is_set():
+            (self._silent.set if silent else self._silent.clear)()
 
     def _patience(self) -> float | None:
-        return TICK if self._wire.ticking else None
+        """For ever: `_tick` looks at the clock. A timer for each frame would cost as much as the frame."""
+        return None
 
-    async def _nothing_came(self) -> Events:
-        events = self._wire.tick()
-        await self._flush()
-        return events
+    async def _tick(self) -> None:
+        wire = self._wire
+        while not wire.over:
+            await asyncio.sleep(TICK)
+            if wire.ticking and not wire.over:
+                for event in wire.tick():
+                    self._inbox.put(event)
+                self._note_silence()
+                await self._flush()
+                if wire.over:
+                    self._abort()  # which ends the reading
 
     # ── the work ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -93,23 +136,23 @@ class DuplexVoice(RealtimeVoice):
 
         def call(tools: Sequence[ToolCall]) -> None:
             for tool in tools:
-                self._inbox.put_nowait(tool)
-            self._inbox.put_nowait(TurnDone("completed", self._wire.take_spent()))  # now: a tool may end the talk
+                self._inbox.put(tool)
+            self._inbox.put(TurnDone("completed", self._wire.take_spent()))  # now: a tool may end the talk
 
         errands = Errands(call, say, self._spoken, self._wire.spend)
         try:
             words = await delegate.work(self._wire.words_so_far(), errands)
         except Exception as error:  # whatever a model or a server makes of it, the talk goes on
             why = self._wire.clean(str(error) if isinstance(error, VoiceError) else f"{type(error).__name__}: {error}")
-            self._inbox.put_nowait(Warned(f"the work behind the voice failed: {why}", "work"))
-            self._inbox.put_nowait(TurnDone("failed", self._wire.take_spent(), detail=why))
+            self._inbox.put(Warned(f"the work behind the voice failed: {why}", "work"))
+            self._inbox.put(TurnDone("failed", self._wire.take_spent(), detail=why))
             self._wire.instruct(EXCUSE, work)
             await self._flush()
             return
         if words:
             await say(words)
         else:
-            self._inbox.put_nowait(TurnDone("completed", self._wire.take_spent()))  # nothing is owed
+            self._inbox.put(TurnDone("completed", self._wire.take_spent()))  # nothing is owed
 
     async def _spoken(self) -> None:
         with suppress(TimeoutError):
@@ -152,11 +195,10 @@ class DuplexVoice(RealtimeVoice):
     def _unread(self) -> list[Usage]:
         """What was used and told when nobody read the events any more."""
         left = []
-        while not self._inbox.empty():
-            event = self._inbox.get_nowait()
+        for event in self._inbox.take():
             if isinstance(event, Used | TurnDone) and event.usage != Usage():
                 left.append(event.usage)
-        self._inbox.put_nowait(None)
+        self._inbox.put(None)
         return left
 
     async def _stop(self) -> None:
@@ -167,4 +209,4 @@ class DuplexVoice(RealtimeVoice):
         if tasks:
             await asyncio.wait(tasks)
         self._tasks = []
-        self._inbox.put_nowait(None)
+        self._inbox.put(None)

@@ -117,7 +117,7 @@ class GeminiConversation(Conversation):
                 case Call():
                     if turn.say:
                         await self._speak(turn.say)
-                    calls = [
+                    calls: list[dict[str, Any]] = [
                         {"id": self.new_id("call"), "name": each.tool, "args": each.arguments}
                         for each in (turn, *turn.more)
                     ]

@@ -169,7 +169,8 @@ class Emulator:
     # ── Text-to-Speech ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _synthesize(self, _: Any, context: Any) -> None:
-        faults, number, given = self.faults, len(self.said), []
+        faults, number = self.faults, len(self.said)
+        given: list[str] = []
         self.said.append(given)
         await self._admit(context, faults.speech_refuses)
         first = await context.read()

@@ -104,5 +104,5 @@ def _inside(session: dict[str, Any]) -> dict[str, Any]:
     if "turn_detection" in session:
         hearing["turn_detection"] = {**session["turn_detection"], "create_response": True, "interrupt_response": False}
     speaking = {**audio.get("output", {}), **({"voice": session["voice"]} if "voice" in session else {})}
-    rest = {name: session[name] for name in ("instructions", "tools", "reasoning") if name in session}
+    rest: dict[str, Any] = {name: session[name] for name in ("instructions", "tools", "reasoning") if name in session}
     return {**rest, "audio": {"input": hearing, "output": speaking}}

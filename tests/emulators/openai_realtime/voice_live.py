@@ -116,7 +116,7 @@ def _inside(session: dict[str, Any]) -> dict[str, Any]:
         hearing["transcription"] = {"model": session["input_audio_transcription"]["model"]}
     if "voice" in session:
         speaking["voice"] = session["voice"]["name"]
-    rest = {name: session[name] for name in ("instructions", "tools") if name in session}
+    rest: dict[str, Any] = {name: session[name] for name in ("instructions", "tools") if name in session}
     return {**rest, "audio": {"input": hearing, "output": speaking}}
 
 
