@@ -21,7 +21,7 @@ from pathlib import Path
 USER = "hookflash"
 PASSWORD = "tulips"
 STARTING = 60  # seconds, on a busy machine
-QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=30")
+QUICK = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=30")
 
 
 @dataclass(slots=True)

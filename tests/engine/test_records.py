@@ -284,6 +284,7 @@ async def test_the_body_of_open_may_raise_and_be_cancelled(url: str) -> None:
         ("postgresql+nodriver://u:secret@h/d", "driver"),
         ("sqlite:////proc/nowhere/calls.db", "cannot open the database sqlite"),
         ("sqlite:////dev/full", "cannot open the database sqlite"),
+        ("postgresql://u:secret@127.0.0.1:1/d", "cannot open the database postgresql"),
     ],
 )
 async def test_a_database_that_cannot_be_opened_is_said_clearly(url: str, says: str) -> None:
