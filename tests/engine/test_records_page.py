@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -31,15 +32,15 @@ async def records(url: str) -> AsyncIterator[Records]:
         yield opened
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 50])
-async def test_pages_hold_every_call_once_the_newest_first(records: Records, size: int) -> None:
-    found: list[str] = []
-    after: tuple[datetime, str] | None = None
-    while page := await records.page(size, after=after):
-        assert len(page) <= size
-        found += [call.id for call in page]
-        after = page[-1].started, page[-1].id
-    assert found == ["b", "d", "C", "a", "é", "e"]
+async def test_pages_hold_every_call_once_the_newest_first(records: Records) -> None:
+    for size in (1, 2, 3, 6, 50):
+        found: list[str] = []
+        after: tuple[datetime, str] | None = None
+        while page := await records.page(size, after=after):
+            assert len(page) <= size
+            found += [call.id for call in page]
+            after = page[-1].started, page[-1].id
+        assert found == ["b", "d", "C", "a", "é", "e"]
 
 
 async def test_a_call_that_began_meanwhile_moves_no_page(records: Records) -> None:
@@ -50,9 +51,8 @@ async def test_a_call_that_began_meanwhile_moves_no_page(records: Records) -> No
     assert [call.id for call in second] == ["C", "a"]
 
 
-@pytest.mark.parametrize(
-    ("filters", "ids"),
-    [
+async def test_filters(records: Records) -> None:
+    cases: list[tuple[dict[str, Any], list[str]]] = [
         ({"number": "100%"}, ["e"]),
         ({"number": "0_0"}, ["é"]),
         ({"number": "%%"}, []),
@@ -65,22 +65,20 @@ async def test_a_call_that_began_meanwhile_moves_no_page(records: Records) -> No
         ({"since": START + HOUR, "until": START + 2 * HOUR}, ["C", "a", "é"]),
         ({"since": START + HOUR + timedelta(microseconds=1), "until": START + 3 * HOUR}, ["d"]),
         ({"outcome": "error", "after": (START + 3 * HOUR, "b")}, ["C"]),
-    ],
-)
-async def test_filters(records: Records, filters: dict[str, object], ids: list[str]) -> None:
-    assert [call.id for call in await records.page(50, **filters)] == ids
+    ]
+    for filters, ids in cases:
+        assert [call.id for call in await records.page(50, **filters)] == ids, filters
 
 
-@pytest.mark.parametrize("moment", [datetime.min, datetime.max])
-async def test_the_ends_of_time_are_no_error(records: Records, moment: datetime) -> None:
-    moment = moment.replace(tzinfo=START.tzinfo)
-    assert len(await records.page(50, since=moment)) + len(await records.page(50, until=moment)) == 6
+async def test_the_ends_of_time_are_no_error(records: Records) -> None:
+    for moment in (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)):
+        assert len(await records.page(50, since=moment)) + len(await records.page(50, until=moment)) == 6
 
 
-@pytest.mark.parametrize("number", ["\0", "\ud83d", "\\", "'"])
-async def test_letters_that_no_database_takes_find_nothing(records: Records, number: str) -> None:
-    assert await records.page(50, number=number, flow=number, outcome=number, after=(START, number)) == []
-    assert await records.list(caller=number, flow=number, outcome=number) == []
-    assert await records.page(50, number=number) == []
-    with pytest.raises(RecordsError, match="no call"):
-        await records.get(number)
+async def test_letters_that_no_database_takes_find_nothing(records: Records) -> None:
+    for odd in ("\0", "\ud83d", "\\", "'"):
+        assert await records.page(50, number=odd) == []
+        assert await records.page(50, flow=odd, outcome=odd, after=(START, odd)) == []
+        assert await records.list(caller=odd, flow=odd, outcome=odd) == []
+        with pytest.raises(RecordsError, match="no call"):
+            await records.get(odd)
