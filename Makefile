@@ -1,6 +1,7 @@
 # The targets that a user, a contributor and CI call. `make help` lists them.
 PYTHON ?= python3
-WORKERS ?= 4
+# Tests at a time: most wait for audio, but where there are few processors too many of them keep one another waiting.
+WORKERS ?= $(shell if [ "$$(nproc)" -gt 2 ]; then echo 4; else echo 3; fi)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -34,7 +35,7 @@ demo: $(STAMP) ## a real call, narrated and measured (VOICE=openai; STAY=1 keeps
 serve: $(STAMP) ## run the engine beside your own Asterisk (settings: HOOKFLASH_* or hookflash.yaml)
 	@$(BIN)/hookflash serve
 
-test: $(STAMP) lint types sandbox promtool ## everything that must hold before a change is taken (WORKERS=4 at a time: most wait for audio)
+test: $(STAMP) lint types sandbox promtool ## everything that must hold before a change is taken (WORKERS=4: so many at a time)
 	@if ! command -v npm >/dev/null; then \
 	  echo "No npm on this machine: the tests of editor support (they run the real YAML language server) and of the page are left out"; \
 	  $(BIN)/python -m pytest -n $(WORKERS) -m 'not editor and not browser and not nightly and not pod'; \

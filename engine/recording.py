@@ -81,15 +81,16 @@ def unrecorded(call: Call, step: Step) -> Iterator[None]:
 
 
 class Recording(Sides):
-    """A call as it is heard, in stereo: the caller left, the engine right.
+    """A call as it is heard: in stereo, the caller left, the engine right; or both in one of ``channels``.
 
     What is paused and what has no audio with the engine is not in the file. `run` it beside the call; it ends by
     `stop`, by cancellation, or after 4 hours, and the file is whole at every moment.
     """
 
-    def __init__(self, path: Path, law: str, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, law: str, clock: Callable[[], float], channels: int = 2) -> None:
         super().__init__(law, clock, LATE_MS)
         self.path = path
+        self.channels = channels
         self.error = ""  # why it could not be kept, if it could not
         self._law = law
         self._written = 0
@@ -151,7 +152,8 @@ class Recording(Sides):
     def _append(self, caller: bytes, engine: bytes) -> None:
         """In a thread."""
         if self._sound is None:
-            self._sound = create(self.path, 2)
-        left = audioop.tostereo(decode(caller, self._law), 2, 1, 0)
-        right = audioop.tostereo(decode(engine, self._law), 2, 0, 1)
+            self._sound = create(self.path, self.channels)
+        left, right = decode(caller, self._law), decode(engine, self._law)
+        if self.channels == 2:
+            left, right = audioop.tostereo(left, 2, 1, 0), audioop.tostereo(right, 2, 0, 1)
         self._sound.writeframes(audioop.add(left, right, 2))  # and its length: the file is whole at every moment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util.concurrency import await_
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from engine.errors import UserError
 from engine.records.tables import clean
@@ -98,9 +101,23 @@ def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     # Without an isolation level Python's driver begins nothing by itself, and tables are made inside transactions too.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    # Of several who switch a new file to WAL at once one succeeds; SQLite tells the others that it is locked, without
+    # waiting, since each would wait for the others. They try again, and find it done.
+    retrying = Retrying(
+        retry=retry_if_exception(_is_locked),
+        wait=wait_random(0.001, 0.02),
+        stop=stop_after_delay(BUSY_TIMEOUT_MS / 1000),
+        sleep=lambda seconds: await_(asyncio.sleep(seconds)),
+        reraise=True,
+    )
+    retrying(cursor.execute, "PRAGMA journal_mode=WAL")
     cursor.close()
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -37,6 +37,7 @@ class Records:
         self._engine = engine
         self._transcripts = transcripts
         self._pending: dict[str, CallRecord] = {}
+        self._writing: dict[str, CallRecord] = {}  # handed to the database, which has not said yet that it keeps them
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -74,7 +75,7 @@ class Records:
     @property
     def pending(self) -> int:
         """Calls whose newest state is not stored yet."""
-        return len(self._pending)
+        return len(self._writing | self._pending)
 
     # ── Writing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -84,7 +85,7 @@ class Records:
         self._pending[record.id] = record
         if len(self._pending) > MAX_PENDING:
             self._give_up(next(iter(self._pending)), "full")
-        metrics.records_pending.set(len(self._pending))
+        metrics.records_pending.set(self.pending)
         self._idle.clear()
         self._wake.set()
 
@@ -119,20 +120,21 @@ class Records:
     async def _write_batch(self) -> None:
         if self._failing or self._identity != identity(self._engine):
             await self._prepare()  # the file may have been removed, the server replaced by an empty one
-        batch = [self._pending.pop(key) for key in list(self._pending)[:BATCH]]
+        self._writing = {key: self._pending.pop(key) for key in list(self._pending)[:BATCH]}
         try:
             async with asyncio.timeout(WRITE_TIMEOUT):
-                await self._write_good(batch)
+                await self._write_good(list(self._writing.values()))
         except BaseException:
             # What was saved meanwhile is newer; the oldest stay first.
-            self._pending = {record.id: record for record in batch} | self._pending
+            self._pending = self._writing | self._pending
             raise
         finally:
-            metrics.records_pending.set(len(self._pending))
+            self._writing = {}
+            metrics.records_pending.set(self.pending)
         if self._failing:
             self._failing = False
             metrics.records_failing.set(0)
-            log.info("call records are stored again", pending=len(self._pending))
+            log.info("call records are stored again", pending=self.pending)
 
     async def _write_good(self, batch: builtins.list[CallRecord]) -> None:
         """Write the batch; when the database refuses what stands in it, all but the record that is at fault."""
@@ -183,7 +185,7 @@ class Records:
             "call records cannot be stored; they wait in memory",
             database=_name(self._engine),
             reason=_reason(error) if error else "",
-            pending=len(self._pending),
+            pending=self.pending,
         )
 
     def _give_up(self, call_id: str, reason: str) -> None:
@@ -196,7 +198,7 @@ class Records:
             if not writer.done():
                 await self.flush(CLOSE_TIMEOUT)
         except RecordsError as error:
-            log.error(str(error), calls=list(self._pending)[:20])
+            log.error(str(error), calls=[*(self._writing | self._pending)][:20])
         finally:
             writer.cancel()
             with suppress(asyncio.CancelledError):

@@ -92,7 +92,7 @@ def _part(name: str, *columns: Column[Any]) -> Table:
     return Table(
         name,
         metadata,
-        Column("call_id", Text, ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True),
+        Column("call_id", Words, ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True),
         Column("position", Integer, primary_key=True),
         *columns,
     )
@@ -105,7 +105,7 @@ def _words(name: str) -> Column[Any]:
 calls: Final = Table(
     "calls",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", Words, primary_key=True),
     _words("engine"),
     _words("flow"),
     _words("revision"),

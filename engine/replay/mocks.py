@@ -146,8 +146,8 @@ def _leg(attempt: Attempt, legs: Iterable[Leg]) -> Leg | None:
 
 def _behaviour(attempt: Attempt, leg: Leg | None, record: CallRecord) -> Any:
     """How a target answered that ringing."""
-    if leg is None:
-        return "impossible"
+    if leg is None:  # not even dialled; or the caller had gone by then
+        return _refusal(attempt) if attempt.status == "cancelled" else "impossible"
     if leg.answered is None:
         return _refusal(attempt)
     answers: dict[str, Any] = {"answer": seconds((leg.answered - attempt.started).total_seconds())}

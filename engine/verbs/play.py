@@ -31,6 +31,8 @@ class SoundFields(Fields):
     endpoint: EndpointName | None = Field(None, description="An endpoint of resources.yaml that has the sound.")
     path: Text | None = Field(None, description="The sound's path below the endpoint's address; values are escaped.")
     keep: Duration = Field(300.0, description="How long a sound of an endpoint is played again without asking.")
+    voice: str | None = Field(None, description="Who speaks a prompt that is a text, as the speech provider names it.")
+    language: str | None = Field(None, description="The language of a prompt that is a text, BCP 47.")
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
@@ -64,7 +66,8 @@ class SoundFields(Fields):
         sound = _recorded(self, call.library.resources)
         if sound is not None:
             return from_file(*sound, law)
-        return await synthesise(call, call.library.resources.prompts[self.prompt or ""].text or "", early=True)
+        text = call.library.resources.prompts[self.prompt or ""].text or ""
+        return await synthesise(call, text, voice=self.voice, language=self.language, early=True)
 
 
 class PlayFields(SoundFields):

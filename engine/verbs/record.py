@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.call import Call
 from engine.outcome import DONE, Outcome
+from engine.prompting import prompt, synthesise
 from engine.record import StepTrace
 from engine.recording import Recording, new_file
 from engine.verb import Verb
+from flows.fields import Text
 from flows.flow import Step
 from flows.verb import Fields
 
@@ -22,11 +24,21 @@ class RecordFields(Fields):
     """What to do."""
 
     action: Literal["start", "stop", "pause", "resume"] = Field(description="start, stop, pause or resume.")
+    channels: Literal[1, 2] = Field(2, description="2: the caller left, the engine right; 1: both in one.")
+    announce: Text | None = Field(None, description="What the caller is told before the recording begins.")
+
+    @model_validator(mode="after")
+    def for_a_start(self) -> Self:
+        """How it is recorded is said where it begins."""
+        for name in ("channels", "announce"):
+            if self.action != "start" and name in self.model_fields_set:
+                raise ValueError(f"'{name}' belongs to start, not to {self.action}")
+        return self
 
 
 class Record(Verb):
-    """The caller left, the engine right, from the first `start` on: ``steps.<id>.file``. A call has one recording at a
-    time; one that nobody stops ends with the call."""
+    """Both sides from the first `start` on: ``steps.<id>.file``. A call has one recording at a time; one that nobody
+    stops ends with the call."""
 
     name: ClassVar[str] = "record"
     summary: ClassVar[str] = "Record what the caller and the engine say."
@@ -45,7 +57,7 @@ class Record(Verb):
         runs = recording is not None and not recording.over.is_set()
         if fields.action == "start":
             if recording is None or not runs:
-                recording = await _start(call)
+                recording = await _start(call, fields)
             recording.resume()
             return Outcome("done", {"file": str(recording.path)})
         if recording is None or not runs:
@@ -59,12 +71,17 @@ class Record(Verb):
         return DONE
 
 
-async def _start(call: Call) -> Recording:
-    """Begin, beside whatever the flow does next."""
+async def _start(call: Call, fields: RecordFields) -> Recording:
+    """Begin, beside whatever the flow does next; what announces it is not in it."""
     law = (await call.playout()).law
+    if fields.announce is not None:
+        text = fields.announce.render(call.walker.context())
+        audio = await synthesise(call, text)
+        call.said("voice", text)
+        await prompt(call, audio, "none")
     folder = call.services.storage / "recordings"
     path = new_file(folder, call.services.clock.now(), call.record.id, len(call.record.steps))
-    recording = Recording(path, law, asyncio.get_running_loop().time)
+    recording = Recording(path, law, asyncio.get_running_loop().time, fields.channels)
     call.recording = recording
     call.tap(recording)
     call.beside(_keep(call, recording, call.record.steps[-1]), f"recording {call.record.id}")

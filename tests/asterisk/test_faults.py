@@ -16,6 +16,8 @@ from asterisk.facts import LineError, LineGone
 from asterisk.instance import Instance
 from asterisk.line import AsteriskLine
 
+OVER_WITHIN = 10.0  # seconds: a tenth is usual; more where a media socket that nobody serves has to be given up
+
 pytestmark = pytest.mark.asterisk
 
 Work = Callable[[AsteriskLine], Awaitable[object]]
@@ -67,12 +69,12 @@ async def test_the_caller_hangs_up(house: House, stage: str, answered: bool) -> 
     doing = asyncio.ensure_future(STAGES[stage](line))
     await asyncio.sleep(0.3)  # well into the stage
     await house.caller_hangs_up()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(OVER_WITHIN):
         ending = await asyncio.shield(line.ended)
     assert (ending.cause, ending.sip_code) == (16, None) if answered else (127, 487)
     doing.cancel()
     await asyncio.gather(doing, return_exceptions=True)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(OVER_WITHIN):
         await line.close()
 
 
@@ -85,7 +87,7 @@ async def test_the_caller_hangs_up_while_audio_is_connected(house: House, after_
     with contextlib.suppress(LineGone):
         await line.open_media()
     await hanging_up
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(OVER_WITHIN):
         await asyncio.shield(line.ended)
         await line.close()
 
@@ -104,7 +106,7 @@ async def test_the_caller_hangs_up_while_a_target_is_dialled_and_connected(house
         await line.connect(leg)
         await other.hangup()
     await hanging_up
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(OVER_WITHIN):
         await asyncio.shield(line.ended)
         await line.close()
 
@@ -150,11 +152,11 @@ async def test_a_line_is_closed_while_audio_is_connected(house: House) -> None:
 async def test_a_call_that_nobody_takes_goes_to_the_fallback(pbx: Instance, world: Instance) -> None:
     async with Exchange.open(settings(pbx)) as exchange, AsyncExitStack() as stack:
         over = await stack.enter_async_context(carrier(world))
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(OVER_WITHIN):
             while not exchange.live:  # noqa: ASYNC110 - nobody is told of a line that waits
                 await asyncio.sleep(0.01)
         callers = stack.pop_all()
-    async with callers, asyncio.timeout(3):
+    async with callers, asyncio.timeout(OVER_WITHIN):
         ended = await over
     assert exchange.live == 0
     assert ended.tech_cause == 503  # type: ignore[attr-defined]  # the fallback's congestion
@@ -241,13 +243,13 @@ async def test_another_client_takes_the_application(
         await line.answer()
         media = await line.open_media()
         async with ari.Client(pbx.ari_url, pbx.ari_user, pbx.ari_password, house.exchange.app):
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(OVER_WITHIN):
                 assert [each async for each in house.lines] == []
             assert not house.exchange.connected.is_set()
             assert "took the application name" in str(house.exchange.failure)
             assert len(await hear(media, 100)) >= 1600  # the call goes on
             await house.caller_hangs_up()
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(OVER_WITHIN):
                 await asyncio.shield(line.ended)
             await line.close()
 

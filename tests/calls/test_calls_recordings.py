@@ -109,6 +109,32 @@ async def test_both_sides_are_recorded_and_pauses_are_not(open_company: Open, tm
     assert f"{left.seconds:.1f} s in {record.result}" == record.steps[0].detail
 
 
+async def test_it_is_announced_and_both_sides_are_in_one_channel(open_company: Open, tmp_path: Path) -> None:
+    flow = """
+        steps:
+          - id: kept
+            record: {action: start, channels: 1, announce: This call is recorded for the training of our staff.}
+          - say: What may it be?
+          - wait_for: {event: speech, timeout: 5s}
+            catch: []
+          - wait: 2s
+          - hangup: {result: "${steps.kept.file}"}
+    """
+    async with open_company(flow, storage=tmp_path / "kept") as house:
+        caller = await house.call()
+        await caller.hears_something()
+        await caller.hears_nothing()
+        await caller.sounds(700, 1.0)
+        record = await house.ended(caller)
+        _, heard = await caller.recording()
+    with wave.open(record.result) as sound:
+        assert sound.getnchannels() == 1
+    kept = track(record.result)
+    spoken = sum(stop - start for start, stop in heard.bursts(0.3))
+    assert kept.bursts(0.3)[-1][1] - kept.bursts(0.3)[-1][0] == pytest.approx(1.0, abs=0.15), "the caller is in it"
+    assert spoken - sum(stop - start for start, stop in kept.bursts(0.3)[:-1]) > 1.5, "the announcement is not in it"
+
+
 async def test_the_talk_with_a_person_is_missing_and_the_record_says_so(open_company: Open, tmp_path: Path) -> None:
     flow = f"""
         steps:

@@ -125,6 +125,23 @@ async def test_a_code_is_for_calls_that_were_not_answered(open_company: Open) ->
     assert (record.cause, record.outcome) == (16, "completed")
 
 
+async def test_stop_in_a_section_that_was_called_ends_the_call(open_company: Open) -> None:
+    flow = """
+        steps: [{answer: {}}, {call: {section: end}}, {say: This is never heard.}]
+        sections: {end: [{stop: {}}]}
+    """
+    async with open_company(flow) as house:
+        caller = await house.call()
+        record = await house.ended(caller)
+        assert caller.cause == 16
+    assert [(step.verb, step.outcome) for step in record.steps] == [
+        ("answer", "done"),
+        ("call", "done"),
+        ("stop", "done"),
+    ]
+    assert (record.outcome, record.hangup_by) == ("completed", "flow")
+
+
 async def test_ringing_comes_before_the_answer(open_company: Open) -> None:
     async with open_company("steps: [{answer: 1s}, {hangup: {}}]") as house:
         caller = await house.call()

@@ -18,14 +18,14 @@ from engine.records import Records
 
 D = Decimal
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
-URL = "sqlite+aiosqlite:///var/hookflash.db"
 
 
 @pytest.fixture(autouse=True)
-def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
     for name in list(os.environ):
         if name.startswith("HOOKFLASH_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("HOOKFLASH_DATABASE_URL", url)
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.chdir(tmp_path)
 
@@ -50,7 +50,7 @@ CALLS = (
 
 def store(*records: CallRecord) -> None:
     async def save() -> None:
-        async with Records.open(URL) as opened:
+        async with Records.open(os.environ["HOOKFLASH_DATABASE_URL"]) as opened:
             for each in records:
                 await opened.save(each)
 
@@ -106,8 +106,9 @@ def test_filters_hold_for_costs_too(filters: list[str], cost: str) -> None:
     assert costs["cost"] == cost
 
 
-def test_costs_of_nothing() -> None:
-    assert run("calls", "--cost") == "No calls recorded yet.\n"
+def test_costs_of_nothing(url: str) -> None:
+    nothing = "No calls recorded yet." if url.startswith("sqlite") else "No such calls used anything."
+    assert run("calls", "--cost") == f"{nothing}\n"
     assert json.loads(run("calls", "--cost", "--json")) == []
     store(CALLS[3])
     assert run("calls", "--cost") == "No such calls used anything.\n"

@@ -24,16 +24,6 @@ from engine.records.tables import PARTS, calls, metadata, rows
 from tests.engine.sample_record import START, full_record
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "deep" / "er" / "calls.db"
-
-
-@pytest.fixture
-def url(file: Path) -> str:
-    return f"sqlite+aiosqlite:///{file}"
-
-
 @contextmanager
 def held(file: Path) -> Iterator[sqlite3.Connection]:
     """Another process's write that does not end."""
@@ -133,8 +123,8 @@ async def test_calls_that_a_dead_engine_left_live_are_lost(url: str) -> None:
         assert "ended while the call was live" in (await records.get("mine")).error
 
 
-async def test_without_transcripts_nothing_said_is_stored(url: str, file: Path) -> None:
-    async with Records.open(url, transcripts=False) as records:
+async def test_without_transcripts_nothing_said_is_stored(sqlite: str, file: Path) -> None:
+    async with Records.open(sqlite, transcripts=False) as records:
         await records.save(full_record())
         await records.flush()
         kept = await records.get("call-1")
@@ -172,10 +162,10 @@ async def test_a_record_that_is_refused_takes_no_other_with_it(url: str) -> None
 
 
 async def test_a_locked_database_delays_records_and_loses_none(
-    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.records.database.BUSY_TIMEOUT_MS", 50)
-    async with Records.open(url) as records:
+    async with Records.open(sqlite) as records:
         with structlog.testing.capture_logs() as logs, held(file) as other:
             started = time.perf_counter()
             await records.save(full_record("a", outcome="live"))
@@ -195,8 +185,8 @@ async def test_a_locked_database_delays_records_and_loses_none(
     assert _value("hookflash_records_failing") == 0
 
 
-async def test_a_database_removed_under_the_engine_is_made_anew(url: str, file: Path) -> None:
-    async with Records.open(url) as records:
+async def test_a_database_removed_under_the_engine_is_made_anew(sqlite: str, file: Path) -> None:
+    async with Records.open(sqlite) as records:
         await records.save(full_record("a"))
         await records.flush()
         for left in file.parent.iterdir():
@@ -204,7 +194,7 @@ async def test_a_database_removed_under_the_engine_is_made_anew(url: str, file: 
         file.parent.rmdir()
         await records.save(full_record("b"))
         await records.flush(timeout=20)
-    async with Records.open(url) as records:
+    async with Records.open(sqlite) as records:
         assert [r.id for r in await records.list()] == ["b"]
 
 
@@ -222,12 +212,12 @@ async def test_what_waits_in_memory_is_bounded(url: str, monkeypatch: pytest.Mon
 
 
 async def test_a_database_still_down_at_the_end_is_said_and_does_not_hang(
-    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.records.database.BUSY_TIMEOUT_MS", 50)
     monkeypatch.setattr("engine.records.store.CLOSE_TIMEOUT", 0.2)
     with structlog.testing.capture_logs() as logs:
-        async with Records.open(url) as records:
+        async with Records.open(sqlite) as records:
             await records.save(full_record("stored"))
             await records.flush()
             blocker = held(file)
@@ -294,6 +284,7 @@ async def test_the_body_of_open_may_raise_and_be_cancelled(url: str) -> None:
         ("postgresql+nodriver://u:secret@h/d", "driver"),
         ("sqlite:////proc/nowhere/calls.db", "cannot open the database sqlite"),
         ("sqlite:////dev/full", "cannot open the database sqlite"),
+        ("postgresql://u:secret@127.0.0.1:1/d", "cannot open the database postgresql"),
     ],
 )
 async def test_a_database_that_cannot_be_opened_is_said_clearly(url: str, says: str) -> None:
@@ -306,7 +297,6 @@ async def test_a_database_that_cannot_be_opened_is_said_clearly(url: str, says: 
 
 async def test_migrations_and_tables_agree(url: str) -> None:
     engine = connect(url)
-    sqlite_file(url).parent.mkdir(parents=True)  # type: ignore[union-attr]
     await migrate(engine)
     async with engine.connect() as connection:
         differences = await connection.run_sync(
@@ -318,7 +308,8 @@ async def test_migrations_and_tables_agree(url: str) -> None:
 
 async def test_records_of_the_first_version_can_still_be_read(url: str) -> None:
     """A database that an engine of the first tables wrote is changed when it is opened, and keeps what it holds."""
-    sqlite_file(url).parent.mkdir(parents=True)  # type: ignore[union-attr]
+    if file := sqlite_file(url):
+        file.parent.mkdir(parents=True)
     engine = connect(url)
     old = {table.name: {column.name for column in table.columns} for table in metadata.sorted_tables}
     seconds = {"seconds_heard", "seconds_spoken", "seconds_session"}
@@ -345,7 +336,7 @@ async def test_records_of_the_first_version_can_still_be_read(url: str) -> None:
     assert (record.cost, record.currency, record.tokens[0].cost, record.tokens[0].unpriced) == (0, "", 0, [])
 
 
-async def test_two_engines_may_open_an_empty_database_at_once(url: str) -> None:
+async def test_engines_may_open_an_empty_database_at_once(url: str) -> None:
     engines = [connect(url) for _ in range(4)]
     await asyncio.gather(*(migrate(engine) for engine in engines))
     for engine in engines:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from engine.virtual import VirtualLine, virtual_time
+from engine.virtual import Says, VirtualLine, virtual_time
 from flows.flow import Handler
-from tests.engine.verbs.phone import dial, flow, library, problems
+from tests.engine.verbs.phone import dial, flow, library, load, problems
+from tests.engine.verbs.talking import asks, finish, talk
 
 SORRY = "handlers: [{event: error, steps: [{say: We are sorry.}]}]"
 
@@ -160,3 +161,57 @@ async def test_a_step_that_needs_the_caller_ends_a_hangup_handler(tmp_path: Path
     assert over.heard == ["Hello."]
     assert (over.call.walker.vars["a"], over.call.walker.vars["b"]) == (1, 0)
     assert over.record.outcome == "completed"
+
+
+# ── The last word is heard ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("says", "heard"), [(2000, "Goodbye then."), (9000, "Goodbye then.…")])
+@virtual_time
+async def test_the_last_word_is_heard_for_four_seconds_at_most(tmp_path: Path, says: int, heard: str) -> None:
+    over = await talk(tmp_path, asks, [Says("Goodbye then.", says), finish()], after="- say: Next.\n")
+    assert over.heard == ["Hello.", heard, "Next."]
+
+
+# ── A flow that is called shares nothing ──────────────────────────────────────────────────────────────────────────────
+
+KEY = "handlers: [{event: dtmf, digits: '0', steps: [{say: %s}, %s]}]\n"
+STORY = "- say: A long story about a man and his dog."
+
+
+@virtual_time
+async def test_a_called_flow_shares_nothing_but_the_call(tmp_path: Path) -> None:
+    inner = flow(
+        "- id: one\n  set: {a: inner, b: '${caller.number}'}\n- return: {b: '${vars.a} ${vars.b}'}", name="inner",
+        head="vars: {a: {type: string}, b: {type: string}}",
+    )  # fmt: skip
+    outer = flow(
+        "- id: one\n  call: {flow: inner}\n  save: {b: string}\n  outcomes: {error: []}\n"
+        '- say: "${vars.a} ${steps.one.b}"',
+        head="vars: {a: {type: string, default: outer}}",
+    )
+    over = await dial(library(tmp_path, outer, inner))
+    assert over.heard == [f"outer inner {over.line.facts.caller}"]
+
+
+def test_a_called_flow_cannot_name_what_its_caller_has(tmp_path: Path) -> None:
+    inner = flow("- say: ${vars.a}\n- goto: s", name="inner")
+    head = "vars: {a: {type: string}}\nsections: {s: [{say: Hi.}]}"
+    loaded = load(tmp_path, flow("- call: {flow: inner}\n  outcomes: {error: []}\n- goto: s", head=head), inner)
+    assert [(problem.code, Path(problem.file).name) for problem in loaded.problems if problem.code < "W"] == [
+        ("E301", "1.flow.yaml"), ("E302", "1.flow.yaml"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("own", "heard"), [(True, "Inner."), (False, "Outer.")])
+@virtual_time
+async def test_its_own_handlers_answer_before_those_that_it_inherits(tmp_path: Path, own: bool, heard: str) -> None:
+    async def script(line: VirtualLine) -> None:
+        await line.log.until("answered")
+        await line.caller.waits(0.5)
+        await line.caller.presses("0")
+
+    outer = flow("- call: {flow: inner}\n  outcomes: {error: []}", head=KEY % ("Outer.", "{hangup: {}}"))
+    inner = flow(STORY, name="inner", head=KEY % ("Inner.", "{return: {}}") if own else "")
+    over = await dial(library(tmp_path, outer, inner), script)
+    assert over.heard == ["A long story about a man and his dog.…", heard]

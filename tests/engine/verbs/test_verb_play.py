@@ -10,6 +10,7 @@ from engine.audio import decode, encode
 from engine.virtual import VirtualLine, virtual_time
 from engine.virtual.words import spoken
 from tests.engine.verbs.phone import RESOURCES, dial, flow, library, load, problems
+from tests.engine.verbs.test_verb_say import Speaker, speaking
 
 SOUND = spoken("A recorded word", 2000)
 
@@ -46,6 +47,18 @@ async def test_a_call_hears_the_file_that_was_loaded(tmp_path: Path) -> None:
     (tmp_path / "b.ulaw").unlink()
     over = await dial(house)
     assert over.heard == ["A recorded word"] * 2
+
+
+@virtual_time
+async def test_words_are_spoken_by_whom_and_in_which_language_the_step_says(tmp_path: Path) -> None:
+    asked: list[tuple[str | None, str | None, str]] = []
+    house = library(
+        tmp_path, flow("- play: {prompt: welcome, voice: heidi}\n- play: {prompt: welcome}"
+                       "\n- play: a.ulaw", head="defaults: {play: {language: de-CH}}"),
+        files={"a.ulaw": SOUND},
+    )  # fmt: skip
+    await dial(house, provider=speaking(Speaker(asked)))
+    assert asked == [("heidi", "de-CH", "ulaw"), (None, "de-CH", "ulaw")]
 
 
 @virtual_time

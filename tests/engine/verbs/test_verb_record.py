@@ -44,6 +44,39 @@ async def test_both_sides_of_a_call_are_kept(tmp_path: Path) -> None:
 
 
 @virtual_time
+async def test_it_may_be_announced_and_both_sides_may_be_one(tmp_path: Path) -> None:
+    async def script(line: VirtualLine) -> None:
+        await line.caller.hears("Speak")
+        await line.caller.waits(0.5)
+        await line.caller.says("I do", 2.0)
+
+    told = "Your call, ${caller.number}, is recorded."
+    steps = f"""
+    - record: {{action: start, channels: 1, announce: "{told}"}}
+    - say: Speak now.
+    - wait: 4s
+    - record: pause
+    - record: {{action: start, announce: Never said again.}}
+    - hangup: {{}}
+    """
+    over = await dial(library(tmp_path, flow(steps)), script, storage=tmp_path)
+    assert over.heard == [told.replace("${caller.number}", over.line.facts.caller), "Speak now."]
+    assert over.record.transcript[0].text == over.heard[0]
+    with wave.open(str(recordings(tmp_path)[0])) as sound:
+        assert (sound.getnchannels(), sound.getframerate()) == (1, 8000)
+        both = sound.readframes(sound.getnframes())
+    says = 60 * len("Speak now.")
+    assert len(both) // 16 == says + 4000, "the announcement is not in it"
+    assert (loud(both)[0][0], loud(both)[-1][1]) == (0, says + 2500)
+
+
+@pytest.mark.parametrize("field", ["channels: 1", "announce: Hi"])
+def test_how_it_is_recorded_is_said_at_its_start(tmp_path: Path, field: str) -> None:
+    [said] = problems(tmp_path, f"- record: {{action: stop, {field}}}")
+    assert f"'{field.partition(':')[0]}' belongs to start, not to stop" in said
+
+
+@virtual_time
 async def test_what_is_said_in_a_pause_is_not_kept(tmp_path: Path) -> None:
     steps = """
     - record: start
