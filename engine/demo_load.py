@@ -13,7 +13,7 @@ from asterisk.world import Caller, World, WorldError
 
 APART: Final = 0.7  # seconds between two who begin
 KEPT_FOR: Final = 120.0  # seconds: recordings of the world's telephones, which nobody will listen to
-NAMES: Final = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Claude", "Hedy", "Katherine", "Tim", "Radia")
+NAMES: Final = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Hedy", "Katherine", "Tim", "Radia")
 QUESTIONS: Final = (
     "Excuse me, I have a question.", "When are you open tomorrow?", "I would like to talk about my invoice.",
     "Where do I find you?",
