@@ -36,6 +36,7 @@ BATCH = 100  # ms; smaller pieces cost more processor time (20 ms: four times as
 LONGEST = 1000  # ms in one request, when audio waits
 ROTATE_AFTER = 240_000  # ms of a stream; at a moment when no text is open
 ROTATE_AT_LAST = 285_000  # ms; Google ends it at 300 s
+LIVES = 500  # ms of new audio that a stream gets at least, however much it had to be sent again
 KEPT = 60_000  # ms of audio that is not written yet
 SILENT_AFTER = 1.0  # seconds without audio; then silence is sent, for Google ends streams without any
 TRIES = 3  # streams in a row that end without having told anything
@@ -237,7 +238,7 @@ class GoogleRecogniser:
 
     async def _write(self, call: Any) -> Literal["rotate", "finished", "broken"]:
         """Send audio as it comes, silence where none does."""
-        begins = self._sent
+        begins, known = self._sent, self._upto  # what is known already goes out at once: it says nothing of the time
         try:
             async with asyncio.timeout(TAKE_WITHIN):
                 await call.write(self._opening)
@@ -255,7 +256,8 @@ class GoogleRecogniser:
                     await call.done_writing()
                     return "finished"
                 age = self._sent - begins
-                if age >= (self._rotate_at_last if self._results.open else self._rotate_after):
+                is_old = age >= (self._rotate_at_last if self._results.open else self._rotate_after)
+                if is_old and self._sent - known >= LIVES:  # else a busy server would never come to tell anything
                     return "rotate"
         except (GoogleAPICallError, asyncio.InvalidStateError, TimeoutError):
             return "broken"  # why is what the reader is told
