@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 CONSOLE := console/node_modules/.package-lock.json
 LANGUAGE_SERVER := var/node/node_modules/yaml-language-server/package.json
 
-.PHONY: help setup sandbox demo serve test nightly unit lint types bench ari chart images pod promtool editor console browser screenshots clean
+.PHONY: help setup sandbox demo serve test nightly unit lint types bench ari chart images pod pod-tools promtool editor console browser screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -71,10 +71,12 @@ chart: $(STAMP) ## the chart's schema and its README's table, made anew from val
 images: ## the images of the engine and of Asterisk, with buildah (BASE_FROM=debian: without a registry)
 	@helm/images/build
 
-pod: $(STAMP) sandbox ## the chart's pod with real calls, run by podman: two minutes (as root; installs buildah and podman)
+pod-tools: # what `make pod` needs, by apt-get
 	@for tool in buildah podman runc mmdebstrap; do command -v $$tool >/dev/null || missing=yes; done; \
 	if [ "$$missing" ]; then apt-get update --quiet --quiet && \
 	  apt-get install --yes --quiet --quiet --no-install-recommends buildah podman runc netavark mmdebstrap; fi
+
+pod: $(STAMP) sandbox pod-tools ## the chart's pod with real calls, run by podman: two minutes (as root; installs buildah and podman)
 	@BASE_FROM=debian helm/images/build
 	@$(BIN)/python -m pytest -m pod
 
