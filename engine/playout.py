@@ -129,7 +129,10 @@ class Playout:
         return f"{kind}{next(self._names)}"
 
     async def send(self, item: str, audio: bytes) -> None:
-        """Play ``audio`` as part of ``item`` after what was handed over before. The hot path: one count, one write."""
+        """Play ``audio`` as part of ``item`` after what was handed over before.
+
+        The hot path: one count, one entry for whoever comes in the middle of it, one write.
+        """
         self._ledger.hand_over(item, len(audio))
         now = self._clock()
         while self._ahead and self._ahead[0][0] <= now:

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from statistics import quantiles
 
-import pytest
-
 from engine.call import Call
 from tests.engine.console.desk import Desk, answers, desk, until
 from tests.engine.console.test_api_events import Client, watching
@@ -42,7 +40,6 @@ async def follows(client: Client, sent: dict[tuple[str, int], float], took: list
             took.append(now() - sent[data["id"], data["response_ms"]])
 
 
-@pytest.mark.nightly
 async def test_the_list_of_a_hundred_calls_is_half_a_second_old_at_most(tmp_path: Path) -> None:
     waits = flow(step(answers), step(forever, id="talk"), name="reception")
     async with desk(tmp_path, waits) as house:
