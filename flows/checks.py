@@ -92,7 +92,7 @@ def _verbs(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Pro
     """Each verb's own check."""
     for step in flow.walk():
         scope = Scope(
-            flow=flow.name,
+            flow=flow,
             step=step,
             given=reader.reader.given[step.path],
             vars=flow.vars,

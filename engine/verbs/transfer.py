@@ -128,8 +128,7 @@ class Transfer(Verb):
         if fields.caller_hears == "ai":
             yield from capability(scope, scope.at(*path, "caller_hears"))
         if fields.brief is not None and fields.brief.auto:
-            where, instead = scope.at(*path, "brief", "auto"), "the caller's last words are repeated"
-            yield from needs_text_model(scope, where, "brief: {auto: true}", instead)
+            yield from needs_text_model(scope, scope.at(*path, "brief", "auto"), "brief: {auto: true}")
         for index, attempt in enumerate(fields.attempts):
             for place, target in enumerate(attempt.targets):
                 where = scope.at(*path, "attempts", index, "targets", place)
