@@ -153,7 +153,7 @@ class Converse(Verb):
     Fields: ClassVar[type[Fields]] = ConverseFields
     interactive: ClassVar[bool] = True
     outcome_word: ClassVar[str] = "exit"
-    failure: ClassVar[str] = "provider_error"
+    failure: ClassVar[str | None] = "provider_error"
 
     def outcomes(self, fields: Any) -> Outcomes:
         """Exits are good, limits are bad."""

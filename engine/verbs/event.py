@@ -41,7 +41,7 @@ class Event(Verb):
     summary: ClassVar[str] = "Tell a webhook of the company that something happened."
     Fields: ClassVar[type[Fields]] = EventFields
     needs_caller: ClassVar[bool] = False
-    failure: ClassVar[str] = "http_error"
+    failure: ClassVar[str | None] = "http_error"
 
     def outcomes(self, fields: Any) -> Outcomes:
         """Who does not wait does not learn how it went."""

@@ -45,7 +45,7 @@ class Http(Verb):
     Fields: ClassVar[type[Fields]] = HttpFields
     takes_save: ClassVar[bool] = True
     needs_caller: ClassVar[bool] = False
-    failure: ClassVar[str] = "http_error"
+    failure: ClassVar[str | None] = "http_error"
 
     def outcomes(self, fields: Any) -> Outcomes:
         """Who does not wait does not learn how it went."""

@@ -57,7 +57,7 @@ class Sms(Verb):
     summary: ClassVar[str] = "Send a text message through a gateway of the company."
     Fields: ClassVar[type[Fields]] = SmsFields
     needs_caller: ClassVar[bool] = False
-    failure: ClassVar[str] = "http_error"
+    failure: ClassVar[str | None] = "http_error"
 
     def outcomes(self, fields: Any) -> Outcomes:
         """Who does not wait does not learn how it went."""
