@@ -133,7 +133,7 @@ FAILURES = [
     fails("play", "play: {prompt: welcome}", line=DeafLine),
     fails("record", "record: start", line=DeafLine),
     fails("reject", "reject: 486", first="- answer: {}\n"),
-    fails("repeat", f'repeat: {{max: 2, while: {NAUGHT} > 0, steps: [{{set: {{}}}}]}}'),
+    fails("repeat", f"repeat: {{max: 2, while: {NAUGHT} > 0, steps: [{{set: {{}}}}]}}"),
     fails("return", f'return: {{a: "${{{NAUGHT}}}"}}'),
     fails("ringing", "ringing: {}", line=DeafLine),
     fails("say", f'say: "${{{NAUGHT}}}"'),
