@@ -60,6 +60,17 @@ def reorder(law: str) -> bytes:
     return tone((480.0, 620.0), 250, law) + silence(250, law)
 
 
+def to_wav(audio: bytes, law: str) -> bytes:
+    """G.711 as the content of a WAV file (8 kHz, mono, 16-bit linear)."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(RATE)
+        sound.writeframes(decode(audio, law))
+    return file.getvalue()
+
+
 def from_wav(data: bytes, law: str, name: str = "sound") -> bytes:
     """A WAV file's content (8 kHz, mono, 16-bit linear) as G.711. Raises `AudioError`."""
     try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from engine.audio import to_wav, tone
 from engine.http import Http, HttpFailedError, Reply
 from engine.listening import Recognisers
 from engine.metrics import Metrics
@@ -28,6 +30,7 @@ from flows.resources import Endpoint
 from providers.parts import TextModel
 from providers.voice import Provider, VoiceError
 
+SOUND_HZ = (440.0,)  # of a sound that an endpoint has
 ACKNOWLEDGES = "I see."  # what the AI says to words for which the test has no answer
 
 
@@ -59,6 +62,19 @@ class Endpoints(Http):
         timeout: float | None = None, idempotency_key: str | None = None,
     ) -> Reply:  # fmt: skip
         """The first answer that fits. A request that none fits has failed, and the test with it."""
+        answer = await self._answered(endpoint, method, path, json, timeout)
+        return Reply(answer.status, plain(answer.json_))
+
+    async def fetch(self, endpoint: Endpoint, path: str, most: int, *, timeout: float | None = None) -> bytes:
+        """A sound of one second, where an answer fits."""
+        await self._answered(endpoint, "GET", path, None, timeout)
+        law = Path(path.split("?")[0]).suffix[1:]
+        return tone(SOUND_HZ, 1000, law) if law in ("ulaw", "alaw") else to_wav(tone(SOUND_HZ, 1000, "ulaw"), "ulaw")
+
+    async def _answered(
+        self, endpoint: Endpoint, method: str, path: str, json: Any, timeout: float | None
+    ) -> AnswerFields:
+        """The answer to a request that has one. Raises `HttpFailedError`."""
         answer = self._next(endpoint.name, method, path)
         limit = endpoint.timeout if timeout is None else timeout
         late = answer is not None and (answer.timeout or answer.delay >= limit)
@@ -73,7 +89,7 @@ class Endpoints(Http):
             raise HttpFailedError(f"{endpoint.name} did not answer within {limit:g} s", kind="timeout")
         if answer.status >= 300:
             raise HttpFailedError(f"{endpoint.name} answered {answer.status} to {method}", status=answer.status)
-        return Reply(answer.status, plain(answer.json_))
+        return answer
 
     def _next(self, endpoint: str, method: str, path: str) -> AnswerFields | None:
         for answer, left in self._answers:

@@ -483,3 +483,24 @@ def test_a_call_that_stays_cheap(tmp_path: Path) -> None:
     assert unmet(play(tmp_path, "- silence: 2m\n- costs: 1\n", flow=COSTLY)) == [
         ("the call costs 1 more", "the call was over")
     ]
+
+
+@pytest.mark.parametrize("path", ["/today.wav", "/today.ulaw?v=1", "/today.alaw"])
+@pytest.mark.parametrize(
+    ("answers", "outcome", "missing"),
+    [
+        ("[{match: {endpoint: pos, path: '/today*'}}]", "done", []),
+        ("[{match: {endpoint: pos}, status: 404}]", "http_error", []),
+        ("[{match: {endpoint: pos}, timeout: true}]", "timeout", []),
+        ("[]", "http_error", ["an answer in mocks.http"]),
+    ],
+)
+def test_a_sound_of_an_endpoint_comes_from_the_test_and_never_from_the_network(
+    tmp_path: Path, path: str, answers: str, outcome: str, missing: list[str]
+) -> None:
+    step = f"play: {{endpoint: pos, path: '{path}', loop: 3}}"
+    flow = f"flow: shop\nsteps:\n  - {step}\n    catch: []\n  - hangup: {{}}\n"
+    head = f"test: it\nflow: shop\nmocks: {{http: {answers}}}\n"
+    result = play(tmp_path, f"- expect: {{step: play, outcome: {outcome}}}\n", head=head, flow=flow)
+    assert [failure.expected for failure in result.failures] == missing
+    assert (result.seconds >= 3.0) is (outcome != "http_error")
