@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from structlog.testing import capture_logs
@@ -104,7 +106,13 @@ async def _play(scenario: Scenario, model: TextModel | None) -> Result:
         target_of(name, scenario.library): list(answers) for name, answers in test.mocks.targets.items()
     })  # fmt: skip
     line.log.on_entry = news.set
-    return await carry_out(scenario, line, world.provider(test.mocks.voice, model), news, model=model)
+    voice = world.provider(test.mocks.voice, model)
+    with TemporaryDirectory(prefix="hookflash-kept-") as kept:  # messages and recordings: nobody wants those of a test
+
+        def begins(trace: Trace) -> None:
+            trace.call.services.storage = Path(kept)
+
+        return await carry_out(scenario, line, voice, news, model=model, begins=begins)
 
 
 async def carry_out(

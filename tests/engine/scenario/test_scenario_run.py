@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -504,3 +505,17 @@ def test_a_sound_of_an_endpoint_comes_from_the_test_and_never_from_the_network(
     result = play(tmp_path, f"- expect: {{step: play, outcome: {outcome}}}\n", head=head, flow=flow)
     assert [failure.expected for failure in result.failures] == missing
     assert (result.seconds >= 3.0) is (outcome != "http_error")
+
+
+def test_messages_and_recordings_of_a_test_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither beside the flows nor in the storage of an engine that runs in the same folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    flow = "flow: shop\nsteps:\n  - record: start\n  - id: note\n    voicemail: sales\n  - hangup: {}\n"
+    script = "- says: Please call me back.\n- expect: {step: note, outcome: done}\n"
+    result = play(tmp_path, script, head="test: it\nflow: shop\n", flow=flow)
+    assert result.passed
+    assert result.record is not None
+    kept = Path(result.record.steps[1].detail.rpartition(" in ")[2])
+    assert kept.name.endswith("-test-call-2.wav")
+    assert [path for path in tmp_path.rglob("*") if path.suffix == ".wav" or "kept" in path.name] == []

@@ -225,7 +225,9 @@ def text_of(way: Way) -> str:
 @virtual_time
 async def test_it_ends_this_way(tmp_path: Path, way: Way) -> None:
     house, targets = library(tmp_path, text_of(way), files=way.files), {"pjsip:a": way.target or "busy"}
-    more: dict[str, Any] = {} if way.provider is None else {"provider": way.provider}
+    more: dict[str, Any] = {"storage": tmp_path / "kept"}
+    if way.provider is not None:
+        more["provider"] = way.provider
     if way.written:
         more["texts"] = texts(Writer(*way.written))
     line = way.line(targets=targets)
