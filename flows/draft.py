@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from flows.contents import contents
 from flows.problems import MistakeError, Problem, Where
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ class Draft:
             root, real = self.root.resolve(), path.resolve()
             if not real.is_relative_to(root):
                 raise MistakeError(where, "E306", f"file '{relative}' lies outside of the flows' folder")
-            if path.stat().st_size > MAX_FILE_BYTES:
+            content = contents(path, MAX_FILE_BYTES)
+            if len(content) > MAX_FILE_BYTES:
                 raise MistakeError(where, "E306", f"file '{relative}' is larger than {MAX_FILE_BYTES:,} bytes")
-            content = path.read_bytes()
         except MistakeError:
             raise
         except (OSError, ValueError, RuntimeError) as error:  # also a NUL in the name, and links in a circle

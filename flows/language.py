@@ -13,6 +13,7 @@ from flows import reader, schema
 from flows.checks import Surroundings, check
 from flows.circles import circles
 from flows.compiler import FlowReader
+from flows.contents import contents
 from flows.dialling import Dialling
 from flows.draft import Draft
 from flows.flow import Flow
@@ -120,7 +121,7 @@ class Language:
         for path, root in _found(paths, files.problems):
             files.sought.add(path)
             try:
-                content = path.read_bytes()
+                content = contents(path, reader.MAX_BYTES)
             except OSError as error:
                 files.problems.append(Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}"))
                 continue

@@ -121,7 +121,7 @@ def read(file: str, data: bytes) -> tuple[Any, list[Problem]]:
     file."""
     start = Where(file, 1, 1)
     if len(data) > MAX_BYTES:
-        return None, [Problem.at(start, "E101", f"the file has {len(data):,} bytes; the limit is {MAX_BYTES:,}")]
+        return None, [Problem.at(start, "E101", f"the file has more than {MAX_BYTES:,} bytes")]
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,22 +31,30 @@ def fmt(paths: tuple[Path, ...], only_check: bool) -> None:
     left alone.
     """
     from engine.cli.report import as_text
+    from flows.contents import contents
     from flows.layout import UnformattableError, layout
+    from flows.problems import Problem, Where
+    from flows.reader import MAX_BYTES, Map, read
 
     failed = changed = files = 0
-    for path in _found(paths):
+    for path, root in _found(paths):
         files += 1
         try:
-            before = path.read_bytes()
+            if not path.resolve().is_relative_to(root.resolve()):
+                raise OSError(errno.EXDEV, f"it is a link to {path.resolve()}, in another folder: name that file")
+            before = contents(path, MAX_BYTES)
             after = layout(str(path), before)
+            if not isinstance(read(str(path), before)[0], Map | None):
+                where = Where(str(path), 1, 1)
+                raise UnformattableError([Problem.at(where, "E203", "this is no file of flows: those are mappings")])
             if after != before and not only_check:
                 path.write_bytes(after)
         except UnformattableError as error:
             click.echo(as_text(error.problems))
             failed += 1
             continue
-        except OSError as error:
-            click.echo(f"{path}: {error.strerror}", err=True)
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+            click.echo(f"{path}: {getattr(error, 'strerror', None) or error}", err=True)
             failed += 1
             continue
         if after != before:
@@ -58,8 +67,9 @@ def fmt(paths: tuple[Path, ...], only_check: bool) -> None:
     sys.exit(1 if failed or (only_check and changed) else 0)
 
 
-def _found(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files to lay out, none twice; a file that is named is taken whatever it is called."""
+def _found(paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """The files to lay out, none twice, each with the folder that it must lie in, links followed; a file that is named
+    is taken whatever it is called."""
     seen: set[Path] = set()
     for given in paths:
         inside = sorted(
@@ -71,4 +81,4 @@ def _found(paths: Iterable[Path]) -> Iterator[Path]:
         for path in inside if given.is_dir() else [given]:
             if path not in seen:
                 seen.add(path)
-                yield path
+                yield path, given if given.is_dir() else given.parent

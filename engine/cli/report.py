@@ -14,6 +14,7 @@ from urllib.parse import quote
 import click
 
 from engine.version import VERSION
+from flows.contents import contents
 from flows.problems import Problem
 from flows.reader import MAX_BYTES, Document
 
@@ -71,8 +72,7 @@ def counted(problems: Iterable[Problem]) -> str:
 def _document(file: str) -> Document:
     """The file as it is read for its lines. It may be anything, also no text at all."""
     try:
-        with Path(file).open("rb") as opened:
-            return Document(file, opened.read(MAX_BYTES).decode("utf-8-sig", "replace"))
+        return Document(file, contents(Path(file), MAX_BYTES).decode("utf-8-sig", "replace"))
     except OSError:
         return Document(file, "")
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from engine.scenario.fields import ScenarioFields
 from engine.scenario.names import check_names
 from flows import reader
+from flows.contents import contents
 from flows.draft import Draft
 from flows.hours import known_keys
 from flows.language import Language
@@ -96,7 +97,7 @@ class ScenarioReader:
     def read(self, path: Path) -> ScenarioFile:
         """One file. Never raises for what it holds."""
         try:
-            tree, problems = reader.read(str(path), path.read_bytes())
+            tree, problems = reader.read(str(path), contents(path, reader.MAX_BYTES))
         except OSError as error:
             tree, problems = None, [Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}")]
         if problems:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,18 @@ def test_the_check_knows_the_accounts_of_the_settings_that_it_is_given() -> None
     Path("engine.yaml").write_text("max_calls: 5\n")
     assert run("check", "a.flow.yaml").exit_code == 0
     assert "unknown account 'acme'" in run("check", "a.flow.yaml", "-c", "engine.yaml").stdout
+
+
+@pytest.mark.parametrize("command", ["check", "graph", "test"])
+def test_no_command_waits_for_a_pipe(command: str) -> None:
+    """Nor for a file that a flow names, or a test."""
+    Path("a.flow.yaml").write_text("flow: a\nsteps:\n  - play: b.wav\n")
+    Path("a.test.yaml").write_text("test: a\nflow: a\nscript: [{silence: 1s}]\n")
+    for name in ("b.wav", "c.flow.yaml", "d.test.yaml"):
+        os.mkfifo(name)
+    result = run(command, ".")
+    assert result.exit_code == (1 if command == "check" else 2)
+    said = result.output + result.stderr
+    assert "c.flow.yaml:1:1: error[E101]: cannot be read: it is no regular file" in said
+    assert "a.flow.yaml:3:11: error[E306]: file 'b.wav': it is no regular file" in said
+    assert ("d.test.yaml:1:1: error[E101]: cannot be read: it is no regular file" in said) == (command != "graph")

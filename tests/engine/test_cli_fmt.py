@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,51 @@ def test_a_file_that_cannot_be_read_is_left_alone_and_the_others_are_not() -> No
 
 def test_a_path_that_is_missing_is_a_wrong_argument() -> None:
     assert fmt("gone").exit_code == 2
+
+
+# ── Files that are none of ours ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_link_that_leads_out_of_the_folder_is_not_written_through(tmp_path: Path) -> None:
+    """Whatever a link in a folder of flows points at, `fmt flows/` changes nothing outside of it."""
+    outside = tmp_path / "outside.txt"
+    outside.write_text(LOOSE)
+    Path("sub/b.flow.yaml").symlink_to(outside)
+    for given in ("sub", "sub/b.flow.yaml"):
+        result = fmt(given)
+        assert result.exit_code == 1
+        assert f"sub/b.flow.yaml: it is a link to {outside}, in another folder: name that file" in result.stderr
+    assert outside.read_text() == LOOSE
+    assert Path("sub/b.flow.yaml").is_symlink()
+
+
+def test_a_link_inside_of_the_folder_is_followed() -> None:
+    """So a mounted ConfigMap has its files."""
+    Path("sub/b.flow.yaml").symlink_to("../a.flow.yaml")
+    assert fmt(".").exit_code == 0
+    assert Path("a.flow.yaml").read_text() == LAID
+    assert Path("sub/b.flow.yaml").is_symlink()
+
+
+def test_links_in_a_circle_are_told() -> None:
+    Path("sub/b.flow.yaml").symlink_to("c.flow.yaml")
+    Path("sub/c.flow.yaml").symlink_to("b.flow.yaml")
+    result = fmt("sub")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "4 files, 2 changed, 2 left alone"
+
+
+def test_a_pipe_is_not_waited_for() -> None:
+    os.mkfifo("sub/b.flow.yaml")
+    result = fmt("sub")
+    assert result.exit_code == 1
+    assert "sub/b.flow.yaml: it is no regular file" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["root:x:0:0:root:/root:/bin/sh\nuser:x:1:1:u:/:/bin/sh\n", "word\n", "- a\n-   b\n"])
+def test_what_is_no_mapping_is_no_file_of_ours(text: str) -> None:
+    Path("other.yaml").write_text(text)
+    result = fmt("other.yaml")
+    assert result.exit_code == 1
+    assert "other.yaml:1:1: error[E203]: this is no file of flows: those are mappings" in result.stdout
+    assert Path("other.yaml").read_text() == text

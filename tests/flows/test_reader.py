@@ -137,7 +137,7 @@ def test_what_is_wrong_with_a_file_is_told_at_its_place(data: bytes | str, expec
             + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(9)),
             "more than 100,000 values",
         ),
-        (b"a" * 10_000_000, "the limit is 1,000,000"),
+        (b"a" * 10_000_000, "the file has more than 1,000,000 bytes"),
     ],
     ids=["lists", "mappings", "dashes", "values", "aliases", "bomb", "bytes"],
 )
