@@ -258,6 +258,8 @@ class Names:
             known = faults.get(fault.offset)
             if known is None or (known.message.startswith("unknown function") and "variable" in fault.message):
                 faults[fault.offset] = fault
+        if not faults and "recursion limit" in report:
+            return [Fault(0, "E304", "the expression is nested too deep: keep a part of it in a variable (set)")]
         if not faults:
             return [Fault(0, "E304", _readable(report.splitlines()[0] if report else "not an expression"))]
         broken = [fault for fault in faults.values() if fault.code == "E304"]

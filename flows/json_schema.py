@@ -17,10 +17,11 @@ from flows import reader
 from flows.draft import Draft, ReadBy
 from flows.expressions import TYPES
 from flows.files import FilePath
-from flows.problems import NOWHERE, MistakeError, Where
+from flows.problems import NOWHERE, MistakeError, Where, did_you_mean, has
 from flows.reader import Map, Seq, where_of
 
 _SCHEMA_KEYS = ("$ref", "enum", "const", "anyOf", "oneOf", "allOf")
+JSON_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 MAX_ERRORS = 8
 
 
@@ -91,7 +92,12 @@ class JsonSchema:
             if not is_schema(value):
                 path = path[1:]
             message = getattr(error, "message", str(error))
-            raise MistakeError(_place(value, path), "E305", f"not a valid JSON Schema: {message}") from error
+            where, found = _place(value, path)
+            if isinstance(found, str) and path[-1:] == ["type"]:
+                message = f"'{found}' is no type{did_you_mean(found, JSON_TYPES) or has(JSON_TYPES)}"
+            elif isinstance(found, str) and found in JSON_TYPES:
+                message += f" (write {{type: {found}}})"
+            raise MistakeError(where, "E305", f"not a valid JSON Schema: {message}") from error
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -159,8 +165,8 @@ def _refuse_remote(value: Any) -> None:
             _refuse_remote(item)
 
 
-def _place(value: Any, path: list[Any]) -> Where:
-    """The place of what a path in the tree leads to, as far as it leads."""
+def _place(value: Any, path: list[Any]) -> tuple[Where, Any]:
+    """What a path in the tree leads to, as far as it leads, and its place."""
     where = where_of(value)
     for part in path:
         if (isinstance(value, Map) and part in value) or (
@@ -169,4 +175,4 @@ def _place(value: Any, path: list[Any]) -> Where:
             where, value = value.value_at[part], value[part]
         else:
             break
-    return where
+    return where, value

@@ -138,6 +138,11 @@ def read(file: str, data: bytes) -> tuple[Any, list[Problem]]:
     return tree, builder.problems
 
 
+def _written(tag: str) -> str:
+    """A tag as authors write it."""
+    return tag.replace("tag:yaml.org,2002:", "!!", 1)
+
+
 class _Builder:
     """Builds the located tree from the parser's events."""
 
@@ -172,8 +177,11 @@ class _Builder:
 
     def _scalar(self, event: Any, where: Where) -> None:
         if event.tag is not None:
-            raise MistakeError(where, "E102", f"tags are not used here; remove '{event.tag}'")
+            raise MistakeError(where, "E102", f"tags are not used here; remove '{_written(event.tag)}'")
         plain = event.style is None or event.style == ""
+        if plain and event.value == "<<" and self._expects_key():
+            message = "'<<' merges mappings in YAML 1.1 only: write the keys themselves, or repeat steps by a section"
+            raise MistakeError(where, "E102", message)
         if plain and event.value in _YAML_1_1_BOOLEANS:
             message = f"unquoted '{event.value}' is a boolean to many YAML tools: write true or false, or quote it"
             self.problems.append(Problem.at(where, "E105", message))
@@ -195,7 +203,7 @@ class _Builder:
 
     def _open(self, event: Any, where: Where) -> None:
         if event.tag is not None:
-            raise MistakeError(where, "E102", f"tags are not used here; remove '{event.tag}'")
+            raise MistakeError(where, "E102", f"tags are not used here; remove '{_written(event.tag)}'")
         if self._expects_key():
             hint = "; quote a value that starts with '{{' or '{'" if event.flow_style else ""
             raise MistakeError(where, "E102", f"a key must be a word, not a mapping or list{hint}")

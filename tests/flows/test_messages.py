@@ -262,8 +262,15 @@ MISTAKES = [
     ),
     (
         "- converse: {tools: {menu: {description: d, input: {dish: {type: »strin}}}}}",
-        'error[E305]: not a valid JSON Schema: "strin" is not valid under any of the schemas listed in '
-        "the 'anyOf' keyword",
+        "error[E305]: not a valid JSON Schema: 'strin' is no type (did you mean 'string'?)",
+    ),
+    (
+        "- converse: {tools: {menu: {description: d, input: {dish: »string}}}}",
+        'error[E305]: not a valid JSON Schema: "string" is not of types "boolean", "object" (write {type: string})',
+    ),
+    (
+        '- say: "${»' + "[" * 40 + "1" + "]" * 40 + '}"',
+        "error[E304]: the expression is nested too deep: keep a part of it in a variable (set)",
     ),
     (
         "- converse: {tools: {menu: {description: d, input: {dish: {$ref: »'http://x.example/a'}}}}}",
