@@ -16,7 +16,7 @@ from engine.beside import beside, first_of
 from engine.discretion import HIDDEN, is_secret, outline, told_in
 from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
-from engine.outcome import Goto, Leave, Return, Stop
+from engine.outcome import Leave, Return, Stop
 from engine.playout import Playout
 from engine.record import CallRecord, KeyPress, Leg, Spoken, written
 from engine.recording import Recording
@@ -327,7 +327,7 @@ class Call:
                 await self.walker.after_hangup()
         except TimeoutError:
             log.warning("the hangup handler took too long and was stopped", seconds=self.services.wind_up)
-        except (Goto, Return, Stop):
+        except (Return, Stop):
             pass  # a way out of a handler that has nothing behind it
         except Exception as error:
             log.warning("the hangup handler failed", error=str(error))

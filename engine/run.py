@@ -154,7 +154,15 @@ class Walker:
         """The `hangup` handler, if the flow has one."""
         for handler in self.flow.handlers:
             if handler.event == "hangup":
-                await self.run_steps(self._steps_of(handler))
+                await self._and_onwards(self._steps_of(handler))
+
+    async def _and_onwards(self, steps: Sequence[Step]) -> None:
+        """Run steps and follow their jumps, and nothing else: after the call no handler answers for anything."""
+        while True:
+            try:
+                return await self.run_steps(steps)
+            except Goto as way_out:
+                steps = self.flow.sections[way_out.section]
 
     async def _walk(self, steps: Sequence[Step]) -> None:
         """Run steps and follow jumps and handlers until there is nothing left to run."""

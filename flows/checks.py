@@ -249,8 +249,13 @@ def _after_hangup(flow: Flow) -> Iterator[Problem]:
     for handler in flow.handlers:
         if handler.event != "hangup":
             continue
-        steps = handler.steps if handler.steps is not None else flow.sections.get(handler.goto or "", ())
-        for step in walk(steps):
-            if step.verb.needs_caller:
-                message = f"'{step.verb.name}' needs the caller, who has hung up when this handler runs"
-                yield Problem.at(step.where, "E308", message)
+        ahead = [handler.steps if handler.steps is not None else flow.sections.get(handler.goto or "", ())]
+        seen: set[str] = set()
+        while ahead:
+            for step in walk(ahead.pop()):
+                if step.verb.needs_caller:
+                    message = f"'{step.verb.name}' needs the caller, who has hung up when this handler runs"
+                    yield Problem.at(step.where, "E308", message)
+                led = set(step.verb.sections(step.fields)) & flow.sections.keys() - seen
+                seen |= led
+                ahead += [flow.sections[name] for name in sorted(led)]

@@ -153,6 +153,36 @@ def test_the_check_refuses_steps_that_need_the_caller_in_a_hangup_handler(tmp_pa
     assert any("error[E308]" in line and "needs the caller" in line for line in found)
 
 
+@pytest.mark.parametrize("way", ["goto: after", "call: {section: after}, catch: []", "{goto: near}"])
+def test_the_check_follows_a_hangup_handler_into_sections(tmp_path: Path, way: str) -> None:
+    way = way if way.startswith("{") else f"{{{way}}}"
+    sections = "sections: {after: [{set: {}}, {say: Bye.}, {goto: after}], near: [{goto: after}]}"
+    found = problems(tmp_path, "- hangup: {}", head=f"handlers: [{{event: hangup, steps: [{way}]}}]\n{sections}")
+    assert [line for line in found if "E308" in line] == [
+        "3:32: error[E308]: 'say' needs the caller, who has hung up when this handler runs"
+    ]
+
+
+@virtual_time
+async def test_a_hangup_handler_goes_on_with_the_section_that_it_jumps_to(tmp_path: Path) -> None:
+    head = """
+    vars: {a: {type: integer}}
+    handlers: [{event: hangup, steps: [{set: {a: 1}}, {goto: after}, {set: {a: 9}}]}]
+    sections: {after: [{set: {a: "${vars.a + 1}"}}, {goto: more}], more: [{set: {a: "${vars.a + 1}"}}, {stop: {}}]}
+    """
+    over = await dial(library(tmp_path, flow("- say: Hello.", head=head)))
+    assert over.call.walker.vars["a"] == 3
+    assert over.ways[-2:] == [("set", "done"), ("stop", "done")]
+
+
+@virtual_time
+async def test_a_hangup_handler_that_goes_round_comes_to_its_end(tmp_path: Path) -> None:
+    head = "handlers: [{event: hangup, goto: a}]\nsections: {a: [{set: {}}, {goto: a}]}"
+    over = await dial(library(tmp_path, flow("- say: Hello.", head=head)))
+    assert over.ways[-1] == ("goto", "error")
+    assert over.record.outcome == "completed"
+
+
 @virtual_time
 async def test_a_step_that_needs_the_caller_ends_a_hangup_handler(tmp_path: Path) -> None:
     """However it came in: here the handler was put there behind the check's back."""

@@ -109,8 +109,8 @@ def test_every_visible_character_of_a_quoted_string_is_found(value: str, quote: 
          "'{{' or '{'"),
         ("a: !!python/object x\n", "1:4: [E102]: tags are not used here; remove '!!python/object'"),
         ("a: !!str 5\n", "1:4: [E102]: tags are not used here; remove '!!str'"),
-        ("a: &b {c: 1}\nd:\n  <<: *b\n", "3:3: [E102]: '<<' merges mappings in YAML 1.1 only: write the keys themselves, "
-         "or repeat steps by a section"),
+        ("a: &b {c: 1}\nd:\n  <<: *b\n", "3:3: [E102]: '<<' merges mappings in YAML 1.1 only: write the keys "
+         "themselves, or repeat steps by a section"),
         ("a: !x [1]\n", "1:4: [E102]: tags are not used here; remove '!x'"),
         ("a: 1\n---\nb: 2\n", "2:1: [E102]: a file holds one document; remove the '---' or split the file"),
         ("a: *b\n", "1:4: [E102]: unknown alias '*b'"),
