@@ -26,6 +26,7 @@ from tests.emulators.vendors import KEY, VENDORS
 FOLDER = Path("var/bench").absolute()
 REALTIME = ("openai", "azure-openai", "azure-voice-live", "grok", "gemini", "gpt-live")
 CASCADES = ("google", "azure-speech")
+VOICES = REALTIME + CASCADES
 WARM_UP = 1.0  # seconds
 
 
@@ -144,13 +145,13 @@ async def _bench(voices: tuple[str, ...], plan: Plan, console: Console) -> None:
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Few sessions, a minute: does it work, and roughly how well.")
-@click.option("--voice", "voices", multiple=True, type=click.Choice(REALTIME + CASCADES), help="Only this one; may be repeated.")
+@click.option("--voice", "voices", multiple=True, type=click.Choice(VOICES), help="Only this one; may be repeated.")
 def main(quick: bool, voices: tuple[str, ...]) -> None:
     """Measure each voice beside the bare floor of its protocol; about eight minutes."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 150)
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        uvloop.run(_bench(voices or REALTIME + CASCADES, QUICK if quick else Plan(), console))
+        uvloop.run(_bench(voices or VOICES, QUICK if quick else Plan(), console))
     except (BenchError, TimeoutError) as error:
         raise click.ClickException(str(error) or "something took too long") from error
 

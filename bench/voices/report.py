@@ -83,15 +83,13 @@ def show(console: Console, found: Sequence[Figures], cascades: Sequence[CascadeF
         console.print(table_of_cascades(cascades))
 
 
-def write(
-    path: Path, found: Sequence[Figures], cascades: Sequence[CascadeFigures], sessions: int, load: float
-) -> None:
+def write(path: Path, found: Sequence[Figures], cascades: Sequence[CascadeFigures], sessions: int, load: float) -> None:
     """Everything, under the names of the voices."""
     told = {
         "sessions": sessions,
         "voices": {one.voice: asdict(one) | {"cpu_ratio_to_floor": round(one.ratio, 3)} for one in found},
         "cascades": {one.voice: one.told() for one in cascades},
-        "import_ms": {one.voice: one.import_ms for one in (*found, *cascades)},
+        "import_ms": {one.voice: one.import_ms for one in found} | {one.voice: one.import_ms for one in cascades},
         "targets_missed": [
             *(one.voice for one in found if one.ratio > TARGET), *(one.voice for one in cascades if one.too_slow),
         ],

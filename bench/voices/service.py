@@ -117,7 +117,8 @@ class Service:
 
     async def _tell(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Speak to ``party`` alone (None: to nobody)."""
-        for party, line in (*self._lines.items(), *self._cascades.items()):
+        lines: Mapping[str, Line | CascadeLine] = {**self._lines, **self._cascades}
+        for party, line in lines.items():
             line.speaking = party == asked["party"]
         return {party: line.heard for party, line in self._lines.items()}
 

@@ -1,10 +1,11 @@
-"""Azure Speech as the vendor's process plays it: the service's websockets, of whose messages only the heads are read."""
+"""Azure Speech as the vendor's process plays it: its websockets, of whose messages only the heads are read."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -12,7 +13,14 @@ from aiohttp import WSMsgType, web
 from bench.voices.cascades.line import PIECE_MS, PIECES, CascadeLine
 from tests.emulators.azure_speech import usp
 
-TICKS = 2_000_000  # of 100 ns: as long as a text takes to come
+TICKS = 1_250  # of 100 ns, in a byte of the caller's audio
+
+
+@dataclass(slots=True)
+class Heard:
+    """How much of a caller came: what a phrase tells of it is what the SDK keeps no longer, to send it again."""
+
+    ticks: int = 0
 
 
 class AzureLine(CascadeLine):
@@ -36,6 +44,7 @@ class AzureLine(CascadeLine):
 
     async def _recognise(self, socket: web.WebSocketResponse) -> None:
         telling: asyncio.Task[None] | None = None
+        heard = Heard()
         try:
             async for frame in socket:
                 if frame.type is not WSMsgType.BINARY:
@@ -43,22 +52,22 @@ class AzureLine(CascadeLine):
                 if telling is None:  # the head of a WAV
                     request = usp.parse(frame.data).request
                     await socket.send_str(usp.text("turn.start", request, {"context": {"serviceTag": usp.new_id()}}))
-                    telling = asyncio.create_task(self._tell(socket, request))
+                    telling = asyncio.create_task(self._tell(socket, request, heard))
                 else:
+                    heard.ticks += (len(frame.data) - 2 - int.from_bytes(frame.data[:2])) * TICKS
                     self.note(frame.data)
         finally:
             if telling is not None:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
 
-    async def _tell(self, socket: web.WebSocketResponse, request: str) -> None:
-        at, begins = TICKS, TICKS
+    async def _tell(self, socket: web.WebSocketResponse, request: str, heard: Heard) -> None:
+        begins = 0
         async for text, final in self.texts():
-            at += TICKS
-            where = {"Id": usp.new_id(), "Offset": begins, "Duration": at - begins, "Channel": 0}
+            where = {"Id": usp.new_id(), "Offset": begins, "Duration": heard.ticks - begins, "Channel": 0}
             told: dict[str, Any] = where | {"Text": text}
             if final:
-                begins = at
+                begins = heard.ticks
                 best = {"Confidence": 0.9, "Lexical": text, "ITN": text, "MaskedITN": text, "Display": text}
                 told = where | {"RecognitionStatus": "Success", "DisplayText": text, "NBest": [best]}
             await socket.send_str(usp.text("speech.phrase" if final else "speech.hypothesis", request, told))

@@ -1,4 +1,4 @@
-"""The floor of a cascade: bare streams that hear, ask and speak, in the same language; no turns, no memory, no bounds."""
+"""The floor of a cascade: bare streams that hear, ask and speak; no turns, no memory, no bounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vendors of a cascade for one party that is measured: who thinks, and what those who hear and speak have in common.
+"""The vendors of a cascade for one party that is measured: who thinks, and what the others have in common.
 
 What is told and spoken goes by the clock alone: nothing of the caller is looked into but the stamps.
 """

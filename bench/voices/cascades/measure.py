@@ -117,7 +117,7 @@ async def measure(
 
 
 def table(found: Sequence[CascadeFigures]) -> Table:
-    """Two lines for each cascade: itself, and its floor."""
+    """Three lines for each cascade: itself, its floor, and the machine while nobody talks."""
     made = Table(
         "cascade", "CPU ms", "windows", "kB", "up p99 ms", "text p99", "down p99", "p50 of the three", "lag p99 ms",
         "import ms", show_edge=False, pad_edge=False,
@@ -132,4 +132,5 @@ def table(found: Sequence[CascadeFigures]) -> Table:
                 *(p99(delay) for delay in delays), middle, p99(side.lag_ms),
                 f"{one.import_ms:.0f}" if side is one.ours else "",
             )  # fmt: skip
+        made.add_row("nobody", *[""] * 7, p99(one.clock_lag_ms))
     return made
