@@ -149,7 +149,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
             storage=settings.storage, prices=prices, max_cost=settings.cost.per_call,
-            days=Days(settings.cost.per_day),
+            days=Days(settings.cost.per_day), checkpoints=records if isinstance(records, Records) else None,
         )  # fmt: skip
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
         reload = Reload(settings.flows, switchboard, services, load)
