@@ -178,6 +178,7 @@ async def _connected(stack: AsyncExitStack, settings: Settings, readiness: Readi
     wanted = ExchangeSettings(
         url=told.url, user=told.user, password=told.password.get_secret_value(), app=told.app, media=told.media,
         format=told.law, targets=Targets(trunk=told.trunk, teams=told.teams), start_timeout=CONNECT_WITHIN,
+        takes_left_over=True,
     )  # fmt: skip
     began, reminded, pause = clock(), float("-inf"), FIRST_PAUSE
     while True:
