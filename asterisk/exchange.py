@@ -190,6 +190,7 @@ class Exchange:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_WITHIN):
                     await self._janitor.sweep()
+            await self._switch.settle(CLOSE_WITHIN)
 
     # ── Events. They come in order for each channel; none of these waits. ─────────────────────────────────────────────
 

@@ -112,23 +112,19 @@ class Janitor:
         async with self._sweeping:
             try:
                 bridges, listed = await asyncio.gather(self._client.bridges.list(), self._client.channels.list())
-                mine = await self._client.applications.get(application_name=self._client.app)
+                mine = await self._in_application()
             except ari.AriError as error:
                 logger.info("the janitor could not look around: %s", error)
                 return
             channels = {channel.id: channel for channel in listed}
-            ours = {each: channels[each] for each in mine.channel_ids if each in channels}
+            ours = {each: channels[each] for each in mine if each in channels}
             talking = self.talking = await self._sweep_bridges(bridges, channels, ours)
             for channel in channels.values():
                 if channel.id not in talking and self._is_leftover(channel.id, _app_of(channel)):
                     logger.warning("hanging up %s (%s), which nobody owns", channel.id, channel.name)
                     await _quietly(self._client.channels.hangup(channel_id=channel.id))
             strays = [each for each in ours if each not in talking and not _TAG.fullmatch(each)]
-            for caller in await self._nobodys(strays):
-                if self._offer is not None:
-                    self._offer(LeftOver(channels[caller]))
-                else:
-                    await self._return(caller)
+            await self._offer_alone([channels[each] for each in await self._nobodys(strays)])
 
     async def _sweep_bridges(
         self, bridges: list[ari.Bridge], channels: Mapping[str, ari.Channel], ours: Mapping[str, ari.Channel]
@@ -149,6 +145,25 @@ class Janitor:
                 await self._return(caller)
             await _quietly(self._client.bridges.destroy(bridge_id=bridge.id))
         return frozenset(talking)
+
+    async def _in_application(self) -> frozenset[str]:
+        """The channels in our application, whoever put them there."""
+        return frozenset((await self._client.applications.get(application_name=self._client.app)).channel_ids)
+
+    async def _offer_alone(self, callers: list[ari.Channel]) -> None:
+        """Callers whom no line holds: to whoever wants them. One whose line was just given back is none of them."""
+        if self._offer is None or not callers:
+            for caller in callers:
+                await self._return(caller.id)
+            return
+        try:
+            still = await self._in_application()
+        except ari.AriError as error:
+            logger.info("the janitor could not look again: %s", error)
+            return
+        for caller in callers:
+            if caller.id in still and caller.id not in self._switch.parties:
+                self._offer(LeftOver(caller))
 
     def _offer_pair(self, bridge: str, people: list[ari.Channel]) -> None:
         """Two who talk are offered when one of them called and the other was dialled by the engine that died."""

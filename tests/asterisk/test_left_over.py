@@ -114,6 +114,22 @@ async def test_a_caller_who_is_given_back_goes_to_the_fallback(pbx: Instance, wo
         assert "Congestion" in await pbx.cli("core show channels concise")
 
 
+async def test_who_has_left_meanwhile_is_not_offered(pbx: Instance, world: Instance) -> None:
+    """As a caller whose line was given back in the moment in which the janitor looked."""
+    async with dead_engine(pbx) as (_, arrived):
+        caller = await called(world, arrived)
+    async with (
+        ari.Client(pbx.ari_url, pbx.ari_user, pbx.ari_password) as looker,
+        Exchange.open(settings(pbx, takes_left_over=True)) as exchange,
+    ):
+        await looker.channels.continue_in_dialplan(channel_id=caller.id)
+        await exchange._janitor.sweep()  # behind the one that is under way
+        assert exchange.live == 0
+        assert (await looker.channels.get(channel_id=caller.id)).dialplan.app_name == "Congestion"
+    await world.cli("channel request hangup all")
+    await nothing_left(pbx, world)
+
+
 async def test_whom_nobody_took_goes_to_the_fallback_at_the_end(pbx: Instance, world: Instance) -> None:
     async with dead_engine(pbx) as (_, arrived):
         await called(world, arrived)

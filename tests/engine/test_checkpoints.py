@@ -16,10 +16,12 @@ from engine.records import Records
 from engine.records.database import connect
 from engine.records.store import DIED, KEPT
 from engine.records.tables import checkpoints
+from engine.resume import kept as resumed_vars
 from engine.services import Clock
 from engine.virtual import VirtualLine, virtual_services
+from flows.flow import Variable
 from tests.engine.sample_record import full_record
-from tests.engine.support import beside_script
+from tests.engine.support import beside_script, flow
 from tests.engine.verbs.phone import library
 
 
@@ -102,6 +104,28 @@ async def test_the_next_engine_of_the_name_finds_the_call_and_counts(url: str) -
         assert again.checkpoint.resumed == 2, "also when the engine dies at once"
 
 
+async def test_values_of_every_type_come_back(url: str) -> None:
+    then = datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=UTC)
+    values = {
+        "since": then,
+        "count": 3,
+        "part": 2.0,
+        "word": "é",
+        "thing": {"k": [1, None]},
+        "yes_": True,
+        "any_": None,
+    }
+    types = dict(zip(values, ("timestamp", "integer", "number", "string", "object", "boolean", "any"), strict=True))
+    declared = flow(vars={name: Variable(type) for name, type in types.items()})
+    async with Records.open(url, engine="one") as records:
+        records.follow("a", at(vars=values))
+        await records.save(full_record("a", outcome="live", engine="one"))
+        await records.flush()
+        left = await records.claim("one", "1700000000.1")
+    assert left is not None
+    assert resumed_vars(left.checkpoint.vars, declared) == values
+
+
 async def test_the_first_error_of_a_lost_call_stays(url: str) -> None:
     async with Records.open(url, engine="one") as records:
         await records.save(full_record("a", outcome="live", error="the till is on fire", engine="one"))
@@ -132,11 +156,12 @@ vars:
   name: {type: string}
   pin: {type: string, sensitive: true}
   copy: {type: string}
+  inside: {type: object}
   before: {type: string}
 steps:
   - set: {name: Ada, before: "5678"}
   - set: {pin: "${vars.before}"}
-  - set: {copy: "${vars.pin}"}
+  - set: {copy: "${vars.pin}", inside: "${{'k': [vars.pin]}}"}
   - wait_for: dtmf
     outcomes: {timeout: []}
   - transfer: {attempts: [{targets: ["pjsip:desk"]}]}
