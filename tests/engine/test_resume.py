@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from structlog.testing import capture_logs
 
 from engine.checkpoint import Checkpoint, Left
+from engine.console.places import Places
+from engine.console.views import summary
 from engine.health import Readiness
 from engine.line import DialOptions
 from engine.record import CallRecord
 from engine.records.store import DIED
+from engine.records.timeline import render
 from engine.resume import CUT_OFF, RESTARTED
 from engine.services import Clock
 from engine.switchboard import Switchboard
@@ -223,6 +228,8 @@ async def test_a_call_goes_on_at_recover_with_what_it_knew(tmp_path: Path) -> No
         made.left_over(line)
         await line.caller.hears("Sorry Ada, 3, none, .")
         assert made.readiness.active == 1
+        shown = summary(made.board.calls["call-1"], Places.of(flows))
+        assert (shown.state, shown.step_path, shown.caller) == ("in_flow", "sections/again/0", FACTS.caller)
     record = made.record
     assert (record.id, record.did, record.caller) == ("call-1", FACTS.did, FACTS.caller)
     assert (record.outcome, record.result, record.hangup_by) == ("completed", "resumed", "flow")
@@ -233,6 +240,10 @@ async def test_a_call_goes_on_at_recover_with_what_it_knew(tmp_path: Path) -> No
     order = record.steps[2]
     assert (order.outcome, order.detail) == ("cancelled", CUT_OFF)
     assert order.ms is not None
+    with Console(file=io.StringIO(), width=200) as console:
+        console.print(render(record))
+        told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"order say → cancelled after {order.ms / 1000:.2f} s: {CUT_OFF}" in told
     said = [(one.role, one.text) for one in record.transcript]
     assert ("voice", "What may it be?") in said
     assert ("system", f"{RESTARTED}the call goes on at section again") in said
@@ -451,7 +462,9 @@ async def test_two_who_talk_talk_on_and_the_call_ends_with_them(tmp_path: Path, 
     async with engine(flows, left) as made:
         line = made.left_over(await connected_line(**({"hangs_up_after": 20} if who == "target" else {})))
         await asyncio.sleep(10)
-        assert made.board.calls["call-1"].with_person
+        shown = summary(made.board.calls["call-1"], Places.of(flows))
+        assert (shown.state, shown.target, shown.verb) == ("with_person", "pjsip:desk", "transfer")
+        assert made.board.calls["call-1"].steering.obstacles() == ["the caller talks to pjsip:desk already"]
         assert not line.ended.done()
         if who == "caller":
             await line.caller.hangs_up()
