@@ -120,10 +120,15 @@ class CallBridge:
     def _make(self) -> asyncio.Task[ari.Bridge]:
         if self._making is None or (self._making.done() and self._making.exception() is not None):
             self._switch.bridges.add(self.id)
-            bridges = self._switch.client.bridges
-            request = bridges.create_with_id(bridge_id=self.id, type=KIND, name=self._switch.client.app)
-            self._making = self._switch.start(request, f"bridge {self.id}")
+            self._making = self._switch.start(self._made(), f"bridge {self.id}")
         return self._making
+
+    async def _made(self) -> ari.Bridge:
+        bridges = self._switch.client.bridges
+        try:
+            return await bridges.create_with_id(bridge_id=self.id, type=KIND, name=self._switch.client.app)
+        except ari.Conflict:  # the id is ours alone: an earlier request, whose answer never came, took effect after all
+            return await bridges.get(bridge_id=self.id)
 
     async def _add(self, other: Party) -> None:
         members = [other.id] if self._is_member else [self.party.id, other.id]

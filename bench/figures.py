@@ -17,6 +17,11 @@ def spread(values: Sequence[float], digits: int = 3) -> Spread | None:
     return {name: round(ordered[index], digits) for name, index in at.items()} | {"count": len(ordered)}
 
 
+def p99(found: Spread | None) -> str:
+    """As it stands in a table."""
+    return "-" if found is None else f"{found['p99']:.2f}"
+
+
 def slope(points: Sequence[tuple[float, float]]) -> float | None:
     """By how much y grows with x (least squares); None of fewer than two different x."""
     if len({x for x, _ in points}) < 2:

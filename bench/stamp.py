@@ -25,6 +25,9 @@ _LAYOUT = Struct(">6sQIIxx")  # magic, ns of the monotonic clock, who, number
 STAMP_BYTES = _LAYOUT.size  # 24
 STAMP_BASE64 = STAMP_BYTES // 3 * 4
 _REST = b"\xff" * (FRAME_BYTES - STAMP_BYTES)
+_QUIET = Struct(">4sQII")  # 160 bits, one for each sample of a frame
+_ZEROES = bytes.maketrans(b"01", b"\xff\x7f")  # µ-law has two of them
+_DIGITS = bytes.maketrans(b"\xff\x7f", b"01")
 now_ns = time.monotonic_ns
 
 
@@ -39,6 +42,21 @@ def read(frame: bytes) -> tuple[int, int, int] | None:
         return None
     _, made, who, number = _LAYOUT.unpack_from(frame)
     return made, who, number
+
+
+def quiet(who: int, number: int) -> bytes:
+    """A frame made now that is silence to whoever listens: its samples are the two zeroes of µ-law."""
+    bits = int.from_bytes(_QUIET.pack(MAGIC[:4], now_ns(), who, number))
+    return format(bits, "0160b").encode().translate(_ZEROES)
+
+
+def read_quiet(frame: bytes) -> tuple[int, int, int] | None:
+    """As `read`, of a frame that `quiet` made."""
+    digits = frame.translate(_DIGITS)
+    if len(digits) != FRAME_BYTES or digits.strip(b"01"):
+        return None
+    magic, made, who, number = _QUIET.unpack(int(digits, 2).to_bytes(_QUIET.size))
+    return (made, who, number) if magic == MAGIC[:4] else None
 
 
 @dataclass(slots=True)

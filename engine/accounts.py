@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 
 from providers.parts import Recogniser, TextModel
 from providers.voice import AudioFormat, Capabilities, Provider, Session, Speaker, Voice, VoiceError
@@ -32,17 +31,6 @@ def using(account: str | None) -> Iterator[None]:
         yield
     finally:
         _ACCOUNT.reset(token)
-
-
-def known_accounts(config: Path | None = None) -> frozenset[str] | None:
-    """The accounts that the settings know, for the check of flows; None where there are none: whoever checks flows may
-    not have the engine's settings."""
-    from engine.settings_sources import SettingsError, load_settings
-
-    try:
-        return frozenset(load_settings(config).accounts) or None
-    except SettingsError:
-        return None
 
 
 class Limited:

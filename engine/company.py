@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -24,6 +24,7 @@ from engine.succession import Seat, Succession
 from engine.toolbox import Toolbox
 from engine.turn import TurnOptions
 from engine.verb import unknown
+from engine.written import named, talkers
 from flows.json_schema import plain
 from flows.problems import Problem, Where
 from flows.scope import Scope
@@ -140,7 +141,7 @@ def _session(call: Call) -> tuple[str, Session]:
         name, last = call.talk
     else:
         usual = plain(call.walker.flow.defaults.get("converse", {}))
-        name = next(iter(_named(usual)), call.services.default_voice)
+        name = next(iter(named(usual)), call.services.default_voice)
         last = Session(
             voice=_of(usual.get("voice"), name), language=usual.get("language"), model=_of(usual.get("model"), name),
             format=ALAW if call.services.law == "alaw" else ULAW, options=usual.get("options", {}).get(name, {}),
@@ -150,12 +151,6 @@ def _session(call: Call) -> tuple[str, Session]:
     return name, replace(last, instructions=INSTRUCTIONS + language, tools=(), turns=Turns(), history=said)
 
 
-def _named(usual: Mapping[str, Any]) -> tuple[str, ...]:
-    """The voices of a flow's ``defaults: {converse: …}``, which name one or a list."""
-    named = usual.get("provider") or ()
-    return (named,) if isinstance(named, str) else tuple(named)
-
-
 def _of(value: str | Mapping[str, str] | None, name: str) -> str | None:
     """What is said for this provider, where others may be said something else."""
     return value.get(name) if isinstance(value, Mapping) else value
@@ -163,12 +158,10 @@ def _of(value: str | Mapping[str, str] | None, name: str) -> str | None:
 
 def capability(scope: Scope, where: Where) -> Iterable[Problem]:
     """Whether a voice that the flow names can keep somebody company; the engine's own is not known here."""
-    flow = scope.flows.get(scope.flow)
-    if flow is None or scope.voices is None:
+    if scope.voices is None:
         return
-    usual = _named(flow.defaults.get("converse", {}))
-    talks = (getattr(step.fields, "providers", ()) for step in flow.walk() if step.verb.name == "converse")
-    known = [name for name in (*usual, *(name for names in talks for name in names)) if name in scope.voices]
+    usual = named(plain(scope.flow.defaults.get("converse", {})))
+    known = [name for name in talkers(scope.flow) if name in scope.voices]
     if usual and usual[0] not in known:
         yield unknown(scope, where, "voice", usual[0], scope.voices)
     elif known and not any(scope.voices[name].understands for name in known):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flows.fields import Expression
+from flows.addresses import instead_of, is_address
+from flows.fields import Expression, Text
 from flows.problems import Problem
 from flows.scope import Scope
 from flows.secrets import chain_of
@@ -22,3 +23,10 @@ def leaks(scope: Scope, expressions: Iterable[Expression], by: str) -> Iterable[
             what = f"'{name}' is sensitive" if len(chain) == 1 else f"'{name}' holds '{chain[0]}', which is sensitive"
             way = "" if len(chain) == 1 else f" ({' → '.join(chain)})"
             yield scope.problem(expression.where, "E203", f"{what}{way} and must not leave {by}; {REMEDY}")
+
+
+def whole_address(scope: Scope, path: Text, *at: str) -> Iterable[Problem]:
+    """A problem when the path of a request, which stands under ``at``, is an address of its own."""
+    if is_address(path.source):
+        message = f"a path is below the address of its endpoint, and this is a whole one: {instead_of(path.source)}"
+        yield scope.problem(scope.at(*at), "E203", message)

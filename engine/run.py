@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import structlog
 
@@ -73,6 +73,14 @@ class Walker:
     def context(self) -> dict[str, Any]:
         """What expressions see."""
         return {**self.call.facts(), "vars": self.vars, "input": self.input, "steps": self.steps}
+
+    def jump(self, section: str) -> NoReturn:
+        """Go on with a section and do not come back. Raises `StepError` when the flow goes in circles on its own."""
+        self._root._jumps += 1
+        if self._root._jumps > MAX_JUMPS:
+            self._root._jumps = 0  # whatever answers for it may jump, too
+            raise StepError(f"loop: {MAX_JUMPS} jumps without a word from the caller")
+        raise Goto(section)
 
     def heard_caller(self) -> None:
         """The caller said or pressed something: the flow is not looping on its own."""
@@ -164,10 +172,7 @@ class Walker:
                 raise way_out
             return self._steps_of(way_out.handler)
         if isinstance(way_out, Goto):
-            if not self._loops():
-                return self.flow.sections[way_out.section]
-            reason = f"loop: {MAX_JUMPS} jumps without a word from the caller"
-            way_out = Unhandled(self.flow.sections[way_out.section][0], Outcome("error", detail=reason))
+            return self.flow.sections[way_out.section]
         handler = self._answer_for(way_out)
         if handler is None:
             raise way_out
@@ -360,11 +365,3 @@ class Walker:
 
     def _steps_of(self, handler: Handler) -> Sequence[Step]:
         return self.flow.sections[handler.goto] if handler.goto is not None else handler.steps or ()
-
-    def _loops(self) -> bool:
-        """Count a jump: whether they are too many, with no word from the caller in between."""
-        self._root._jumps += 1
-        if self._root._jumps <= MAX_JUMPS:
-            return False
-        self._root._jumps = 0  # whatever answers for it may jump, too
-        return True

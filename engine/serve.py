@@ -40,7 +40,8 @@ from engine.speech import Speech
 from engine.spending import Days
 from engine.switchboard import Switchboard
 from engine.text import Texts
-from engine.voices import Voices, known_voices
+from engine.voices import Voices
+from engine.written import writer
 from flows.library import Library
 from providers.voice import VoiceError
 
@@ -108,14 +109,6 @@ def _open(voices: Voices, settings: Settings, named: Iterable[str]) -> None:
         voices.get(settings.speech)
     except VoiceError as error:
         log.warning("prompts cannot be spoken", voice=settings.speech, error=str(error))
-
-
-def writer(settings: Settings) -> str | None:
-    """The provider that writes for flows that name nobody: the one of the settings, or the voice when it can write."""
-    if settings.text is not None:
-        return settings.text
-    voice = known_voices().get(settings.voice)
-    return settings.voice if voice is not None and voice.writes else None
 
 
 @asynccontextmanager

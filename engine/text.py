@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 from engine.discretion import is_secret, outline_of_answer
 from engine.record import Written
 from engine.voices import Voices
+from engine.written import talkers
 from providers.parts import Message, TextDone, TextEvent, TextPart
 from providers.voice import Usage, VoiceError
 
@@ -29,6 +30,12 @@ class Texts:
         self._voices = voices
         self.provider = provider  # who writes when a flow names nobody
         self._model = model
+
+    def of(self, voices: Iterable[str]) -> str | None:
+        """The first of these voices that has a text model, when nobody else writes. Raises `VoiceError`."""
+        if self.provider is not None:
+            return None
+        return next((name for name in voices if self._voices.get(name).text_model() is not None), None)
 
     async def complete(
         self,
@@ -81,7 +88,8 @@ async def write(
     most: int | None = None,
 ) -> str:  # fmt: skip
     """Ask the text model of the flow that this call runs; what it used goes into the record. Raises `VoiceError`."""
-    texts, own, step = call.services.texts, call.walker.flow.text_model, call.walker.step
+    texts, step = call.services.texts, call.walker.step
+    own = call.walker.flow.text_model or texts.of(talkers(call.walker.flow))
     clock = asyncio.get_running_loop().time
     entry, began = Written(at=call.services.clock.now(), step="" if step is None else step.path), clock()
     call.record.written.append(entry)

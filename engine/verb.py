@@ -33,7 +33,7 @@ class Verb:
     takes_digits: ClassVar[bool] = False  # reads keys itself, or runs steps that may: `dtmf` handlers stay quiet
     repeats: ClassVar[bool] = False  # runs the steps in its fields again and again: drawn as a loop
     outcome_word: ClassVar[str] = "outcome"  # what authors call its outcomes
-    failure: ClassVar[str] = "error"  # the outcome of a step that raised `StepError`
+    failure: ClassVar[str | None] = "error"  # the outcome of a step that raised; None: nothing in it can go wrong
     ways_to_end: ClassVar[Outcomes] = Outcomes()
 
     def outcomes(self, fields: Any) -> Outcomes:

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from flows.addresses import instead_of, is_address
 from flows.compiler import FlowReader
 from flows.flow import Flow, Step, walk
 from flows.problems import Problem, Where, did_you_mean, has
@@ -71,6 +72,8 @@ def _references(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterato
         known = around.names(reference.kind, flow)
         if known is not None and reference.name not in known:
             near = did_you_mean(reference.name, known) or has(known)
+            if reference.kind == "endpoint" and is_address(reference.name):
+                near = f": an endpoint is a name, not an address; {instead_of(reference.name)}"
             yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
 
 
@@ -92,7 +95,7 @@ def _verbs(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Pro
     """Each verb's own check."""
     for step in flow.walk():
         scope = Scope(
-            flow=flow.name,
+            flow=flow,
             step=step,
             given=reader.reader.given[step.path],
             vars=flow.vars,

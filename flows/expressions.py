@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +25,7 @@ from cel_expr_python.ext import ext_math, ext_optional, ext_strings  # type: ign
 from flows import scan
 from flows.calendars import Calendar
 from flows.functions import FUNCTIONS, Function
+from flows.moment import MOMENT, clock_functions
 from flows.problems import NOWHERE, Where, did_you_mean, has
 
 MAX_SOURCE = 1000
@@ -92,7 +92,6 @@ _OURS = {"STRING": "string", "INT": "integer", "UINT": "integer", "DOUBLE": "num
 }
 _FAULT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _SIGNS_OF_NULL = ("null", "not set yet", "SELECT", "jump_condition", "Unexpected value")
-_moment: ContextVar[Any] = ContextVar("moment")
 
 
 class ExpressionError(Exception):
@@ -148,14 +147,14 @@ class Program:
             for key in binding.path:
                 value = value.get(key) if isinstance(value, Mapping) else None
             data[binding.name] = _to_cel(value, binding.kind)
-        token = _moment.set(context.get("now"))
+        token = MOMENT.set(context.get("now"))
         try:
             found = self._expression.eval(data=data)
             result = found.plain_value()
         except (RuntimeError, TypeError, ValueError) as error:
             raise ExpressionError(self._explain(str(error), data), where) from error
         finally:
-            _moment.reset(token)
+            MOMENT.reset(token)
         if found.type() == _T.ERROR:
             raise ExpressionError(self._explain(str(result), data), where)
         if isinstance(result, str | list | dict) and len(result) > MAX_RESULT:
@@ -182,7 +181,7 @@ class Names:
     def __init__(self, declared: Mapping[str, str], calendars: Mapping[str, Calendar] | None = None) -> None:
         self.declared = dict(declared)
         self._calendars = calendars
-        self._functions = {function.name: function for function in (*FUNCTIONS, *_clock_functions(calendars))}
+        self._functions = {function.name: function for function in (*FUNCTIONS, *clock_functions(calendars))}
         self._checking = _environment(self.declared, _NULLABLE, [_typed(f) for f in self._functions.values()])
         running = {name: kind if kind == "timestamp" else "any" for name, kind in self.declared.items()}
         self._running = _environment(running, _PLAIN, [_untyped(f) for f in self._functions.values()])
@@ -332,31 +331,6 @@ def _untyped(function: Function) -> Any:
         function.name,
         [cel.Overload(f"{function.name}_{size}", _T.DYN, [_ANY] * size, impl=function.act) for size in sizes],
     )
-
-
-def _clock_functions(calendars: Mapping[str, Calendar] | None) -> list[Function]:
-    """``is_open('name')`` and ``next_open('name')``: they read the calendars and the ``now`` of the context in use."""
-
-    def calendar(name: Any) -> tuple[Calendar, datetime]:
-        if calendars is None or name not in calendars:
-            raise ValueError(f"unknown calendar '{name}'")
-        now = _moment.get(None)
-        if not isinstance(now, datetime):
-            raise ValueError("the context holds no 'now'")
-        return calendars[name], now
-
-    def is_open(name: Any) -> bool:
-        hours, now = calendar(name)
-        return hours.state(now) == "open"
-
-    def next_open(name: Any) -> str:
-        hours, now = calendar(name)
-        return hours.say_next_open(now)
-
-    return [
-        Function("is_open", ((("string",), "boolean"),), is_open),
-        Function("next_open", ((("string",), "string"),), next_open),
-    ]
 
 
 def _to_cel(value: Any, kind: str) -> Any:

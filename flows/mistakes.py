@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from flows.addresses import instead_of
 from flows.problems import NOWHERE, MistakeError, Problem, Where, did_you_mean
 from flows.reader import Map, Seq
 
@@ -55,9 +56,7 @@ def _problem(detail: Any, model: type[BaseModel], given: Map, owner: str, otherw
         where = mistake.where if mistake.where is not NOWHERE else value_at
         return Problem.at(where, mistake.code, mistake.message)
     if kind == "extra_forbidden":
-        key = str(path[-1])
-        known = _known_keys(model, path[:-1])
-        return Problem.at(key_at, "E201", f"unknown key '{key}'{did_you_mean(key, known) or _instead(known)}")
+        return Problem.at(key_at, "E201", _unknown_key(str(path[-1]), detail["input"], _models_at(model, path[:-1])))
     if kind == "missing":
         inside = ".".join(str(part) for part in path[:-1])
         name = f"{owner}.{inside}" if inside else owner
@@ -95,8 +94,19 @@ def _places(given: Map, path: Iterable[str | int], otherwise: Where) -> tuple[Wh
     return where, key_at, holder
 
 
-def _known_keys(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
-    """The keys that the model at the end of the path has."""
+def _unknown_key(key: str, value: Any, models: Iterable[type[BaseModel]]) -> str:
+    """What is said of a key that none of these models has."""
+    known = [info.alias or name for model in models for name, info in model.model_fields.items()]
+    elsewhere = [hints[key] for model in models if key in (hints := getattr(model, "elsewhere", {}))]
+    if elsewhere:
+        return f"unknown key '{key}': {elsewhere[0]}"
+    if key in ("url", "uri") and {"endpoint", "path"} <= set(known):
+        return f"unknown key '{key}': {instead_of(value)}"
+    return f"unknown key '{key}'{did_you_mean(key, known) or _instead(known)}"
+
+
+def _models_at(model: type[BaseModel], path: Iterable[str | int]) -> list[type[BaseModel]]:
+    """The model at the end of the path; several where it may be of either kind."""
     models = [model]
     for part in path:
         if not isinstance(part, str):
@@ -109,7 +119,7 @@ def _known_keys(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
             for found in _models_in(info.annotation)
         ]
         models = inner or models
-    return [info.alias or name for candidate in models for name, info in candidate.model_fields.items()]
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

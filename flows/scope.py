@@ -44,7 +44,7 @@ class Scope:
     """The surroundings of one step. ``voices`` is None when it is not known which are installed; ``text_model`` names
     the provider that writes for this flow, "" when there is none, None when that is not known."""
 
-    flow: str
+    flow: Flow
     step: Step
     given: Map
     vars: Mapping[str, Variable]

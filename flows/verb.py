@@ -23,6 +23,9 @@ class Fields(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
 
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Keys that authors expect here and that stand elsewhere, each with what to write instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:

@@ -24,6 +24,9 @@ RELEASING = 16  # threads that wait for the library
 RELEASED_WITHIN = 12.0  # seconds; the library itself gives up after two to ten
 TUNING = {
     "SPEECH-USPRunPollingInterval": "20",  # ms between two looks at a socket; at its own 10 it takes half as much again
+    # % of real time at which audio that waits is sent where nothing was told of the last 33 s. At its own 100 that is
+    # never: what came late (after silence, over a bad network) stays late until a phrase is written.
+    "SPEECH-AudioThrottleLowAsPercentageOfRealTime": "200",
     "SPEECH-StopRecognitionTimeoutInSeconds": "2",  # instead of ten, when the service does not answer
 }
 """Properties of the library that its documentation leaves out; a version that does not know one ignores it."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from providers.azure_events import Sounds, Word, Words
 from providers.azure_sdk import RELEASED_WITHIN, Azure, locale, on_loop, resolve
 from providers.parts import Said, Speech
 from providers.voice import AudioFormat, Usage, VoiceError
@@ -31,7 +32,6 @@ FORMATS = {
     ("pcm16", 16000): "Raw16Khz16BitMonoPcm",
     ("pcm16", 24000): "Raw24Khz16BitMonoPcm",
 }
-TICKS_PER_MS = 10_000
 SILENT = "Azure Speech spoke nothing; check the name and the language of the voice"
 
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0, escaped or not
@@ -60,14 +60,6 @@ def pieces(text: str) -> Iterator[str]:
         yield text
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of the text that is being spoken ends at ``at_ms`` of its audio."""
-
-    text: str
-    at_ms: int
-
-
 class Mouth:
     """One synthesiser of the SDK and its connection: speaks one text after the other."""
 
@@ -90,8 +82,8 @@ class Mouth:
         for signal, handler in (
             (connection.connected, self._on_connected),
             (connection.disconnected, self._on_disconnected),
-            (synthesiser.synthesizing, self._on_audio),
-            (synthesiser.synthesis_word_boundary, self._on_word),
+            (Sounds(sdk, synthesiser), self._told.put_nowait),
+            (Words(sdk, synthesiser), self._told.put_nowait),
             (synthesiser.synthesis_completed, self._on_end),
             (synthesiser.synthesis_canceled, self._on_canceled),
         ):
@@ -169,13 +161,6 @@ class Mouth:
 
     def _on_disconnected(self, _: Any) -> None:
         self._connected.clear()
-
-    def _on_audio(self, event: Any) -> None:
-        self._told.put_nowait(event.result.audio_data)
-
-    def _on_word(self, event: Any) -> None:
-        ends = event.audio_offset // TICKS_PER_MS + round(event.duration.total_seconds() * 1000)
-        self._told.put_nowait(Word(event.text, ends))
 
     def _on_end(self, _: Any) -> None:
         self._told.put_nowait(None)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from providers.duplex_backend import BackendCalls
+from providers.oddities import Oddities
 from providers.realtime_errors import read_error
 from providers.realtime_fields import MOST, Frame, part, text, tool_definitions
 from providers.utterances import Utterances
@@ -39,7 +40,6 @@ from providers.voice import (
     Warned,
 )
 
-MAX_WARNINGS = 20
 LONGEST = 1200  # characters of one appended text; the vendor takes 500 tokens
 CALLER_PAUSES = 0.6  # seconds without a word of the caller that end their turn; the vendor tells no end
 MOST_LATE_MS = 300.0  # so late words of the caller are believed to be
@@ -85,7 +85,6 @@ class Duplex:
         self._instructions = session.instructions
         self._backend = configuration.get("delegation", {}).get("type") == "responses"
         self._always_listens = session.turns.interruptible
-        self._secret = secret
         self._answer_timeout = answer_timeout
         self._clock = clock
         self._asked_at: float | None = None
@@ -104,7 +103,8 @@ class Duplex:
         self._model = str(configuration.get("model") or "")
         works = part(part(configuration, "delegation"), "responses").get("model")
         self._calls = BackendCalls(self._refuse, str(works or ""))
-        self._warnings = 0
+        self._oddities = Oddities(secret)
+        self.clean = self._oddities.clean
         self._send("session.start", session=configuration)
 
     # ── what the owner wants ──────────────────────────────────────────────────────────────────────────────────────────
@@ -225,11 +225,7 @@ class Duplex:
             handle = self._handlers.get(event["type"])
             return () if handle is None else handle(self, event)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            self._warnings += 1
-            if self._warnings > MAX_WARNINGS:
-                return ()
-            what = self.clean(f"{type(error).__name__}: {error}")[:200]
-            return (Warned(f"the provider sent a frame that makes no sense ({what})", "garbage"),)
+            return self._oddities.tell(error)
 
     def tick(self) -> Events:
         """What follows from the time alone; the vendor tells no ends."""
@@ -375,10 +371,6 @@ class Duplex:
             self.over = True
             return (Failed(message, error.code, recoverable=error.passing and not error.fatal),)
         return (Failed(message, error.code, recoverable=True) if error.passing else Warned(message, error.code),)
-
-    def clean(self, message: str) -> str:
-        """The message without our key."""
-        return message.replace(self._secret, "…") if self._secret else message
 
     _handlers: ClassVar[Mapping[str, Callable[[Duplex, Frame], Events]]] = {
         "session.output_audio.delta": _audio,

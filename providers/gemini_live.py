@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from providers.gemini_schema import gemini_schema
+from providers.oddities import Oddities
 from providers.realtime_fields import Frame, text, whole
 from providers.resample import Divider, Doubler
 from providers.sound import decode, encode
@@ -34,11 +35,9 @@ from providers.voice import (
     UserText,
     VoiceEvent,
     VoiceText,
-    Warned,
 )
 
 Events = Sequence[VoiceEvent]
-MAX_WARNINGS = 20
 _APPEND = b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=16000","data":"'
 _END = b'"}}}'
 
@@ -55,7 +54,6 @@ class Live:
         self.expecting = False
         self._format = session.format
         self._setup = setup
-        self._secret = secret
         self._handle: str | None = None
         self._up, self._down = Doubler(), Divider()
         self._turn = 0
@@ -73,7 +71,7 @@ class Live:
         self._texts: deque[str] = deque()  # turns of ours that wait for the end of the model's
         self._asked = False  # one of them was sent, and its answer has not ended
         self._tools: dict[str, str] = {}  # call id -> name
-        self._warnings = 0
+        self._oddities = Oddities(secret)
         self._send(setup=setup)
 
     # ── what the owner wants ──────────────────────────────────────────────────────────────────────────────────────────
@@ -193,15 +191,7 @@ class Live:
                 events += self._turn_complete()
             return events
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-            return self.nonsense(f"{type(error).__name__}: {error}")
-
-    def nonsense(self, what: str) -> Events:
-        """A warning about a frame that could not be read, the first twenty times."""
-        self._warnings += 1
-        if self._warnings > MAX_WARNINGS:
-            return ()
-        clean = what.replace(self._secret, "…") if self._secret else what
-        return (Warned(f"the provider sent a frame that makes no sense ({clean[:200]})", "garbage"),)
+            return self._oddities.tell(error)
 
     def _ready(self, message: Frame) -> Events:
         self.ready = True

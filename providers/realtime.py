@@ -14,12 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, ClassVar
 
+from providers.oddities import Oddities
 from providers.realtime_audio import AudioFrames
 from providers.realtime_calls import ToolCalls, asked
 from providers.realtime_dialects import OPENAI, Dialect, opening, told
-from providers.realtime_errors import BENIGN, BUSY, read_error
+from providers.realtime_errors import BENIGN, BUSY, read_error, used_up
 from providers.realtime_fields import Frame, text, tool_definitions
 from providers.realtime_meter import Meter
+from providers.realtime_requests import RESPOND, Requests
+from providers.realtime_words import CallerWords
 from providers.voice import (
     Audio,
     Failed,
@@ -32,20 +35,16 @@ from providers.voice import (
     TurnDone,
     Usage,
     Used,
-    UserText,
     VoiceEvent,
     VoiceText,
     Warned,
 )
 
-RESPOND: Frame = {"type": "response.create"}  # an answer of the model's own
-MAX_WARNINGS = 20  # about frames that make no sense; a provider gone mad must not fill the trace
 REMEMBERED = 16  # responses and items of the past
 _APPEND = b'{"type":"input_audio_buffer.append","audio":"'
 _END = b'"}'
 
 Events = Sequence[VoiceEvent]
-_Request = tuple[str, Frame]  # event id, and the event that a response begins after
 
 
 class Realtime:
@@ -67,16 +66,13 @@ class Realtime:
         self.expecting = False  # an answer was asked for and nothing of it has come yet
         self._session = session
         self._configuration = configuration
-        self._secret = secret
         self._dialect = dialect
         self._configured = False
         self._bytes_per_ms = session.format.bytes_per_ms
         self._meter = Meter(model, configuration, self._bytes_per_ms, by_the_minute=dialect.by_the_minute)
         self.settle = self._meter.settle
         self._number = count(1)
-        self._queue: deque[Frame] = deque()  # responses to ask for
-        self._requested: _Request | None = None  # asked for, not yet begun
-        self._begun: _Request | None = None  # the last request that a response began after, perhaps another's
+        self._requests = Requests()
         self._active: str | None = None  # response id
         self._muted = False  # the active response was interrupted: nothing more of it is heard
         self._past: deque[str] = deque(maxlen=REMEMBERED)  # responses that ended
@@ -84,10 +80,11 @@ class Realtime:
         self._wording: dict[str, str] = {}  # item -> the kind of event that brings its words; a vendor may send two
         self._received: dict[str, int] = {}  # item -> bytes handed on
         self._calls = ToolCalls()
-        self._partial: dict[str, str] = {}  # item -> what the caller said so far
+        self._heard = CallerWords()
         self._last = ""  # frame
         self._frames = AudioFrames(dialect.audio)
-        self._warnings = 0
+        self._oddities = Oddities(secret)
+        self._clean = self._oddities.clean
 
     def resume(self) -> bool:
         """No: a new session is given the conversation so far."""
@@ -103,21 +100,21 @@ class Realtime:
     def say(self, words: str) -> None:
         """Ask for a response that speaks this text; where there is no verbatim speech the model is told to be exact."""
         if self._dialect.verbatim is not None:
-            self._queue.append(self._dialect.verbatim(words))
+            self._requests.add(self._dialect.verbatim(words))
         else:
             instructions = f"Say the following words to the caller, exactly as written, and nothing else:\n\n{words}"
-            self._queue.append({**RESPOND, "response": {"instructions": instructions, "tool_choice": "none"}})
+            self._requests.add({**RESPOND, "response": {"instructions": instructions, "tool_choice": "none"}})
         self._ask()
 
     def answer(self) -> None:
         """Ask for an answer of the model's own."""
-        self._queue.append(RESPOND)
+        self._requests.add(RESPOND)
         self._ask()
 
     def interrupt(self) -> None:
         """Cancel the response that is active or asked for, and what was to be said after it."""
-        self._queue = deque(asked for asked in self._queue if asked is RESPOND)
-        if self._active is not None or self._requested is not None:
+        self._requests.drop_words()
+        if self._active is not None or self._requests.pending:
             self._muted = self.expecting = True
             self._send("response.cancel")
 
@@ -144,7 +141,7 @@ class Realtime:
         output_of = {"type": "function_call_output", "call_id": call_id, "output": output}
         self._send("conversation.item.create", item=output_of)
         if answer:
-            self._queue.append(RESPOND)
+            self._requests.add(RESPOND)
             self._ask()
 
     def update(self, instructions: str | None, tools: Sequence[Tool] | None) -> None:
@@ -160,15 +157,15 @@ class Realtime:
         """The expected answer did not come: ask for the next one in the queue instead of blocking it for ever."""
         if self._active is not None:
             self._past.append(self._active)
-        self._active = self._requested = None
+        self._active = None
+        self._requests.give_up()
         self._frames.forget()
         self._muted = self.expecting = False
         self._ask()
 
     def _ask(self) -> None:
-        if self._queue and self._active is None and self._requested is None:
-            asked = self._queue.popleft()
-            self._requested = (self._send(**asked), asked)
+        if self._active is None and (request := self._requests.next()) is not None:
+            self._requests.asked(self._send(**request), request)
             self._muted = False
             self.expecting = True
 
@@ -184,7 +181,7 @@ class Realtime:
     def receive(self, frame: str | bytes) -> Events:
         """The events in one frame. A frame that makes no sense is a warning, never an exception."""
         if isinstance(frame, bytes):
-            return self.nonsense(f"{len(frame)} bytes of binary data")
+            return self._oddities.tell(f"{len(frame)} bytes of binary data")
         if frame == self._last:
             return ()  # the same event once more
         self._last = frame
@@ -197,17 +194,7 @@ class Realtime:
             handler = self._handlers.get(self._dialect.names.get(kind, kind))
             return handler(self, event) if handler is not None else ()
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-            return self.nonsense(f"{type(error).__name__}: {error}")
-
-    def nonsense(self, what: str) -> Events:
-        """A warning about a frame that could not be read, the first twenty times."""
-        self._warnings += 1
-        if self._warnings > MAX_WARNINGS:
-            return ()
-        return (Warned(f"the provider sent a frame that makes no sense ({self._clean(what)[:200]})", "garbage"),)
-
-    def _clean(self, message: str) -> str:
-        return message.replace(self._secret, "…") if self._secret else message
+            return self._oddities.tell(error)
 
     def _session_created(self, event: Frame) -> Events:
         self._note_expiry(event.get("session") or {})
@@ -244,25 +231,14 @@ class Realtime:
         return (SpeechStopped(),)
 
     def _user_delta(self, event: Frame) -> Events:
-        item = text(event, "item_id")
-        self._partial[item] = said = self._partial.get(item, "") + (event.get("delta") or "")
-        while len(self._partial) > REMEMBERED:
-            del self._partial[next(iter(self._partial))]
-        return (UserText(said, final=False, item=item),) if said else ()
-
-    def _user_updated(self, event: Frame) -> Events:
-        """The whole text so far (xAI)."""
-        return (UserText(text(event, "transcript"), final=False, item=text(event, "item_id")),)
+        return self._heard.more(event)
 
     def _user_completed(self, event: Frame) -> Events:
-        if event.get("status") == "in_progress":
-            return self._user_updated(event)  # xAI: more is to come
-        self._partial.pop(item := text(event, "item_id"), None)
-        return (UserText(text(event, "transcript"), item=item), *self._meter.transcript(item, event.get("usage")))
+        told = self._heard.completed(event)
+        return (told, *self._meter.transcript(told.item, event.get("usage"))) if told.final else (told,)
 
     def _user_failed(self, event: Frame) -> Events:
-        self._partial.pop(event["item_id"], None)
-        why = self._clean(str((event.get("error") or {}).get("message")))
+        why = self._clean(self._heard.failed(event))
         return (Warned(f"no transcript of what the caller said: {why}", "transcription"),)
 
     def _response_created(self, event: Frame) -> Events:
@@ -270,11 +246,11 @@ class Realtime:
         if response in self._past:
             return ()
         # Interrupted between asking and beginning: `_muted` was set by `interrupt` and holds for this response.
-        self._muted = self._muted and self._requested is not None
+        self._muted = self._muted and self._requests.pending
         self._active, self._spoken = response, None
         self._wording.clear()
         self._calls.clear_offers()
-        self._begun, self._requested = self._requested, None
+        self._requests.begins()
         return ()
 
     def _is_stale(self, response: str) -> bool:
@@ -379,10 +355,6 @@ class Realtime:
             self.tool_result(call_id, '{"error": "the arguments were not a JSON object"}', respond=True)
         return events
 
-    def _rate_limits(self, event: Frame) -> Events:
-        spent = [str(limit["name"]) for limit in event["rate_limits"] if limit.get("remaining") == 0]
-        return (Warned(f"the provider's limit of {' and '.join(spent)} is used up", "rate_limit"),) if spent else ()
-
     def _warning(self, event: Frame) -> Events:
         warning = event.get("warning") or event
         return (Warned(self._clean(str(warning.get("message"))), str(warning.get("code") or "")),)
@@ -395,36 +367,17 @@ class Realtime:
         if error.fatal or error.code == "session_expired" or not self.ready:
             self.over = True
             return (Failed(message, error.code, recoverable=error.passing and not error.fatal),)
-        request = self._refused_request(error.request, again=error.code == BUSY)
-        if error.code == BUSY:
+        busy = error.code == BUSY
+        next_at_once = self._requests.refused(error.request, again=busy)
+        if next_at_once is not None and not busy:
+            self.expecting = False
+        if next_at_once:
+            self._ask()
+        if busy:
             return ()
-        if request:
+        if next_at_once is not None:
             return (TurnDone("failed", detail=message),)
         return (Failed(message, error.code, recoverable=True) if error.passing else Warned(message, error.code),)
-
-    def _refused_request(self, event_id: str | None, *, again: bool) -> bool:
-        """Whether an error is about a response that we asked for; ``again`` puts it back at the head of the queue.
-
-        The provider starts responses by itself after the caller's turns, so ours may come too late. If one began in
-        between and has ended already we ask at once; else the end of the one that is active asks. A vendor that does
-        not name the event means our last one.
-        """
-        last = self._requested or self._begun
-        if event_id is None and again and last is not None:
-            event_id = last[0]
-        for request in (self._requested, self._begun):
-            if request is None or request[0] != event_id:
-                continue
-            unheard_of = request is self._requested
-            self._requested = self._begun = None
-            if again:
-                self._queue.appendleft(request[1])
-            else:
-                self.expecting = False
-            if not (again and unheard_of):
-                self._ask()
-            return True
-        return False
 
     _handlers: ClassVar[Mapping[str, Callable[[Realtime, Frame], Events]]] = {
         "response.output_audio.delta": _audio,
@@ -438,10 +391,10 @@ class Realtime:
         "input_audio_buffer.speech_started": _speech_started,
         "input_audio_buffer.speech_stopped": _speech_stopped,
         "conversation.item.input_audio_transcription.delta": _user_delta,
-        "conversation.item.input_audio_transcription.updated": _user_updated,
+        "conversation.item.input_audio_transcription.updated": lambda self, event: self._heard.so_far(event),
         "conversation.item.input_audio_transcription.completed": _user_completed,
         "conversation.item.input_audio_transcription.failed": _user_failed,
-        "rate_limits.updated": _rate_limits,
+        "rate_limits.updated": lambda _, event: used_up(event),
         "session.created": _session_created,
         "session.updated": _session_updated,
         "warning": _warning,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from providers.realtime_fields import Frame
+from providers.voice import Warned
 
 FATAL = frozenset({
     "insufficient_quota", "invalid_api_key", "account_deactivated", "billing_hard_limit_reached", "model_not_found",
@@ -47,3 +48,9 @@ def read_error(error: Frame, codes: Mapping[str, str] | None = None) -> Provider
         passing=code in PASSING or error.get("type") in PASSING,
         request=request if isinstance(request, str) else None,
     )
+
+
+def used_up(event: Frame) -> Sequence[Warned]:
+    """A warning when the provider tells that a limit of requests or tokens is used up."""
+    spent = [str(limit["name"]) for limit in event["rate_limits"] if limit.get("remaining") == 0]
+    return (Warned(f"the provider's limit of {' and '.join(spent)} is used up", "rate_limit"),) if spent else ()

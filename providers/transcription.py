@@ -13,6 +13,7 @@ from aiohttp import ClientSession
 
 from providers.parts import Heard
 from providers.realtime import Events, Realtime
+from providers.realtime_errors import used_up
 from providers.realtime_fields import Frame, text
 from providers.realtime_socket import RealtimeConnection
 from providers.voice import AudioFormat, Failed, Session, SpeechStarted, SpeechStopped, Used, UserText, Warned
@@ -92,7 +93,7 @@ class Transcription(Realtime):
         "conversation.item.input_audio_transcription.delta": Realtime._user_delta,
         "conversation.item.input_audio_transcription.completed": _written,
         "conversation.item.input_audio_transcription.failed": _not_written,
-        "rate_limits.updated": Realtime._rate_limits,
+        "rate_limits.updated": lambda _, event: used_up(event),
         "session.created": Realtime._session_created,
         "session.updated": Realtime._session_updated,
         "error": _refused,

@@ -15,6 +15,8 @@ from asterisk.sandbox import Installation, Instance, UnpackError
 
 RATE = 8000
 
+pytest_plugins = ["tests.second_try"]
+
 
 def pytest_report_header(config: pytest.Config) -> str:
     if "not asterisk" in config.getoption("-m"):

@@ -14,7 +14,9 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from bench.figures import Spread
+from bench.figures import Spread, p99
+from bench.voices.cascades.measure import CascadeFigures
+from bench.voices.cascades.measure import table as table_of_cascades
 
 TARGET = 1.5  # times the floor
 
@@ -52,11 +54,6 @@ class Figures:
         return ratios[0], ratios[-1]
 
 
-def p99(found: Spread | None) -> str:
-    """As it stands in the table."""
-    return "-" if found is None else f"{found['p99']:.2f}"
-
-
 def table(found: Sequence[Figures]) -> Table:
     """One line for each voice."""
     made = Table(
@@ -74,22 +71,28 @@ def table(found: Sequence[Figures]) -> Table:
     return made
 
 
-def show(console: Console, found: Sequence[Figures], cascades: dict[str, float], sessions: int) -> None:
-    """The table, and what it was measured on."""
+def show(console: Console, found: Sequence[Figures], cascades: Sequence[CascadeFigures], sessions: int) -> None:
+    """The tables, and what they were measured on."""
     console.print(
         f"\n{sessions} sessions of each voice, 50 frames a second each way; ms of CPU for a second of one call"
     )
-    console.print(table(found))
-    console.print("import ms of the cascades: " + ", ".join(f"{name} {ms:.0f}" for name, ms in cascades.items()))
+    if found:
+        console.print(table(found))
+    if cascades:
+        console.print("\nwhole conversations; delays are from one process's hand to the other's")
+        console.print(table_of_cascades(cascades))
 
 
-def write(path: Path, found: Sequence[Figures], cascades: dict[str, float], sessions: int, load: float) -> None:
+def write(path: Path, found: Sequence[Figures], cascades: Sequence[CascadeFigures], sessions: int, load: float) -> None:
     """Everything, under the names of the voices."""
     told = {
         "sessions": sessions,
         "voices": {one.voice: asdict(one) | {"cpu_ratio_to_floor": round(one.ratio, 3)} for one in found},
-        "import_ms": cascades | {one.voice: one.import_ms for one in found},
-        "targets_missed": [one.voice for one in found if one.ratio > TARGET],
+        "cascades": {one.voice: one.told() for one in cascades},
+        "import_ms": {one.voice: one.import_ms for one in found} | {one.voice: one.import_ms for one in cascades},
+        "targets_missed": [
+            *(one.voice for one in found if one.ratio > TARGET), *(one.voice for one in cascades if one.too_slow),
+        ],
         "machine": {
             "cores": os.cpu_count(), "system": f"{platform.system()} {platform.release()}",
             "python": platform.python_version(), "uvloop": version("uvloop"), "aiohttp": version("aiohttp"),

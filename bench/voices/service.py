@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import uvloop
 from aiohttp import WSMsgType, web
 
 from bench.child import obey
+from bench.voices.cascades.azure_line import AzureLine
+from bench.voices.cascades.google_line import GoogleLine
+from bench.voices.cascades.line import CascadeLine
 from bench.voices.wires import FRAME_MS, Wire, wire_of, written
 
 SLOTS = 20
+CASCADES: Mapping[str, type[CascadeLine]] = {"google": GoogleLine, "azure-speech": AzureLine}
 
 
 class Line:
@@ -71,18 +76,22 @@ class Service:
 
     def __init__(self) -> None:
         self._lines: dict[str, Line] = {}
+        self._cascades: dict[str, CascadeLine] = {}
         self._runners: list[web.AppRunner] = []
 
     async def run(self) -> None:
         """Serve until stdin ends."""
         clock = asyncio.create_task(self._speak())
         try:
-            await obey({"start": self._start, "line": self._line, "speak": self._tell})
+            asked = {"line": self._line, "cascade": self._cascade, "speak": self._tell, "count": self._counted}
+            await obey({"start": self._start, **asked})
         finally:
             clock.cancel()
             await asyncio.wait([clock])
             for runner in self._runners:
                 await runner.cleanup()
+            for line in self._cascades.values():
+                await line.close()
 
     async def _start(self, _: dict[str, Any]) -> dict[str, Any]:
         return {}
@@ -93,9 +102,23 @@ class Service:
         self._runners.append(await line.serve())
         return {"port": line.port}
 
+    async def _cascade(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """The ``settings`` for ``party``, which speaks to the vendors of the cascade ``voice``."""
+        line = self._cascades[asked["party"]] = CASCADES[asked["voice"]]()
+        await line.serve()
+        return {"settings": dict(line.settings)}
+
+    async def _counted(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What the cascade of ``party`` heard since it was asked last, and the pieces it spoke; how old it was."""
+        line = self._cascades[asked["party"]]
+        told = {"heard": line.heard, "sent": line.sent, "ages_ms": line.ages}
+        line.heard, line.sent, line.ages = 0, 0, []
+        return told
+
     async def _tell(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Speak to ``party`` alone (None: to nobody)."""
-        for party, line in self._lines.items():
+        lines: Mapping[str, Line | CascadeLine] = {**self._lines, **self._cascades}
+        for party, line in lines.items():
             line.speaking = party == asked["party"]
         return {party: line.heard for party, line in self._lines.items()}
 

@@ -18,7 +18,6 @@ from bench.child import obey, resident_bytes
 from bench.figures import spread
 from bench.voices.floor import Floor
 from bench.voices.wires import FRAME_MS, wire_of
-from providers.realtime_socket import RealtimeVoice
 from providers.voice import ULAW, Audio, Session
 from tests.emulators.openai_realtime.sound import tone
 
@@ -31,7 +30,7 @@ class Talker:
     """The process."""
 
     def __init__(self) -> None:
-        self._ends: list[Floor | RealtimeVoice] = []
+        self._ends: list[Any] = []  # floors, or voices
         self._readers: list[asyncio.Task[None]] = []
         self._frames = 0  # that the owners were given
         self._probing = False
@@ -60,8 +59,11 @@ class Talker:
         gc.freeze()  # what stands for the whole call is not collected again and again
         return {"memory_kb": (resident_bytes(os.getpid()) - before) / 1024 / (count - 1)}
 
-    def _voices(self, asked: dict[str, Any]) -> Any:
+    def _load(self, asked: dict[str, Any]) -> None:
         self._provider = importlib.import_module(asked["module"]).provider(asked["settings"])
+
+    def _voices(self, asked: dict[str, Any]) -> Any:
+        self._load(asked)
         return lambda: self._provider.voice(Session(instructions="You answer the phone.", format=ULAW))
 
     def _floors(self, asked: dict[str, Any]) -> Any:
@@ -74,15 +76,14 @@ class Talker:
 
         return lambda: Floor(http, f"ws://127.0.0.1:{asked['port']}/", wire, heard, resampled=resampled)
 
-    async def _open(self, end: Floor | RealtimeVoice) -> None:
+    async def _open(self, end: Any) -> None:
         await end.connect()
         self._ends.append(end)
-        reading = end.read() if isinstance(end, Floor) else self._own(end)
+        reading = end.read() if hasattr(end, "read") else self._own(end)  # only a floor reads by itself
         self._readers.append(asyncio.create_task(reading))
         await asyncio.sleep(0)
 
-    async def _own(self, voice: RealtimeVoice) -> None:
-        assert voice._socket is not None
+    async def _own(self, voice: Any) -> None:
         transport = voice._socket.transport
         async for event in voice.events():
             if isinstance(event, Audio):

@@ -153,7 +153,7 @@ class Converse(Verb):
     Fields: ClassVar[type[Fields]] = ConverseFields
     interactive: ClassVar[bool] = True
     outcome_word: ClassVar[str] = "exit"
-    failure: ClassVar[str] = "provider_error"
+    failure: ClassVar[str | None] = "provider_error"
 
     def outcomes(self, fields: Any) -> Outcomes:
         """Exits are good, limits are bad."""
@@ -172,8 +172,7 @@ class Converse(Verb):
             if tool.while_running is not None and tool.while_running.play is not None:
                 yield from tool.while_running.play.check(scope, "tools", name, "while_running", "play")
         if fields.context == "summary":
-            instead = "the voice is told everything"
-            yield from needs_text_model(scope, scope.at("context"), "context: summary", instead)
+            yield from needs_text_model(scope, scope.at("context"), "context: summary")
         for index, name in enumerate(fields.providers):
             place = scope.at("provider") if isinstance(fields.provider, str) else scope.at("provider", index)
             yield from self._check_voice(fields, scope, name, place)

@@ -10,7 +10,7 @@ from pydantic import Field
 from engine.call import Call
 from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
-from engine.leaks import leaks
+from engine.leaks import leaks, whole_address
 from engine.outcome import Outcome
 from engine.requests import ask
 from engine.verb import Verb
@@ -41,7 +41,7 @@ class Event(Verb):
     summary: ClassVar[str] = "Tell a webhook of the company that something happened."
     Fields: ClassVar[type[Fields]] = EventFields
     needs_caller: ClassVar[bool] = False
-    failure: ClassVar[str] = "http_error"
+    failure: ClassVar[str | None] = "http_error"
 
     def outcomes(self, fields: Any) -> Outcomes:
         """Who does not wait does not learn how it went."""
@@ -51,6 +51,7 @@ class Event(Verb):
         """Secrets that would leave."""
         data = () if fields.json_ is None else fields.json_.expressions
         yield from leaks(scope, (*fields.name.expressions, *fields.path.expressions, *data), "with an event")
+        yield from whole_address(scope, fields.path, "path")
 
     def saves(self, fields: Any) -> dict[str, str]:
         """The webhook's status."""

@@ -60,7 +60,7 @@ class Extract(Verb):
     summary: ClassVar[str] = "Take data out of what was said, or out of a text, by a text model."
     Fields: ClassVar[type[Fields]] = ExtractFields
     needs_caller: ClassVar[bool] = False
-    failure: ClassVar[str] = "provider_error"
+    failure: ClassVar[str | None] = "provider_error"
     ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("not_found", "provider_error"))
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from engine.call import Call
-from engine.outcome import Goto as Jump
 from engine.outcome import Outcome
 from engine.verb import Verb
 from flows.fields import SectionName
@@ -39,4 +38,4 @@ class Goto(Verb):
     async def run(self, step: Step, call: Call) -> Outcome:
         """Jump."""
         assert isinstance(step.fields, GotoFields)
-        raise Jump(step.fields.section)
+        call.walker.jump(step.fields.section)

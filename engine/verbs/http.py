@@ -10,7 +10,7 @@ from pydantic import Field
 from engine.call import Call
 from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
-from engine.leaks import leaks
+from engine.leaks import leaks, whole_address
 from engine.outcome import Outcome
 from engine.requests import ask
 from engine.values import fit
@@ -45,7 +45,7 @@ class Http(Verb):
     Fields: ClassVar[type[Fields]] = HttpFields
     takes_save: ClassVar[bool] = True
     needs_caller: ClassVar[bool] = False
-    failure: ClassVar[str] = "http_error"
+    failure: ClassVar[str | None] = "http_error"
 
     def outcomes(self, fields: Any) -> Outcomes:
         """Who does not wait does not learn how it went."""
@@ -54,6 +54,7 @@ class Http(Verb):
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
         """Secrets in a URL, which proxies and servers write into their logs; a body is for the endpoint alone."""
         yield from leaks(scope, fields.path.expressions, "in a URL")
+        yield from whole_address(scope, fields.path, "path")
         if scope.step.save and not fields.wait:
             yield scope.problem(scope.at("wait"), "E203", "who does not wait for the answer has nothing to 'save'")
 

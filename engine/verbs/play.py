@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from engine.audio import AudioError, from_file
 from engine.call import Call
 from engine.http import HttpFailedError, escape
-from engine.leaks import leaks
+from engine.leaks import leaks, whole_address
 from engine.outcome import DONE, Outcome
 from engine.prompting import Interruptible, prompt, synthesise
 from engine.verb import Verb
+from flows.addresses import instead_of, is_address
+from flows.draft import Draft
 from flows.fields import Duration, EndpointName, FilePath, PromptName, Text
 from flows.flow import Step
-from flows.problems import Problem
+from flows.problems import MistakeError, Problem
+from flows.reader import where_of
 from flows.resources import Resources
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
@@ -26,6 +29,10 @@ from flows.verb import Fields, Outcomes
 class SoundFields(Fields):
     """A sound: a file, a prompt, or what an endpoint has."""
 
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "text": "'say' speaks a text; a text that several flows need is a prompt of resources.yaml"
+    }
+
     file: FilePath | None = Field(None, description="A WAV (8 kHz, mono, 16 bit), .ulaw or .alaw file beside the flow.")
     prompt: PromptName | None = Field(None, description="A prompt of resources.yaml.")
     endpoint: EndpointName | None = Field(None, description="An endpoint of resources.yaml that has the sound.")
@@ -33,6 +40,21 @@ class SoundFields(Fields):
     keep: Duration = Field(300.0, description="How long a sound of an endpoint is played again without asking.")
     voice: str | None = Field(None, description="Who speaks a prompt that is a text, as the speech provider names it.")
     language: str | None = Field(None, description="The language of a prompt that is a text, BCP 47.")
+
+    @field_validator("file", mode="before")
+    @classmethod
+    def no_address(cls, value: Any, info: ValidationInfo) -> Any:
+        """What is no file of ours: an address, the name of a prompt."""
+        if is_address(value):
+            raise MistakeError(where_of(value), "E306", f"'{value}' is an address, not a file: {instead_of(value)}")
+        draft = info.context
+        if isinstance(draft, Draft) and isinstance(value, str) and value.replace("-", "_").isidentifier():
+            file = draft.file.parent / value
+            if not file.exists():
+                draft.sought.add(file)
+                message = f"file '{value}': not found; a prompt of resources.yaml is played by 'prompt: {value}'"
+                raise MistakeError(where_of(value), "E306", message)
+        return value
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
@@ -54,6 +76,7 @@ class SoundFields(Fields):
             yield scope.problem(where, "E306", str(error))
         if self.path is not None:
             yield from leaks(scope, self.path.expressions, "in a URL")
+            yield from whole_address(scope, self.path, *path, "path")
 
     async def audio(self, call: Call, timeout: float | None = None) -> bytes:
         """The sound in the line's law. Raises `HttpFailedError`, `AudioError`, `StepError`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -17,6 +18,11 @@ from flows.verb import Fields, Outcomes
 
 class SayFields(Fields):
     """What `say` takes."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("file", "url", "prompt", "endpoint"),
+        "'say' speaks a text; 'play' is for files, prompts and sounds of endpoints",
+    )
 
     text: Text = Field(description="What is spoken; may hold ${expressions}.")
     voice: str | None = Field(None, description="The speaker, as the speech provider names it.")

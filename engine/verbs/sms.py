@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from engine.call import Call
 from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
-from engine.leaks import leaks
+from engine.leaks import leaks, whole_address
 from engine.outcome import Outcome, StepError
 from engine.requests import ask
 from engine.verb import Verb, unknown
@@ -57,7 +57,7 @@ class Sms(Verb):
     summary: ClassVar[str] = "Send a text message through a gateway of the company."
     Fields: ClassVar[type[Fields]] = SmsFields
     needs_caller: ClassVar[bool] = False
-    failure: ClassVar[str] = "http_error"
+    failure: ClassVar[str | None] = "http_error"
 
     def outcomes(self, fields: Any) -> Outcomes:
         """Who does not wait does not learn how it went."""
@@ -74,6 +74,7 @@ class Sms(Verb):
                 yield from recipient_problems(recipient.literal, scope, scope.at("to", index))
         recipients = (expression for recipient in fields.to for expression in recipient.expressions)
         yield from leaks(scope, (*recipients, *fields.text.expressions, *fields.path.expressions), "by SMS")
+        yield from whole_address(scope, fields.path, "path")
 
     def saves(self, fields: Any) -> dict[str, str]:
         """How many messages the gateway took, and the numbers whose message it did not."""

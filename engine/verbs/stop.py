@@ -24,6 +24,7 @@ class Stop(Verb):
     Fields: ClassVar[type[Fields]] = StopFields
     falls_through: ClassVar[bool] = False
     needs_caller: ClassVar[bool] = False
+    failure: ClassVar[str | None] = None
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """End."""

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from engine.call import Call
 from engine.http import escape
-from engine.leaks import leaks
+from engine.leaks import leaks, whole_address
 from engine.outcome import Outcome, StepError, Stop, Unhandled
 from engine.requests import ask
 from engine.toolbox import DONE_TOOL
@@ -62,6 +62,7 @@ class HttpTool(ToolKind):
     def check(self, scope: Scope, *path: str) -> Iterable[Problem]:
         """Secrets in a URL."""
         yield from leaks(scope, self.path.expressions, "in a URL")
+        yield from whole_address(scope, self.path, *path, "path")
 
     async def act(self, call: Call, context: Mapping[str, Any]) -> Any:
         """Ask."""

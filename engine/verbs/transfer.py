@@ -112,7 +112,7 @@ class Transfer(Verb):
     summary: ClassVar[str] = "Hand the call to a person, or to the next who answers."
     Fields: ClassVar[type[Fields]] = TransferFields
     interactive: ClassVar[bool] = True
-    failure: ClassVar[str] = "failed"
+    failure: ClassVar[str | None] = "failed"
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=("connected",), bad=UNREACHED, any_bad="failed")
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
@@ -128,8 +128,7 @@ class Transfer(Verb):
         if fields.caller_hears == "ai":
             yield from capability(scope, scope.at(*path, "caller_hears"))
         if fields.brief is not None and fields.brief.auto:
-            where, instead = scope.at(*path, "brief", "auto"), "the caller's last words are repeated"
-            yield from needs_text_model(scope, where, "brief: {auto: true}", instead)
+            yield from needs_text_model(scope, scope.at(*path, "brief", "auto"), "brief: {auto: true}")
         for index, attempt in enumerate(fields.attempts):
             for place, target in enumerate(attempt.targets):
                 where = scope.at(*path, "attempts", index, "targets", place)

@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 import pytest
 from telephony import House, hear, nothing_left, settings, ulaw_tone
 
-from asterisk import janitor
+from asterisk import ari, janitor
+from asterisk.bridge import KIND
 from asterisk.exchange import Exchange
 from asterisk.facts import LineError
 from asterisk.instance import Instance
@@ -302,3 +303,13 @@ async def test_asterisk_stands_still_while_audio_is_connected(
         await house.caller_hangs_up()
         await nothing_left(pbx, world)
         assert exchange.leftovers() == []
+
+
+async def test_a_bridge_whose_making_was_never_answered_is_used(house: House, pbx: Instance) -> None:
+    line = await answered(house)
+    async with ari.Client(pbx.ari_url, pbx.ari_user, pbx.ari_password) as late:
+        await late.bridges.create_with_id(bridge_id=line._bridge.id, type=KIND, name=house.exchange.app)
+        assert len(await hear(await line.open_media(), 100)) >= 1600
+        await line.close()
+        with pytest.raises(ari.NotFound):
+            await late.bridges.get(bridge_id=line._bridge.id)

@@ -189,6 +189,8 @@ async def test_a_hand_off_that_nobody_answers_leaves_the_talk_as_it_was(open_com
         assert status == 202
         record = house.record(caller)
         await until(lambda: record.attempts and record.attempts[0].status == "busy", "the line to be busy")
+        steering = house.engine.switchboard.calls[id_].steering
+        await until(lambda: not steering.obstacles(), "the ringing to be over")
         told = await ada.get(f"/calls/{id_}")
         attempt = next(entry for entry in told["entries"] if entry["kind"] == "attempt")
         assert (attempt["by"], attempt["sip_code"], attempt["cause_text"]) == ("supervisor", 486, "17 user busy")

@@ -109,3 +109,47 @@ def test_tests_are_checked_as_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "house/reception.test.yaml:3:26: error[E302]: unknown step 'helo' (did you mean 'hello'?)" in told.output
     test.write_text(test.read_text().replace("helo", "hello"))
     assert CliRunner().invoke(main, ["check", given]).exit_code == 0
+
+
+# ── check with the engine's settings ──────────────────────────────────────────────────────────────────────────────────
+
+NEEDS_A_WRITER = """\
+flow: test
+steps:
+  - converse: {context: summary, exits: {a: {}}}
+    catch: []
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [("voice: rehearsal\n", 1), ("max_calls: 5\n", 1), ("text: chat\n", 0), ("voice: openai\n", 0), (None, 2)],
+)
+def test_the_check_knows_the_settings_that_it_is_given(settings: str | None, code: int) -> None:
+    """Without them it leaves open who writes for a flow that names nobody."""
+    Path("a.flow.yaml").write_text(NEEDS_A_WRITER)
+    assert run("check", "a.flow.yaml").exit_code == 0
+    if settings is not None:
+        Path("engine.yaml").write_text(settings)
+    result = run("check", "a.flow.yaml", "--config", "engine.yaml")
+    assert result.exit_code == code
+    assert ("a.flow.yaml:3:25: error[E311]: context: summary needs a text model" in result.stdout) == (code == 1)
+
+
+def test_settings_that_the_check_finds_by_itself_count_where_they_say_who_writes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("a.flow.yaml").write_text(NEEDS_A_WRITER)
+    Path("hookflash.yaml").write_text("max_calls: 5\n")
+    assert run("check", "a.flow.yaml").exit_code == 0  # they may be another machine's
+    Path("hookflash.yaml").write_text("voice: rehearsal\n")
+    assert run("check", "a.flow.yaml").exit_code == 1
+    monkeypatch.setenv("HOOKFLASH_TEXT", "chat")
+    assert run("check", "a.flow.yaml").exit_code == 0
+
+
+def test_the_check_knows_the_accounts_of_the_settings_that_it_is_given() -> None:
+    Path("a.flow.yaml").write_text("flow: test\ndefaults: {account: acme}\nsteps: [{hangup: {}}]\n")
+    Path("engine.yaml").write_text("max_calls: 5\n")
+    assert run("check", "a.flow.yaml").exit_code == 0
+    assert "unknown account 'acme'" in run("check", "a.flow.yaml", "-c", "engine.yaml").stdout

@@ -33,8 +33,12 @@ async def test_a_call_runs_1000_steps_at_most(tmp_path: Path) -> None:
 async def test_32_jumps_without_the_caller_are_a_loop(tmp_path: Path) -> None:
     over = await dial(library(tmp_path, flow("- goto: a", head=f"{SORRY}\nsections: {{a: [{{goto: a}}]}}")))
     assert len(over.record.steps) == 34, "32 jumps, the one that is too many, and the words of the handler"
-    assert "error: loop: 32 jumps without a word from the caller" in over.record.error
+    place = over.record.steps[32].where
+    assert over.record.error == f"goto at {place}: error: loop: 32 jumps without a word from the caller"
     assert over.heard == ["We are sorry."]
+    caught = "sections: {a: [{goto: a, catch: [{say: That is enough.}, {hangup: {}}]}]}"
+    over = await dial(library(tmp_path, flow("- goto: a", head=f"{SORRY}\n{caught}")))
+    assert over.heard == ["That is enough."]
 
 
 @virtual_time

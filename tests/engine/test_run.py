@@ -6,7 +6,7 @@ import pytest
 
 from engine.call import Call
 from engine.line import LineError
-from engine.outcome import Goto, Outcome, StepError
+from engine.outcome import Outcome, StepError
 from engine.record import CallRecord
 from engine.safety import TIME_IS_UP
 from engine.virtual import VirtualLine, virtual_time
@@ -28,7 +28,7 @@ from tests.engine.support import (
 
 def goes_to(section: str) -> Act:
     async def act(at: Step, call: Call) -> None:
-        raise Goto(section)
+        call.walker.jump(section)
 
     return act
 

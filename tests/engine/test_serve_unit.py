@@ -21,10 +21,11 @@ from engine.errors import UserError
 from engine.health import Readiness
 from engine.loading import FlowsError, load_library
 from engine.metrics import metrics
-from engine.serve import StartError, open_voices, writer
+from engine.serve import StartError, open_voices
 from engine.settings import Settings
 from engine.virtual import VirtualProvider, virtual_time
 from engine.voices import known_voices
+from engine.written import writer
 from providers.voice import Capabilities, VoiceError
 from tests.engine.verbs.phone import flow
 

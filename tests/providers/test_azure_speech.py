@@ -14,7 +14,7 @@ import pytest
 
 from providers import azure_speaking, azure_speech
 from providers.azure_listening import AzureRecogniser
-from providers.azure_sdk import LIVE
+from providers.azure_sdk import LIVE, TUNING
 from providers.azure_speech import AzureSpeech as Provider
 from providers.parts import Said, StreamingSpeaker
 from providers.voice import ALAW, ULAW, AudioFormat, Failed, SpeechStarted, SpeechStopped, UserText, Voice, VoiceError
@@ -155,6 +155,20 @@ async def test_a_muted_caller_is_silence() -> None:
         await owner.hear(tone(400))
         await owner.next(SpeechStopped)
         assert finals([await owner.next(UserText)]) == ["hello"]
+
+
+async def test_what_came_late_is_caught_up_with_though_nothing_was_said_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(TUNING, "SPEECH-BufferSizePercentSwitchToLowRate", "10")  # long are 7 s, not 33
+    async with at() as (service, provider), listening(provider) as owner:
+        recognition = await service.recognition()
+        await owner.voice.send_audio(silence(7000))
+        await recognition.until(lambda: len(recognition.audio) >= 6900 * 8)
+        began = time.monotonic()
+        await owner.voice.send_audio(silence(3000))
+        await recognition.until(lambda: len(recognition.audio) >= 9900 * 8)
+        assert time.monotonic() - began < 2.3, "twice as fast as it is spoken"
 
 
 async def test_the_service_ends_a_turn_and_it_goes_on() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.realtime import MAX_WARNINGS, Realtime
+from providers.oddities import MAX_WARNINGS
+from providers.realtime import Realtime
 from providers.voice import (
     Audio,
     Warned,

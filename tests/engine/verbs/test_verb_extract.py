@@ -324,18 +324,17 @@ def test_its_failures_must_be_handled(tmp_path: Path) -> None:
 VOICES = {"openai": Capabilities(tools=True, writes=True), "rehearsal": Capabilities(tools=True),
           "chat": Capabilities(formats=(), writes=True)}  # fmt: skip
 TOLD = "name a provider that has one (chat, openai) in the flow, such as 'defaults: {text_model: NAME}'"
+TALK = "- converse: {provider: rehearsal, exits: {b: {}}}\n  catch: []\n"
+TALK_OPENAI = "- converse: {provider: [rehearsal, openai], exits: {b: {}}}\n  catch: []\n"
 NEEDY = {
-    "- extract: {into: order, schema: {a: {type: string}}}\n  catch: []": (
-        f"error[E311]: extract needs a text model: {TOLD}"
-    ),
+    "- extract: {into: order, schema: {a: {type: string}}}\n  catch: []": ("extract", "extract"),
     "- transfer: {brief: {auto: true}, attempts: [{targets: ['pjsip:a']}]}\n  catch: []": (
-        "warning[W406]: brief: {auto: true} needs a text model; without one the caller's last words are repeated: "
-        f"{TOLD}"
+        "true", "brief: {auto: true}"
     ),
-    "- converse: {context: summary, exits: {a: {}}}\n  catch: []": (
-        f"warning[W406]: context: summary needs a text model; without one the voice is told everything: {TOLD}"
-    ),
-}
+    "- converse: {context: summary, exits: {a: {}}}\n  catch: []": ("summary", "context: summary"),
+    "- converse: {exits: {}, tools: {p: {description: x, transfer: {brief: {auto: true}, attempts: [{targets: "
+    "['pjsip:a']}], unreached: No.}}}}\n  catch: []": ("true", "brief: {auto: true}"),
+}  # fmt: skip
 
 
 def checked(folder: Path, steps: str, head: str = "", text_model: str | None = None) -> list[str]:
@@ -345,12 +344,47 @@ def checked(folder: Path, steps: str, head: str = "", text_model: str | None = N
 
 
 @pytest.mark.parametrize(("steps", "said"), NEEDY.items())
-def test_who_needs_a_text_model_is_told_where_nobody_writes(tmp_path: Path, steps: str, said: str) -> None:
+def test_who_needs_a_text_model_is_told_where_nobody_writes(tmp_path: Path, steps: str, said: tuple[str, str]) -> None:
+    word, what = said
     [problem] = checked(tmp_path, steps, text_model="")
-    assert said in problem
+    assert problem.partition(":")[2].startswith(f"{steps.index(word) + 3}: ")
+    assert f"error[E311]: {what} needs a text model: {TOLD}, or in the engine's setting 'text'" in problem
     assert checked(tmp_path, steps, text_model="openai") == []
-    assert checked(tmp_path, steps) == []  # no settings are known
+    assert checked(tmp_path, steps) == []  # no settings are known, and no voice: the engine's may write
     assert checked(tmp_path, steps, "defaults: {text_model: chat}", text_model="") == []
+
+
+@pytest.mark.parametrize(("steps", "said"), NEEDY.items())
+def test_the_voice_that_a_flow_talks_with_writes_for_it_or_the_flow_names_who_does(
+    tmp_path: Path, steps: str, said: tuple[str, str]
+) -> None:
+    for text_model in (None, ""):
+        [problem] = checked(tmp_path, TALK + steps, text_model=text_model)
+        assert f"error[E311]: {said[1]} needs a text model, and the voice 'rehearsal' has none: {TOLD}" in problem
+        assert ("hookflash check --config FILE" in problem) == (text_model is None)
+        assert checked(tmp_path, TALK_OPENAI + steps, text_model=text_model) == []
+        assert checked(tmp_path, TALK + steps, "defaults: {text_model: chat}", text_model=text_model) == []
+        [problem] = checked(tmp_path, steps, "defaults: {converse: {provider: rehearsal}}", text_model=text_model)
+        assert "and the voice 'rehearsal' has none" in problem
+    assert checked(tmp_path, TALK + steps, text_model="chat") == []  # the engine's
+
+
+@virtual_time
+async def test_a_voice_of_the_flow_writes_when_nobody_else_does(tmp_path: Path) -> None:
+    """Its text model is asked, and what it used is put down to it."""
+    voices, writer = Voices(), Writer(found(ADA))
+    voices.add("silent", VirtualProvider())
+    voices.add("able", VirtualProvider(writer=writer))
+    steps = (
+        "- extract: {from: mail, into: order, schema: {dish: {type: string}, count: {type: integer}}}\n"
+        "  catch: []\n- hangup: {}\n"
+        "- converse: {provider: [silent, able]}\n  catch: []"
+    )
+    over = await dial(library(tmp_path, flow(steps, head=HEAD)), texts=Texts(voices))
+    assert ("extract", "done") in over.ways
+    assert len(writer.asked) == 1
+    other = Texts(voices, "elsewhere")
+    assert other.of(["able"]) is None  # the engine has one
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,51 @@ class Shelf(Http):
         return self.answer
 
 
+OUTSIDE = "https://cdn.example:8443/hold/x.wav?v=2"
+INSTEAD = (
+    "write 'endpoint: NAME, path: \"/hold/x.wav?v=2\"', and in resources.yaml "
+    "'endpoints: {NAME: {base_url: \"https://cdn.example:8443\"}}'"
+)
+
+
+WHOLE = f"error[E203]: a path is below the address of its endpoint, and this is a whole one: {INSTEAD}"
+NO_FILE = "error[E306]: file 'welcome': not found; a prompt of resources.yaml is played by 'prompt: welcome'"
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (f"play: {{url: '{OUTSIDE}'}}", f"3:12: error[E201]: unknown key 'url': {INSTEAD}"),
+        (f"play: {OUTSIDE}", f"3:11: error[E306]: '{OUTSIDE}' is an address, not a file: {INSTEAD}"),
+        (f"play: {{file: '{OUTSIDE}'}}", f"3:18: error[E306]: '{OUTSIDE}' is an address, not a file: {INSTEAD}"),
+        (f"play: {{endpoint: pos, path: '{OUTSIDE}'}}", f"3:33: {WHOLE}"),
+        (
+            f"play: {{endpoint: '{OUTSIDE}', path: /x}}",
+            f"3:22: error[E302]: unknown endpoint '{OUTSIDE}': an endpoint is",
+        ),
+        ("play: {url: x.wav}", "3:12: error[E201]: unknown key 'url': write 'endpoint: NAME, path: \"/…\"'"),
+        ("play: {url: 'https://[x'}", "3:12: error[E201]: unknown key 'url': write 'endpoint: NAME, path: \"/…\"'"),
+        ("play: {url: 'https://me:secret@cdn.example'}", '{base_url: "https://cdn.example"}'),
+        ("play: welcome", f"3:11: {NO_FILE}"),
+        ("play: {text: Hello.}", "3:12: error[E201]: unknown key 'text': 'say' speaks a text"),
+        (f"http: {{endpoint: pos, path: '{OUTSIDE}'}}", f"3:33: {WHOLE}"),
+        (f"event: {{endpoint: pos, name: a, path: '{OUTSIDE}'}}", f"3:43: {WHOLE}"),
+        (f"sms: {{endpoint: pos, to: '+14155550111', text: a, path: '{OUTSIDE}'}}", WHOLE),
+        (f"event: {{url: '{OUTSIDE}', endpoint: pos, name: a}}", f"3:13: error[E201]: unknown key 'url': {INSTEAD}"),
+    ],
+)
+def test_who_writes_an_address_is_told_what_to_write_instead(tmp_path: Path, step: str, said: str) -> None:
+    [problem] = problems(tmp_path, f"- {step}\n  catch: []")
+    assert said in problem
+
+
+@pytest.mark.parametrize("key", ["file", "url", "prompt"])
+def test_who_lets_say_play_something_is_told_of_play(tmp_path: Path, key: str) -> None:
+    needs, problem = problems(tmp_path, f"- say: {{{key}: welcome}}")
+    assert needs.endswith("error[E202]: say needs 'text'")
+    assert f"unknown key '{key}': 'say' speaks a text; 'play' is for files, prompts and sounds of endpoints" in problem
+
+
 STEPS = """
 - play: {endpoint: pos, path: "/menus/${caller.number}.wav?v=1"}
   outcomes: {http_error: [{say: Not there.}], timeout: [{say: Too late.}]}
