@@ -240,10 +240,9 @@ async def test_a_call_goes_on_at_recover_with_what_it_knew(tmp_path: Path) -> No
     order = record.steps[2]
     assert (order.outcome, order.detail) == ("cancelled", CUT_OFF)
     assert order.ms is not None
-    with Console(file=io.StringIO(), width=200) as console:
-        console.print(render(record))
-        told = console.file.getvalue()  # type: ignore[attr-defined]
-    assert f"order say → cancelled after {order.ms / 1000:.2f} s: {CUT_OFF}" in told
+    told = io.StringIO()
+    Console(file=told, width=200).print(render(record))
+    assert f"order say → cancelled after {order.ms / 1000:.2f} s: {CUT_OFF}" in told.getvalue()
     said = [(one.role, one.text) for one in record.transcript]
     assert ("voice", "What may it be?") in said
     assert ("system", f"{RESTARTED}the call goes on at section again") in said
