@@ -1,10 +1,11 @@
 """Events of the SDK's native objects, taken from its C interface (`speechapi_c_synthesizer.h`, `speechapi_c_result.h`
 and others of Microsoft's SDK for C), which is the same for all languages. Used like the SDK's own signals.
 
-The SDK's Python events cost more than all the rest, and every one of their ten calls lets go of Python's lock. Where
-fifty callers are spoken to, each of them then waits up to 5 ms for it again, and the event loop waits behind them. Here
-an event is read under the lock, handed over, and only then released without it. What sets a callback or releases an
-object may wait for a thread that wants the lock: that is never called with it.
+The SDK's Python events cost 0.1 ms each, some twenty a second in every call, and each of their ten calls lets go of
+Python's lock and wants it again. Here an event is read under one hold of the lock, handed over, and only then released.
+With fifty conversations that alone makes the 99th percentile of texts 23 ms instead of 29, of audio 16 instead of 21,
+of the event loop's lateness 3 instead of 6 (medians of four pairs of runs in turns, `CDLL` for `PyDLL`). What sets a
+callback or releases an event may wait for a thread that wants the lock: that is never called with it.
 """
 
 from __future__ import annotations
