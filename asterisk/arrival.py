@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from asterisk import ari
 from asterisk.ari.models import StasisStart
@@ -27,20 +27,27 @@ def is_dead(event: StasisStart) -> bool:
     return not event.channel.id or event.channel.dialplan.exten == "h"
 
 
-def facts_of(event: StasisStart, headers: Mapping[str, str]) -> Facts:
+def arguments_of(channel: ari.Channel) -> list[str]:
+    """The arguments of `Stasis`, for a channel that is in it: what its StasisStart told, to whoever heard it."""
+    return channel.dialplan.app_data.split(",")[1:]
+
+
+def facts_of(
+    channel: ari.Channel, arguments: Sequence[str], headers: Mapping[str, str], *, left_over: bool = False
+) -> Facts:
     """The facts of a call. The first argument of `Stasis` is the number that was called; without it, the extension."""
-    channel = event.channel
     number = channel.caller.number
     withheld = number.lower() in _WITHHELD
     trunk = _PJSIP.fullmatch(channel.name)
     return Facts(
         id=secrets.token_hex(8),
-        did=(event.args[0] if event.args and event.args[0] else channel.dialplan.exten),
+        did=arguments[0] if arguments and arguments[0] else channel.dialplan.exten,
         caller="" if withheld else number,
         caller_name="" if withheld else channel.caller.name,
         trunk=trunk[1] if trunk else "",
         headers=headers,
         channel=channel.id,
+        left_over=left_over,
     )
 
 

@@ -29,18 +29,22 @@ KIND = "mixing,dtmf_events,proxy_media"
 class CallBridge:
     """The bridge of one party. Not safe for concurrent calls but of `close`: its owner serialises."""
 
-    def __init__(self, switch: Switch, audio: ExternalMedia, party: Party) -> None:
-        self.id = switch.new_id()
+    def __init__(self, switch: Switch, audio: ExternalMedia, party: Party, existing: str = "") -> None:
+        """``existing``: the id of a bridge in which the party is already."""
+        self.id = existing or switch.new_id()
         self.party = party
         self._switch = switch
         self._audio = audio
         self._making: asyncio.Task[ari.Bridge] | None = None
-        self._is_member = False  # the party is in it
+        self._is_member = bool(existing)  # the party is in it
         self._media: CallAudio | None = None
         self._carriers = Carriers(
             self._attempt, lambda old: self._end(self._hang_up(old.leg, old.channel)), audio.drivers
         )
         self._endings: set[asyncio.Task[None]] = set()
+        if existing:
+            switch.bridges.add(existing)
+            self._making = switch.start(switch.client.bridges.get(bridge_id=existing), f"bridge {existing}")
 
     @property
     def media(self) -> MediaLeg | None:
@@ -82,6 +86,11 @@ class CallBridge:
         if self._making is not None:
             await self._switch.finish(self._destroy(self._making), f"end of bridge {self.id}")
             self._making = None
+
+    def let_be(self) -> None:
+        """Follow it no more, and leave it as it is."""
+        self._making = None
+        self._switch.bridges.discard(self.id)
 
     async def _attempt(self, driver: Driver) -> Carrier:
         """One media channel by this driver, in the bridge. Raises `LineError`; then, or cancelled, it is hung up."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from asterisk import ari, version
@@ -20,11 +20,11 @@ from asterisk.ari.models import (
     StasisEnd,
     StasisStart,
 )
-from asterisk.arrival import facts_of, is_dead, read_headers
+from asterisk.arrival import arguments_of, facts_of, is_dead, read_headers
 from asterisk.causes import describe
 from asterisk.external_media import ExternalMedia
 from asterisk.facts import Ending
-from asterisk.janitor import Janitor, is_ours, new_tag, retire
+from asterisk.janitor import Janitor, LeftOver, is_ours, new_tag, retire
 from asterisk.line import AsteriskLine
 from asterisk.media.choose import Driver, available
 from asterisk.media.control import MediaError
@@ -59,7 +59,8 @@ class ExchangeSettings:
 
     `app`: the Stasis application that the dialplan names; None: one of this process alone. `media`: the driver, or
     `auto` for the best that this Asterisk has, and the next one where that fails. `media_host`: where Asterisk reaches
-    us, for AudioSocket and RTP.
+    us, for AudioSocket and RTP. `takes_left_over`: callers whom an earlier engine of this application left come as
+    lines, too (`Facts.left_over`); otherwise they go back to the dialplan.
     """
 
     url: str
@@ -71,17 +72,20 @@ class ExchangeSettings:
     media_host: str | None = None
     targets: Targets = field(default_factory=Targets)
     start_timeout: float = 5.0  # seconds for Asterisk to answer at the start
+    takes_left_over: bool = False
 
 
 class Exchange:
     """Gives lines. `async with Exchange.open(settings) as exchange: async for line in exchange.lines(): …`."""
 
-    def __init__(self, client: ari.Client, switch: Switch, audio: ExternalMedia, targets: Targets) -> None:
+    def __init__(
+        self, client: ari.Client, switch: Switch, audio: ExternalMedia, targets: Targets, *, takes_left_over: bool
+    ) -> None:  # fmt: skip
         self._client = client
         self._switch = switch
         self._audio = audio
         self._targets = targets
-        self._janitor = Janitor(switch)
+        self._janitor = Janitor(switch, self._on_left_over if takes_left_over else None)
         self._lines: dict[str, AsteriskLine] = {}
         self._arrivals: asyncio.Queue[AsteriskLine | None] = asyncio.Queue()
         self._hopeless: asyncio.TimerHandle | None = None
@@ -112,7 +116,7 @@ class Exchange:
                     drivers = await _drivers(settings)
                     audio = ExternalMedia(switch, settings.url, drivers, settings.format, settings.media_host)
                     await stack.enter_async_context(audio)
-                    exchange = cls(client, switch, audio, settings.targets)
+                    exchange = cls(client, switch, audio, settings.targets, takes_left_over=settings.takes_left_over)
                     await stack.enter_async_context(client)
                 await stack.enter_async_context(exchange._serving())
                 yield exchange
@@ -177,15 +181,16 @@ class Exchange:
         self._arrivals.put_nowait(None)
         for line in waiting:
             if line is not None:
-                self._switch.start(line.give_back(), f"return of line {line.facts.id}")
+                self._refuse(line)
         await self._switch.settle(CLOSE_WITHIN)
-        for line in self._lines.values():
+        for line in list(self._lines.values()):
             self._switch.start(line.close(), f"close of line {line.facts.id}")
         await self._switch.settle(CLOSE_WITHIN)
         if self._switch.doubt.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_WITHIN):
                     await self._janitor.sweep()
+            await self._switch.settle(CLOSE_WITHIN)
 
     # ── Events. They come in order for each channel; none of these waits. ─────────────────────────────────────────────
 
@@ -209,20 +214,51 @@ class Exchange:
             self._switch.start(self._arrive(event, party), f"arrival of {channel.id}")
 
     async def _arrive(self, event: StasisStart, party: Party) -> None:
-        facts = facts_of(event, await read_headers(event.channel))
-        line = AsteriskLine(self._switch, self._audio, self._targets, party, facts)
+        facts = facts_of(event.channel, event.args, await read_headers(event.channel))
+        self._offer(AsteriskLine(self._switch, self._audio, self._targets, party, facts))
+
+    def _on_left_over(self, left: LeftOver) -> None:
+        logger.warning("%s was left by an engine that died", left.caller.name)
+        party = self._switch.follow(left.caller.id)
+        party.see(left.caller)
+        party.entered.set()
+        facts = facts_of(left.caller, arguments_of(left.caller), {}, left_over=True)
+        line = AsteriskLine(self._switch, self._audio, self._targets, party, facts, left)
+        self._switch.start(self._return(line, left), f"return of {left.caller.id}")
+
+    async def _return(self, line: AsteriskLine, left: LeftOver) -> None:
+        """Who hung up before we followed them has told nobody."""
+        for channel in (left.caller, left.peer):
+            if channel is not None:
+                with contextlib.suppress(ari.AriError):
+                    try:
+                        await self._client.channels.get(channel_id=channel.id)
+                    except ari.NotFound:
+                        self._switch.lost(self._switch.parties[channel.id])
+        line.recall(replace(line.facts, headers=await read_headers(left.caller)))
+        self._offer(line)
+
+    def _offer(self, line: AsteriskLine) -> None:
+        """To whoever takes the calls; when nobody will any more, back to the dialplan, but for two who talk."""
         if self._closed or self._client.state is ari.State.LOST:
-            await line.give_back()
-            await line.close()
-            return
-        self._lines[facts.id] = line
-        line.closed.add_done_callback(lambda _: self._lines.pop(facts.id, None))
-        self._arrivals.put_nowait(line)
+            return self._refuse(line)
+        key = line.facts.id  # which may change, when more is known
+        self._lines[key] = line
+        line.closed.add_done_callback(lambda _: self._lines.pop(key, None))
+        return self._arrivals.put_nowait(line)
+
+    def _refuse(self, line: AsteriskLine) -> None:
+        if line.peer is not None:
+            line.let_be()
+        else:
+            self._switch.start(_give_back(line), f"return of line {line.facts.id}")
 
     def _on_end(self, event: StasisEnd) -> None:
         party = self._switch.parties.get(event.channel.id)
         if party is not None:
             party.leave()
+        elif event.channel.id in self._janitor.talking:
+            self._switch.start(self._janitor.sweep(), "sweep")  # who talked to them is alone now
 
     def _on_request(self, event: ChannelHangupRequest) -> None:
         if (party := self._switch.parties.get(event.channel.id)) is not None and event.cause not in (None, OUR_REQUEST):
@@ -287,6 +323,11 @@ class Exchange:
             except ari.AriError as error:
                 logger.warning("cannot ask which calls are alive: %s", error)
             await asyncio.sleep(WATCH_EVERY)
+
+
+async def _give_back(line: AsteriskLine) -> None:
+    await line.give_back()
+    await line.close()
 
 
 @contextmanager

@@ -29,6 +29,7 @@ class Facts:
     trunk: str = ""  # the PJSIP endpoint the call came in by
     headers: Mapping[str, str] = field(default_factory=dict)
     channel: str = ""  # the telephone system's own id
+    left_over: bool = False  # an earlier engine had this call, and died
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 Every id that we give begins with a tag, `hf-<place>-<pid>-<random>`, so that a leftover says whose it was. It is
 removed when its engine is surely dead: the process is gone from this place (host, boot and process namespace), or its
-application is ours now. Callers who were left alone go on in the dialplan, to the fallback behind `Stasis`; two people
-who talk to each other are left alone until one of them hangs up.
+application is ours now. Callers who were left alone are offered to whoever may know their call, and go on in the
+dialplan, to the fallback behind `Stasis`, when nobody wants offers. Two people who talk to each other are offered, too,
+once, and else left alone until one of them hangs up.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from asterisk import ari
@@ -72,13 +74,26 @@ def is_running(pid: int) -> bool:
     return True
 
 
-class Janitor:
-    """Sweeps one Asterisk for one exchange."""
+@dataclass(frozen=True, slots=True)
+class LeftOver:
+    """A caller of an engine that died: alone, or in a bridge with the person to whom they talk."""
 
-    def __init__(self, switch: Switch) -> None:
+    caller: ari.Channel
+    bridge: str = ""
+    peer: ari.Channel | None = None
+
+
+class Janitor:
+    """Sweeps one Asterisk for one exchange. ``offer``: who takes callers that a dead engine of our application left."""
+
+    def __init__(self, switch: Switch, offer: Callable[[LeftOver], None] | None = None) -> None:
         self._switch = switch
         self._client = switch.client
+        self._offer = offer
+        self._offered: set[str] = set()  # bridges of two who talk
         self._sweeping = asyncio.Lock()
+        self.talking: frozenset[str] = frozenset()
+        """The channels of those who talk on without an engine: when one of them is gone, the other needs a sweep."""
 
     async def run(self) -> None:
         """Sweep now and every minute, and soon after something went wrong, until cancelled."""
@@ -97,20 +112,23 @@ class Janitor:
         async with self._sweeping:
             try:
                 bridges, listed = await asyncio.gather(self._client.bridges.list(), self._client.channels.list())
-                mine = await self._client.applications.get(application_name=self._client.app)
+                mine = await self._in_application()
             except ari.AriError as error:
                 logger.info("the janitor could not look around: %s", error)
                 return
             channels = {channel.id: channel for channel in listed}
-            talking = await self._sweep_bridges(bridges, channels)
+            ours = {each: channels[each] for each in mine if each in channels}
+            talking = self.talking = await self._sweep_bridges(bridges, channels, ours)
             for channel in channels.values():
                 if channel.id not in talking and self._is_leftover(channel.id, _app_of(channel)):
                     logger.warning("hanging up %s (%s), which nobody owns", channel.id, channel.name)
                     await _quietly(self._client.channels.hangup(channel_id=channel.id))
-            strays = (each for each in mine.channel_ids if each in channels and each not in talking)
-            await self._return_callers([each for each in strays if not _TAG.fullmatch(each)])
+            strays = [each for each in ours if each not in talking and not _TAG.fullmatch(each)]
+            await self._offer_alone([channels[each] for each in await self._nobodys(strays)])
 
-    async def _sweep_bridges(self, bridges: list[ari.Bridge], channels: Mapping[str, ari.Channel]) -> set[str]:
+    async def _sweep_bridges(
+        self, bridges: list[ari.Bridge], channels: Mapping[str, ari.Channel], ours: Mapping[str, ari.Channel]
+    ) -> frozenset[str]:
         """Remove leftover bridges, but for those in which two people talk; gives the channels in these."""
         talking: set[str] = set()
         for bridge in bridges:
@@ -119,21 +137,53 @@ class Janitor:
             people = [each for each in bridge.channels if each in channels and not _MEDIA.match(channels[each].name)]
             if len(people) > 1:
                 talking.update(bridge.channels)
+                self._offer_pair(bridge.id, [ours[each] for each in people if each in ours])
                 continue
             logger.warning("removing bridge %s, which a dead engine left", bridge.id)
-            await self._return_callers([each for each in people if not _TAG.fullmatch(each)])
+            strangers = [each for each in people if not _TAG.fullmatch(each) and each not in ours]
+            for caller in await self._nobodys(strangers):
+                await self._return(caller)
             await _quietly(self._client.bridges.destroy(bridge_id=bridge.id))
-        return talking
+        return frozenset(talking)
 
-    async def _return_callers(self, callers: list[str]) -> None:
-        """Callers whom no line holds go on in the dialplan: they must not wait in silence."""
+    async def _in_application(self) -> frozenset[str]:
+        """The channels in our application, whoever put them there."""
+        return frozenset((await self._client.applications.get(application_name=self._client.app)).channel_ids)
+
+    async def _offer_alone(self, callers: list[ari.Channel]) -> None:
+        """Callers whom no line holds: to whoever wants them. One whose line was just given back is none of them."""
+        if self._offer is None or not callers:
+            for caller in callers:
+                await self._return(caller.id)
+            return
+        try:
+            still = await self._in_application()
+        except ari.AriError as error:
+            logger.info("the janitor could not look again: %s", error)
+            return
+        for caller in callers:
+            if caller.id in still and caller.id not in self._switch.parties:
+                self._offer(LeftOver(caller))
+
+    def _offer_pair(self, bridge: str, people: list[ari.Channel]) -> None:
+        """Two who talk are offered when one of them called and the other was dialled by the engine that died."""
+        callers = [each for each in people if not _TAG.fullmatch(each.id)]
+        dialled = [each for each in people if _TAG.fullmatch(each.id)]
+        if self._offer is not None and len(callers) == len(dialled) == 1 and bridge not in self._offered:
+            self._offered.add(bridge)
+            self._offer(LeftOver(callers[0], bridge, dialled[0]))
+
+    async def _nobodys(self, callers: Iterable[str]) -> list[str]:
+        """Those whom no line holds, and none is about to."""
         unknown = [each for each in callers if each not in self._switch.parties]
         if unknown:
             await asyncio.sleep(GRACE)
-        for caller in unknown:
-            if caller not in self._switch.parties:
-                logger.warning("giving %s back to the dialplan: its engine is dead", caller)
-                await _quietly(self._client.channels.continue_in_dialplan(channel_id=caller))
+        return [each for each in unknown if each not in self._switch.parties]
+
+    async def _return(self, caller: str) -> None:
+        """A caller whom no line holds goes on in the dialplan: nobody must wait in silence."""
+        logger.warning("giving %s back to the dialplan: its engine is dead", caller)
+        await _quietly(self._client.channels.continue_in_dialplan(channel_id=caller))
 
     def _is_leftover(self, given_id: str, app: str) -> bool:
         """Whether an id that this exchange does not know is one of ours, and its engine dead."""

@@ -20,22 +20,29 @@ BACKSTOP = 10  # seconds after our own time limit Asterisk stops the ringing by 
 
 
 class AsteriskLeg:
-    """One dialled party. Made by `AsteriskLine.dial`; `answered` says how the dialling ended."""
+    """One dialled party. Made by `AsteriskLine.dial`; `answered` says how the dialling ended.
 
-    def __init__(self, switch: Switch, audio: ExternalMedia, target: str) -> None:
+    ``existing``: the channel of somebody who is connected to the caller already.
+    """
+
+    def __init__(
+        self, switch: Switch, audio: ExternalMedia, target: str, existing: ari.Channel | None = None
+    ) -> None:  # fmt: skip
         self._switch = switch
         self._target = target
-        self.party: Party = switch.follow()
+        self.party: Party = switch.follow(existing.id if existing is not None else None)
         self._bridge = CallBridge(switch, audio, self.party)
         self._audio_lock = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._result: asyncio.Future[DialResult] = self._loop.create_future()
         self._deadline: asyncio.TimerHandle | None = None
-        self._connected = False
+        self._connected = existing is not None
         self._hanging_up: asyncio.Task[None] | None = None
         self.party.up.add_done_callback(self._came_up)
         self.party.ended.add_done_callback(self._went)
+        if existing is not None:
+            self.party.see(existing)
 
     @property
     def target(self) -> str:

@@ -15,6 +15,7 @@ from asterisk.detector import Verdict, detect
 from asterisk.ear import Ear
 from asterisk.external_media import ExternalMedia
 from asterisk.facts import DialOptions, Ending, Facts, LineError, LineGone
+from asterisk.janitor import LeftOver
 from asterisk.leg import AsteriskLeg
 from asterisk.media.leg import MediaLeg
 from asterisk.party import Party
@@ -38,15 +39,22 @@ class Connectable(Protocol):
 class AsteriskLine:
     """One phone call. The caller may hang up at any moment: then what is under way raises `LineGone`."""
 
-    def __init__(self, switch: Switch, audio: ExternalMedia, targets: Targets, party: Party, facts: Facts) -> None:
+    def __init__(
+        self, switch: Switch, audio: ExternalMedia, targets: Targets, party: Party, facts: Facts,
+        left_over: LeftOver | None = None,
+    ) -> None:  # fmt: skip
         self._switch = switch
         self._audio = audio
         self._targets = targets
         self._party = party
         self._facts = facts
-        self._bridge = CallBridge(switch, audio, party)
+        self._bridge = CallBridge(switch, audio, party, "" if left_over is None else left_over.bridge)
         self._changing = asyncio.Lock()  # one change of the bridge at a time
         self._legs: dict[str, AsteriskLeg] = {}
+        self.peer: AsteriskLeg | None = None
+        """With whom the caller talks since an earlier engine connected them."""
+        if left_over is not None and (other := left_over.peer) is not None:
+            self.peer = self._legs[other.id] = AsteriskLeg(switch, audio, other.name, other)
         self._given_back = False
         self._over = asyncio.Event()  # nothing new may be begun: the caller went, or the line is being closed
         self._closing: asyncio.Task[None] | None = None
@@ -68,6 +76,20 @@ class AsteriskLine:
     def is_answered(self) -> bool:
         """Whether the call was answered."""
         return self._party.is_up
+
+    def recall(self, facts: Facts) -> None:
+        """What is known of the call from before: an earlier engine had it."""
+        self._facts = facts
+
+    def let_be(self) -> None:
+        """Let go of a caller and their peer, whose call nobody knows: they talk on, and nothing is released."""
+        self._over.set()
+        self._bridge.let_be()
+        for leg in self._legs.values():
+            self._switch.forget(leg.party)
+        self._switch.forget(self._party)
+        if not self.closed.done():
+            self.closed.set_result(None)
 
     async def ring(self) -> None:
         """Tell the caller that it rings (180). Does nothing after the answer. Raises `LineGone`."""
@@ -158,6 +180,8 @@ class AsteriskLine:
 
     async def close(self) -> None:
         """Release everything: legs, media, bridge, and the call itself unless it was given back. Idempotent."""
+        if self.closed.done():
+            return
         if self._closing is None:
             self._closing = self._switch.start(self._release(), f"end of line {self._facts.id}")
         await asyncio.shield(self._closing)

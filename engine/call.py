@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,7 +48,7 @@ class Call:
 
     def __init__(
         self, line: Line, flow: Flow, library: Library, services: Services, *, fallback: str | None = None,
-        account: str | None = None,
+        account: str | None = None, record: CallRecord | None = None,
     ) -> None:  # fmt: skip
         self.line = line
         self.account = account or flow.account  # whose keys and limits count at the providers; None: the engine's own
@@ -59,18 +59,10 @@ class Call:
         self.live = Live()
         self.steering = Steering(self)
         self._with_person = False
-        facts = line.facts
-        self.record = CallRecord(
-            id=facts.id, engine=services.engine, flow=flow.name, revision=flow.revision, direction=facts.direction,
-            did=facts.did, caller=facts.caller, caller_name=facts.caller_name, trunk=facts.trunk,
-            started=services.clock.now(),
-            currency=services.prices.currency,
-        )  # fmt: skip
-        self.spending = Spending(lowest((flow.max_cost, services.max_cost)))
-        caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=self.record.started)
-        self.record.legs.append(caller)
-        self._walker = Walker(self, flow, {})
-        self.record.headers = told_in(facts.headers, secret="call.headers" in self._walker.secret)
+        self.root = Walker(self, flow, {})  # who walks the flow that took the call
+        self.record = self._new_record(flow) if record is None else record  # of a call that an earlier engine had
+        self.spending = Spending(lowest((flow.max_cost, services.max_cost)), self.record.cost)
+        self.course: Callable[[], Awaitable[None]] = self.root.run  # what the call does until it ends
         self.inbox = Inbox()
         self.recording: Recording | None = None  # the latest, which may be over
         self.taps: tuple[Sides, ...] = ()  # who hears the call: a recording, who listens
@@ -84,11 +76,21 @@ class Call:
         self._errands: dict[asyncio.Task[None], float] = {}  # seconds that each has when the call is over
         self._stopped = False  # by the engine, which waits for nothing long
 
+    def _new_record(self, flow: Flow) -> CallRecord:
+        facts, now = self.line.facts, self.services.clock.now()
+        caller = Leg(id=facts.channel or facts.id, kind="caller", party=facts.caller, started=now)
+        return CallRecord(
+            id=facts.id, engine=self.services.engine, flow=flow.name, revision=flow.revision,
+            direction=facts.direction, did=facts.did, caller=facts.caller, caller_name=facts.caller_name,
+            trunk=facts.trunk, started=now, currency=self.services.prices.currency, legs=[caller],
+            headers=told_in(facts.headers, secret="call.headers" in self.root.secret),
+        )  # fmt: skip
+
     @property
     def walker(self) -> Walker:
         """Who walks the flow here: in a flow that a tool runs beside the talk another than in the talk itself."""
         walker = _WALKER.get()
-        return walker if walker is not None and walker.call is self else self._walker
+        return walker if walker is not None and walker.call is self else self.root
 
     @walker.setter
     def walker(self, walker: Walker) -> None:
@@ -288,7 +290,7 @@ class Call:
     async def _walk(self) -> None:
         """The flow from its first step to its end, whatever that is."""
         try:
-            await self.walker.run()
+            await self.course()
             stop = Stop()
         except Return:
             stop = Stop()
@@ -368,8 +370,8 @@ class Call:
             log.error("the line could not be released", error=f"{type(error).__name__}: {error}")
         self._ended("completed", by="flow")
         self.record.input = {
-            name: outline(value, secret=True) if f"input.{name}" in self._walker.secret else value
-            for name, value in self._walker.input.items()
+            name: outline(value, secret=True) if f"input.{name}" in self.root.secret else value
+            for name, value in self.root.input.items()
         }
         if self.line.ended.done():
             ending, caller = self.line.ended.result(), self.record.legs[0]

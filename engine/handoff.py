@@ -122,6 +122,7 @@ class HandOff:
             late = self._ends is not None and self._clock() >= self._ends
             return Result(_status(self._attempts, timed_out=late), None, self._attempts)
         self._call.with_person = True
+        await self._call.save()
         return Result("connected", leg, self._attempts)
 
     async def _first_connected(self, company: Company) -> Leg | None:

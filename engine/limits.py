@@ -44,7 +44,8 @@ def limits_of(call: Call, flow: Flow) -> list[Limit]:
     """The limits that may be reached while the call lives."""
     limits = []
     if (seconds := flow.max_call) is not None:
-        until = asyncio.get_running_loop().time() + seconds
+        began = asyncio.get_running_loop().time() - (call.services.clock.now() - call.record.started).total_seconds()
+        until = began + seconds  # a call that goes on after its engine died has had some of it
         why = f"max_call: the call lasted {seconds:.0f} s"
         limits.append(Limit("max_call", lambda: _time(call, until), lambda: why))
     if call.spending.most is not None:

@@ -54,6 +54,10 @@ class Metrics:
         self.calls_started = Counter(
             "calls_started", "Calls taken", ["flow", "direction"], namespace=PREFIX, registry=registry
         )
+        self.calls_resumed = Counter(
+            "calls_resumed", "Calls of an engine that died, by how they went on (recover, safety, dialplan, talk, …)",
+            ["flow", "way"], namespace=PREFIX, registry=registry,
+        )  # fmt: skip
         self.calls_ended = Counter(
             "calls_ended", "Calls over, by how they ended", ["flow", "outcome"], namespace=PREFIX, registry=registry
         )
@@ -185,8 +189,13 @@ class Metrics:
         self.calls_started.labels(flow, direction).inc()
         self.calls_active.labels(flow).inc()
 
+    def call_resumed(self, flow: str, way: str) -> None:
+        """A call of an engine that died goes on."""
+        self.calls_resumed.labels(flow, way).inc()
+        self.calls_active.labels(flow).inc()
+
     def call_ended(self, flow: str, outcome: str, seconds: float, *, error: bool = False) -> None:
-        """A call that `call_started` counted is over, ``seconds`` after it came; ``error``: its record has one."""
+        """A call that `call_started` or `call_resumed` counted is over after so long; ``error``: its record has one."""
         self.calls_active.labels(flow).dec()
         self.calls_ended.labels(flow, outcome).inc()
         if error:

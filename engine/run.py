@@ -131,11 +131,12 @@ class Walker:
 
     # ── Running ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def run(self) -> None:
-        """The whole flow. Raises what ends it: `Stop`, `Return`, `Unhandled`; returns when its last step has run."""
+    async def run(self, section: str | None = None) -> None:
+        """The whole flow, or from a section on. Raises what ends it: `Stop`, `Return`, `Unhandled`; returns when its
+        last step has run."""
         limits = [] if self.parent is not None else limits_of(self.call, self.flow)
         limit = None if self.parent is not None else day_is_spent(self.call)
-        steps: Sequence[Step] = self.flow.steps
+        steps: Sequence[Step] = self.flow.steps if section is None else self.flow.sections[section]
         while limits or limit is not None:
             if limit is None:
                 ended = await first_of(self._walk(steps), *(limit.reached() for limit in limits))

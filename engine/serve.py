@@ -142,7 +142,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
             clock=Clock(), engine=settings.name, default_voice=settings.voice, law=settings.asterisk.law,
             safety_destination=settings.safety_destination, caller_id=settings.caller_id,
             storage=settings.storage, prices=prices, max_cost=settings.cost.per_call,
-            days=Days(settings.cost.per_day),
+            days=Days(settings.cost.per_day), checkpoints=records if isinstance(records, Records) else None,
         )  # fmt: skip
         switchboard, lost = Switchboard(library, services, readiness), asyncio.Event()
         reload = Reload(settings.flows, switchboard, services, load)
@@ -171,6 +171,7 @@ async def _connected(stack: AsyncExitStack, settings: Settings, readiness: Readi
     wanted = ExchangeSettings(
         url=told.url, user=told.user, password=told.password.get_secret_value(), app=told.app, media=told.media,
         format=told.law, targets=Targets(trunk=told.trunk, teams=told.teams), start_timeout=CONNECT_WITHIN,
+        takes_left_over=True,
     )  # fmt: skip
     began, reminded, pause = clock(), float("-inf"), FIRST_PAUSE
     while True:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from engine.checkpoint import Checkpoints
 from engine.http import Http
 from engine.listening import Recognisers
 from engine.metrics import Metrics
@@ -70,3 +71,4 @@ class Services:
     max_cost: Decimal | None = None  # of a call; a flow may say less
     days: Days = field(default_factory=Days)  # what calls cost today
     watch: Watch = field(default_factory=Watch)  # who is told when a call changes
+    checkpoints: Checkpoints | None = None  # where it is kept how calls could go on; None: nowhere

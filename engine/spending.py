@@ -23,10 +23,12 @@ def lowest(caps: Iterable[Decimal | None]) -> Decimal | None:
 class Spending:
     """What one call has spent. ``over`` is set when it is all that it may (``most``; None: no cap)."""
 
-    def __init__(self, most: Decimal | None) -> None:
+    def __init__(self, most: Decimal | None, spent: Decimal = Decimal(0)) -> None:
         self.most = most
-        self.spent = Decimal(0)
+        self.spent = spent
         self.over = asyncio.Event()
+        if most is not None and spent and spent >= most:
+            self.over.set()
 
     def add(self, amount: Decimal) -> bool:
         """Spend this; whether it is a good moment to warn, which comes once."""

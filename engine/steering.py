@@ -131,5 +131,6 @@ class Steering:
             log.error("who answered for a supervisor could not be connected", target=leg.target, error=str(error))
             return await rescue(call)
         call.with_person = True
+        await call.save()
         await stay_connected(call, leg)
         return Stop(by="target")

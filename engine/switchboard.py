@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
 from engine.call import Call
+from engine.checkpoint import state_of
 from engine.health import Readiness
 from engine.line import Line
 from engine.record import CallRecord
+from engine.resume import LeftLine, resumed
 from engine.services import Services
 from engine.trials import Trials
 from flows.library import Library
@@ -24,6 +27,7 @@ from flows.routes import Route
 log = structlog.get_logger()
 
 REFUSE_WITHIN = 5.0  # seconds to give a call back
+CLAIM_WITHIN = 10.0  # seconds for the database to tell of a call whose engine died; 10 ms each (measured with 200)
 REMEMBERED = 10_000  # calls that are over and known to have been
 
 
@@ -44,6 +48,7 @@ class Switchboard:
         self.trials = Trials(services.metrics)
         self._services = services
         self._readiness = readiness
+        self._claiming = asyncio.Lock()  # one after the other: many at once would keep each other from writing
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -64,14 +69,16 @@ class Switchboard:
             log.warning("calls are still live at the end of the drain", calls=len(self.calls))
         return len(self.calls)
 
-    async def _answer_for(self, line: Line) -> None:
+    async def _answer_for(self, line: LeftLine) -> None:
         """One call, whatever becomes of it: what fails here must not end the calls beside it."""
         try:
+            if line.facts.left_over:
+                return await self._take_back(line)
             decision = self._decide(line)
             await (self._refuse(line, decision) if isinstance(decision, str) else self._take(line, decision))
         except Exception as error:
             log.exception("a call failed outside of its flow", call_id=line.facts.id, error=str(error))
-            await self._give_back(line)
+            await (self._let_be(line) if line.facts.left_over else self._give_back(line))
 
     def _decide(self, line: Line) -> Route | str:
         """The route of a call, or why it is not taken."""
@@ -85,31 +92,54 @@ class Switchboard:
         library = self.library
         flow = self.trials.choose(library, route, line)
         call = Call(line, flow, library, self._services, fallback=route.fallback, account=route.account)
-        self.calls[line.facts.id] = call
+        self._services.metrics.call_started(flow.name, line.facts.direction)
+        try:
+            await self._run(call)
+        finally:
+            if route.versions and route.versions.roll_back and flow is library.next.get(route.flow):
+                self.trials.ended(flow, route.versions.roll_back, call.record)
+
+    async def _take_back(self, line: LeftLine) -> None:
+        """A caller whose engine died. The call goes on when it is known, however full it is here: it had its place."""
+        facts, checkpoints = line.facts, self._services.checkpoints
+        left = None
+        if checkpoints is not None and not self._readiness.draining:
+            async with asyncio.timeout(CLAIM_WITHIN), self._claiming:
+                left = await checkpoints.claim(self._services.engine, facts.channel)
+        if left is None or left.record.id in self.calls or left.record.id in self.over:
+            log.warning("nobody knows the call of an engine that died", did=facts.did, channel=facts.channel)
+            await self._let_be(line)
+        else:
+            await self._run(resumed(line, left, self.library, self._services), left.checkpoint.resumed)
+
+    async def _let_be(self, line: LeftLine) -> None:
+        """Nobody knows this call: two who talk talk on, a caller alone goes back to the dialplan."""
+        if line.peer is not None:
+            line.let_be()
+        else:
+            await self._give_back(line)
+
+    async def _run(self, call: Call, times: int = 0) -> None:
+        """From here to its end. ``times``: how often it went on after its engine had died."""
+        record, services = call.record, self._services
+        self.calls[record.id] = call
         self._count()
         clock = asyncio.get_running_loop().time
         started = clock()
-        self._services.metrics.call_started(flow.name, line.facts.direction)
+        if services.checkpoints is not None:
+            services.checkpoints.follow(record.id, partial(state_of, call, times))
         try:
             await call.run()
         finally:
-            del self.calls[line.facts.id]
-            self.over[line.facts.id] = None
+            if services.checkpoints is not None:
+                services.checkpoints.forget(record.id)
+            del self.calls[record.id]
+            self.over[record.id] = None
             if len(self.over) > REMEMBERED:
                 del self.over[next(iter(self.over))]
             self._count()
-            if route.versions and route.versions.roll_back and flow is library.next.get(route.flow):
-                self.trials.ended(flow, route.versions.roll_back, call.record)
-            self._services.metrics.call_ended(
-                flow.name, call.record.outcome, clock() - started, error=bool(call.record.error)
-            )
-            log.info(
-                "call over",
-                call_id=call.record.id,
-                flow=flow.name,
-                outcome=call.record.outcome,
-                by=call.record.hangup_by,
-            )
+            services.metrics.call_ended(record.flow, record.outcome, clock() - started, error=bool(record.error))
+            log.info("call over", call_id=record.id, flow=record.flow, outcome=record.outcome, by=record.hangup_by)
 
     async def _refuse(self, line: Line, reason: str) -> None:
         """Give a call back to the dialplan; when that is not possible, refuse it as congested. It is on record."""

@@ -113,7 +113,9 @@ class Language:
         revision = files.revision.hexdigest()[:16]
         hidden = {flow.revision: secrets.feeding()[name] for name, flow in flows.items()}
         hidden |= {flow.revision: soon.feeding()[name] for name, flow in nexts.items()}
-        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden)
+        holding = {flow.revision: frozenset(around.secrets.get(name, ())) for name, flow in flows.items()}
+        holding |= {flow.revision: frozenset(ahead.secrets.get(name, ())) for name, flow in nexts.items()}
+        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden, holding)
         return Loaded(library, problems, sought)
 
     def _read(self, paths: Iterable[Path | str]) -> _Files:

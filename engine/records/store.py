@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, case, delete, insert, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
+from engine.checkpoint import Checkpoint, Left
 from engine.metrics import metrics
 from engine.record import CallRecord
 from engine.records.costs import Costs, query, summed
 from engine.records.database import DATABASE_ERRORS, RecordsError, connect, identity, migrate
-from engine.records.tables import PARTS, calls, record_from, rows, without_words
+from engine.records.tables import PARTS, calls, checkpoint_row, checkpoints, record_from, rows, without_words
 
 BATCH: Final = 8  # calls in one transaction: their rows are built in the event loop, which must stay free for audio
 SPACING: Final = 0.2  # seconds between writes: a transaction costs 4 ms of CPU whatever is in it (measured)
 MAX_PENDING: Final = 10_000  # calls kept in memory while the database is down
 WRITE_TIMEOUT: Final = 30.0
 CLOSE_TIMEOUT: Final = 5.0
+DIED: Final = "the engine ended while the call was live"
+KEPT: Final = timedelta(days=1)  # how long a checkpoint waits for an engine that takes the call up again
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +41,7 @@ class Records:
         self._transcripts = transcripts
         self._pending: dict[str, CallRecord] = {}
         self._writing: dict[str, CallRecord] = {}  # handed to the database, which has not said yet that it keeps them
+        self._states: dict[str, Callable[[], Checkpoint]] = {}  # of live calls, by id
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -88,6 +92,14 @@ class Records:
         metrics.records_pending.set(self.pending)
         self._idle.clear()
         self._wake.set()
+
+    def follow(self, call_id: str, state: Callable[[], Checkpoint]) -> None:
+        """Store the call's state, as it is by then, with its record while that is live: `engine.checkpoint`."""
+        self._states[call_id] = state
+
+    def forget(self, call_id: str) -> None:
+        """The call is over."""
+        self._states.pop(call_id, None)
 
     async def flush(self, timeout: float = 5.0) -> None:
         """Wait (at most ``timeout`` seconds) until everything saved so far is stored. Raises `RecordsError`."""
@@ -156,8 +168,13 @@ class Records:
             kept = rows(record) if self._transcripts else without_words(rows(record))
             for table, found in kept.items():
                 merged.setdefault(table, []).extend(found)
+            state = self._states.get(record.id)
+            if state is not None and record.outcome == "live":
+                merged.setdefault(checkpoints, []).append(
+                    checkpoint_row(record.id, state(), without_words=not self._transcripts)
+                )
         async with self._engine.begin() as connection:
-            # The rows of the lists go with their call.
+            # The rows of the lists go with their call, and so does its checkpoint.
             await connection.execute(delete(calls).where(calls.c.id.in_([record.id for record in batch])))
             for table, found in merged.items():
                 if found:
@@ -209,11 +226,28 @@ class Records:
             return
         left = (calls.c.engine == engine) & (calls.c.outcome == "live")
         async with self._engine.begin() as connection:
-            found = await connection.execute(
-                update(calls).where(left).values(outcome="lost", error="the engine ended while the call was live")
-            )
+            error = case((calls.c.error == "", DIED), else_=calls.c.error)
+            found = await connection.execute(update(calls).where(left).values(outcome="lost", error=error))
+            await connection.execute(delete(checkpoints).where(checkpoints.c.at < datetime.now(UTC) - KEPT))
         if found.rowcount:
             log.warning("calls were live when this engine last ended; their records say lost", calls=found.rowcount)
+
+    async def claim(self, engine: str, channel: str) -> Left | None:
+        """What this engine left of the call on this channel, its resumption counted on disk. Raises `RecordsError`."""
+        its = select(calls.c.id).where(calls.c.engine == engine)
+        counted = update(checkpoints).where(checkpoints.c.channel == channel, checkpoints.c.call_id.in_(its))
+        counting = counted.values(resumed=checkpoints.c.resumed + 1).returning(checkpoints)
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT), self._engine.begin() as connection:
+                kept = (await connection.execute(counting)).mappings().all()
+        except DATABASE_ERRORS as error:
+            raise RecordsError(f"cannot read {_name(self._engine)}: {_reason(error)}") from error
+        if not kept:
+            return None
+        found = dict(max(kept, key=lambda row: row["at"]))
+        record = await self.get(found.pop("call_id"))
+        record.outcome, record.error = "live", record.error or DIED
+        return Left(record, Checkpoint(**found))
 
     # ── Finding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -31,6 +31,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from engine.checkpoint import Checkpoint
 from engine.discretion import HIDDEN, WORDS
 from engine.prices import SMALLEST
 from engine.record import CallRecord
@@ -230,6 +231,20 @@ PARTS: Final[Mapping[str, Table]] = {
 }
 """The lists of a `CallRecord` and where each is kept."""
 
+checkpoints: Final = Table(
+    "checkpoints",
+    metadata,
+    Column("call_id", Words, ForeignKey("calls.id", ondelete="CASCADE"), primary_key=True),
+    _words("channel"),
+    Column("at", Moment, nullable=False),
+    Column("vars", JSON, nullable=False),
+    Column("with_person", Boolean, nullable=False),
+    Column("account", Words),
+    Column("fallback", Words),
+    Column("resumed", Integer, nullable=False),
+)
+"""`engine.checkpoint.Checkpoint` of each call that is live."""
+
 
 def rows(record: CallRecord) -> dict[Table, list[dict[str, Any]]]:
     """A record as the rows of each table, the call's own first."""
@@ -250,6 +265,12 @@ def without_words(parts: dict[Table, list[dict[str, Any]]]) -> dict[Table, list[
     for name, blank in silent.items():
         parts[PARTS[name]] = [{**row, **blank} for row in parts[PARTS[name]]]
     return {**parts, PARTS["transcript"]: []}
+
+
+def checkpoint_row(call_id: str, state: Checkpoint, *, without_words: bool) -> dict[str, Any]:
+    """A checkpoint as its row. Variables may hold what was said."""
+    columns = {column.name: getattr(state, column.name) for column in checkpoints.columns if column.name != "call_id"}
+    return {**columns, "call_id": call_id, "vars": {} if without_words else dict(state.vars)}
 
 
 def record_from(call: RowMapping, parts: Mapping[str, Iterable[RowMapping]]) -> CallRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, Final
 
 from engine.discretion import WORDS
@@ -11,6 +11,7 @@ from engine.replay.mocks import is_unreachable, mocks
 from engine.replay.script import Script
 from engine.replay.talk import MASKED
 from engine.replay.written import Noted, written
+from engine.resume import CUT_OFF
 
 OUTCOMES: Final = frozenset({"completed", "caller_hung_up", "handed_off", "failed"})
 GIVEN_BACK: Final = "given back to the dialplan"
@@ -18,6 +19,9 @@ HEAD: Final = """\
 # Made by `hookflash replay` from the call {id}, flow {flow}, revision {revision}.
 # What the record does not hold stands below a line that begins with "# note:".
 """
+DIED: Final = "# The engine died in this call, which went on under the next one. This is what came before that.\n"
+AT: Final = ("transcript", "tools", "presses", "requests", "written")
+STARTED: Final = ("steps", "attempts", "legs")
 
 
 def replayed(record: CallRecord) -> str:
@@ -25,6 +29,7 @@ def replayed(record: CallRecord) -> str:
 
     Sensitive values and what endpoints answered are not on record: placeholders stand for them, under a note.
     """
+    whole, record = record, _before_the_engine_died(record)
     document: dict[str, Any] = {"test": _name(record), "flow": record.flow, "given": _given(record)}
     if world := mocks(record):
         if is_unreachable(record):
@@ -34,7 +39,19 @@ def replayed(record: CallRecord) -> str:
     if record.hangup_by != "engine" and not _is_rescued(record):
         document["always"] = [{"never": {"hangup_by": "engine"}}]
     head = HEAD.format(id=_plainly(record.id), flow=_plainly(record.flow), revision=_plainly(record.revision[:12]))
-    return head + written(document)
+    return head + (DIED if record is not whole else "") + written(document)
+
+
+def _before_the_engine_died(record: CallRecord) -> CallRecord:
+    """A call that an engine left in a step and another took up at `recover`: what came until then, for no test can end
+    an engine. Other calls as they are."""
+    cut = [step for step in record.steps if step.detail == CUT_OFF]
+    if not cut or any(step.outcome == "connected" for step in cut):
+        return record
+    ends = cut[0].started + timedelta(milliseconds=cut[0].ms or 0)
+    kept: dict[str, Any] = {name: [one for one in getattr(record, name) if one.at <= ends] for name in AT}
+    kept |= {name: [one for one in getattr(record, name) if one.started <= ends] for name in STARTED}
+    return record.model_copy(update={**kept, "outcome": "lost", "hangup_by": "", "ended": ends, "result": ""})
 
 
 def _name(record: CallRecord) -> str:

@@ -42,7 +42,7 @@ def virtual_services(provider: VirtualProvider | None = None, **changes: Any) ->
     voices.add(provider.name, provider)
     usual: dict[str, Any] = {
         "voices": voices, "speech": Speech(voices, provider.name), "http": Http(), "records": KeptRecords(),
-        "metrics": Metrics(CollectorRegistry()), "clock": virtual_clock(), "engine": "virtual",
+        "metrics": Metrics(CollectorRegistry()), "clock": changes.get("clock") or virtual_clock(), "engine": "virtual",
         "listening": Recognisers(voices, provider.name), "default_voice": provider.name,
         "chance": random.Random(8).random,
     }  # fmt: skip

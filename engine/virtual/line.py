@@ -75,6 +75,7 @@ class VirtualLine:
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.is_answered = False
         self.connected: VirtualLeg | None = None  # whom the caller hears
+        self.peer: VirtualLeg | None = None  # the same, when an earlier engine connected them
         self._targets = Targets(targets or {})
         self._fallback = fallback
         self._format = format
@@ -206,6 +207,14 @@ class VirtualLine:
         if self._given_back and not self.ended.done():
             self._gone(Ending(16, None, "given back"))
         self.end("close", 16)
+
+    def recall(self, facts: Facts) -> None:
+        """What is known of the call from before."""
+        self.facts = facts
+
+    def let_be(self) -> None:
+        """Let go of the call and its peer; they talk on."""
+        self.log.add("caller", "let_be")
 
     # ── The world's side ──────────────────────────────────────────────────────────────────────────────────────────────
 

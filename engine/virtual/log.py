@@ -23,6 +23,7 @@ What = Literal[
     "hung_up",  # `text`: who hung up (caller, engine, target, close)
     "tells",  # somebody outside (webhook, supervisor) tells the call of an event
     "given_back",  # to what stands behind the engine
+    "let_be",  # the caller and a person talk on, without the engine
 ]
 
 

@@ -61,7 +61,7 @@ async def test_the_record_tells_the_whole_call() -> None:
     ]  # fmt: skip
     assert isinstance(services.records, KeptRecords)
     assert services.records.records["c7"] is record
-    assert services.records.saves == 4  # at its start, at each step, at its end
+    assert services.records.saves == 5  # at its start, at each step, when a person is connected, at its end
 
 
 @virtual_time

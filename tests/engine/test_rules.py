@@ -10,6 +10,7 @@ import pytest
 
 from engine.virtual import Says, VirtualLine, virtual_time
 from flows.flow import Handler
+from tests.engine.test_resume import crash, engine, hears_the_question
 from tests.engine.verbs.phone import dial, flow, library, load, problems
 from tests.engine.verbs.talking import asks, finish, talk
 
@@ -249,3 +250,41 @@ async def test_its_own_handlers_answer_before_those_that_it_inherits(tmp_path: P
     inner = flow(STORY, name="inner", head=KEY % ("Inner.", "{return: {}}") if own else "")
     over = await dial(library(tmp_path, outer, inner), script)
     assert over.heard == ["A long story about a man and his dog.…", heard]
+
+
+# ── A call outlives its engine ────────────────────────────────────────────────────────────────────────────────────────
+
+RECOVERS = """
+recover: again
+vars: {customer: {type: string}, pin: {type: string, sensitive: true}}
+sections:
+  again: [{say: "Excuse me, ${vars.customer}${vars.pin}."}, {hangup: {}}]
+"""
+
+
+@virtual_time
+async def test_a_call_outlives_its_engine(tmp_path: Path) -> None:
+    steps = "- set: {customer: Ada, pin: '4711'}\n- say: {text: What may it be?, loop: 100}"
+    flows = library(tmp_path, flow(steps, head=RECOVERS))
+    left = await crash(flows, hears_the_question)
+    async with engine(flows, left) as made:
+        line = made.left_over()
+        await line.caller.hears("Excuse me, Ada.")
+    assert made.record.outcome == "completed"
+
+
+@virtual_time
+async def test_the_flow_that_took_the_call_counts_not_one_that_it_called(tmp_path: Path) -> None:
+    inner = flow(
+        "- say: {text: What may it be?, loop: 100}",
+        head="recover: never\nsections: {never: [{say: Never.}]}", name="inner",
+    )  # fmt: skip
+    outer = flow("- set: {customer: Ada}\n- call: {flow: inner}", head=RECOVERS)
+    flows = library(tmp_path, outer, inner, files={"routes.yaml": "routes: [{match: {}, flow: test}]\n"})
+    left = await crash(flows, hears_the_question)
+    async with engine(flows, left) as made:
+        line = made.left_over()
+        await line.caller.hears("Excuse me, Ada.")
+    assert [(step.path, step.outcome) for step in made.record.steps][1:4] == [
+        ("steps/1", "cancelled"), ("steps/0", "cancelled"), ("sections/again/0", "done"),
+    ]  # fmt: skip

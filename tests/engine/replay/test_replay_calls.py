@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 
 from engine.http import HttpFailedError
 from engine.prices import Price, Prices
-from engine.record import CallRecord
+from engine.record import CallRecord, Spoken, StepTrace
 from engine.records.tables import calls, record_from, rows, without_words
 from engine.replay.written import Noted, written
+from engine.resume import CUT_OFF, Way, cut_off
 from engine.scenario.report import told
 from engine.virtual import FACTS, Calls, Fails, Says, VirtualLine, VirtualProvider, run
 from flows.json_schema import plain
@@ -332,6 +334,42 @@ def test_an_engine_that_died(tmp_path: Path) -> None:
     record.outcome, record.hangup_by = "lost", ""
     result = again(record, tmp_path, tmp_path / "house")
     assert result.passed, "\n".join(told(result))
+
+
+@pytest.mark.parametrize("way", ["recover", "safety"])
+def test_a_call_that_went_on_after_its_engine_died(tmp_path: Path, way: Way) -> None:
+    """A test cannot end an engine: it ends where the engine died."""
+
+    async def script(line: VirtualLine) -> None:
+        await line.log.until("answered")
+        await line.caller.waits(3)
+        await line.caller.hangs_up()
+
+    record = recorded(tmp_path, flow("- say: Hello.\n- repeat: {max: 3, steps: [{wait: 60s}]}"), script)
+    assert record.ended is not None
+    for step in record.steps[1:]:
+        step.ms = None
+    cut_off(record, record.ended, way)
+    later = record.ended + timedelta(seconds=4)
+    record.steps.append(
+        StepTrace(path="sections/again/0", verb="say", where="x:1", started=later, ms=5, outcome="done")
+    )
+    record.transcript.append(Spoken(role="voice", text="Sorry.", at=later))
+    record.outcome, record.hangup_by, record.result = "completed", "flow", "again"
+    result = again(record, tmp_path, tmp_path / "house")
+    text = (tmp_path / "replayed.test.yaml").read_text()
+    assert result.passed, "\n".join(told(result)) + text
+    assert "# The engine died in this call" in text
+    assert "Sorry" not in text
+
+
+def test_a_talk_that_outlived_its_engine_is_played_again_whole(tmp_path: Path) -> None:
+    targets = {"pjsip:a": {"answer": 2, "hangs_up_after": 5}}
+    record = recorded(tmp_path, flow(RINGS.replace("FIELDS", "timeout: 30s")), targets=targets)
+    record.steps[0].outcome, record.steps[0].detail = "connected", CUT_OFF
+    result = again(record, tmp_path, tmp_path / "house")
+    assert result.passed, "\n".join(told(result))
+    assert "engine died" not in (tmp_path / "replayed.test.yaml").read_text()
 
 
 def test_a_record_without_words_still_makes_a_test(tmp_path: Path) -> None:

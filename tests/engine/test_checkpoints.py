@@ -1,0 +1,199 @@
+"""Checkpoints of live calls, in the databases of the records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from engine.call import Call
+from engine.checkpoint import Checkpoint, state_of
+from engine.records import Records
+from engine.records.database import connect
+from engine.records.store import DIED, KEPT
+from engine.records.tables import checkpoints
+from engine.resume import kept as resumed_vars
+from engine.services import Clock
+from engine.virtual import VirtualLine, virtual_services
+from flows.flow import Variable
+from tests.engine.sample_record import full_record
+from tests.engine.support import beside_script, flow
+from tests.engine.verbs.phone import library
+
+
+def at(channel: str = "1700000000.1", **more: Any) -> Callable[[], Checkpoint]:
+    return lambda: Checkpoint(**{"channel": channel, "at": datetime.now(UTC), **more})
+
+
+async def kept(url: str) -> dict[str, dict[str, Any]]:
+    """What stands in the table, by call."""
+    engine = connect(url)
+    async with engine.connect() as connection:
+        found = (await connection.execute(select(checkpoints))).mappings().all()
+    await engine.dispose()
+    return {row["call_id"]: dict(row) for row in found}
+
+
+async def test_a_checkpoint_comes_with_the_record_and_goes_when_the_call_ends(url: str) -> None:
+    vars: dict[str, Any] = {"name": "Ada"}
+    record = full_record("a", outcome="live", engine="one")
+    async with Records.open(url, engine="one") as records:
+        records.follow("a", at(vars=vars, account="acme"))
+        await records.save(record)
+        await records.flush()
+        assert (await kept(url))["a"]["vars"] == {"name": "Ada"}
+        vars["name"] = "Eve\0"
+        await records.save(record)
+        await records.flush()
+        row = (await kept(url))["a"]
+        assert (row["channel"], row["account"], row["with_person"], row["resumed"]) == (
+            "1700000000.1",
+            "acme",
+            False,
+            0,
+        )
+        assert row["vars"] == {"name": "Eve\ufffd"}
+        record.outcome = "completed"
+        await records.save(record)
+        await records.flush()
+        assert await kept(url) == {}
+        records.forget("a")
+
+
+async def test_saves_of_one_call_cost_one_checkpoint(url: str) -> None:
+    asked: list[None] = []
+
+    def state() -> Checkpoint:
+        asked.append(None)
+        return at()()
+
+    async with Records.open(url) as records:
+        records.follow("a", state)
+        record = full_record("a", outcome="live")
+        for _ in range(100):
+            await records.save(record)
+        await records.flush()
+    assert len(asked) == 1
+
+
+async def test_the_next_engine_of_the_name_finds_the_call_and_counts(url: str) -> None:
+    record = full_record("a", outcome="live", error="", engine="one")
+    async with Records.open(url, engine="one") as records:
+        records.follow("a", at(vars={"count": 3}, with_person=True, fallback="pjsip:desk"))
+        await records.save(record)
+        await records.save(full_record("b", outcome="live", engine="two"))
+    async with Records.open(url, engine="one") as records:
+        assert (await records.get("a")).outcome == "lost", "until its caller is found"
+        assert await records.claim("one", "1700000000.2") is None
+        assert await records.claim("two", "1700000000.1") is None
+        left = await records.claim("one", "1700000000.1")
+        assert left is not None
+        assert left.record == record.model_copy(update={"error": DIED})
+        assert left.checkpoint.vars == {"count": 3}
+        assert (left.checkpoint.with_person, left.checkpoint.fallback, left.checkpoint.resumed) == (
+            True,
+            "pjsip:desk",
+            1,
+        )
+        again = await records.claim("one", "1700000000.1")
+        assert again is not None
+        assert again.checkpoint.resumed == 2, "also when the engine dies at once"
+
+
+async def test_values_of_every_type_come_back(url: str) -> None:
+    then = datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=UTC)
+    values = {
+        "since": then,
+        "count": 3,
+        "part": 2.0,
+        "word": "é",
+        "thing": {"k": [1, None]},
+        "yes_": True,
+        "any_": None,
+    }
+    types = dict(zip(values, ("timestamp", "integer", "number", "string", "object", "boolean", "any"), strict=True))
+    declared = flow(vars={name: Variable(type) for name, type in types.items()})
+    async with Records.open(url, engine="one") as records:
+        records.follow("a", at(vars=values))
+        await records.save(full_record("a", outcome="live", engine="one"))
+        await records.flush()
+        left = await records.claim("one", "1700000000.1")
+    assert left is not None
+    assert resumed_vars(left.checkpoint.vars, declared) == values
+
+
+async def test_the_first_error_of_a_lost_call_stays(url: str) -> None:
+    async with Records.open(url, engine="one") as records:
+        await records.save(full_record("a", outcome="live", error="the till is on fire", engine="one"))
+    async with Records.open(url, engine="one") as records:
+        assert (await records.get("a")).error == "the till is on fire"
+
+
+async def test_what_nobody_takes_up_is_forgotten_after_a_day(url: str) -> None:
+    async with Records.open(url) as records:
+        for name, age in (("old", KEPT + timedelta(minutes=1)), ("new", KEPT - timedelta(minutes=1))):
+            records.follow(name, at(at=datetime.now(UTC) - age))
+            await records.save(full_record(name, outcome="live"))
+    async with Records.open(url, engine="other"):
+        assert list(await kept(url)) == ["new"]
+
+
+async def test_without_transcripts_no_variable_is_stored(url: str) -> None:
+    async with Records.open(url, engine="one", transcripts=False) as records:
+        records.follow("a", at(vars={"name": "Ada"}))
+        await records.save(full_record("a", outcome="live", engine="one"))
+        await records.flush()
+        assert (await kept(url))["a"]["vars"] == {}
+
+
+FLOW = """
+flow: shop
+vars:
+  name: {type: string}
+  pin: {type: string, sensitive: true}
+  copy: {type: string}
+  inside: {type: object}
+  before: {type: string}
+steps:
+  - set: {name: Ada, before: "5678"}
+  - set: {pin: "${vars.before}"}
+  - set: {copy: "${vars.pin}", inside: "${{'k': [vars.pin]}}"}
+  - wait_for: dtmf
+    outcomes: {timeout: []}
+  - transfer: {attempts: [{targets: ["pjsip:desk"]}]}
+    outcomes: {failed: []}
+"""
+
+
+async def test_a_call_is_followed_from_step_to_step_and_never_its_secrets(url: str, tmp_path: Path) -> None:
+    """Also not what becomes a secret, nor what has taken one up."""
+    flows = library(tmp_path, FLOW)
+    async with Records.open(url, engine="virtual") as records:
+        services = virtual_services(records=records, clock=Clock())
+        line = VirtualLine(targets={"pjsip:desk": {"answer": 0.01}})
+        call = Call(line, flows.flows["shop"], flows, services, account="acme", fallback="pjsip:counter")
+        records.follow(call.record.id, lambda: state_of(call, 1))
+
+        async def script() -> None:
+            await line.log.until("answered", who="caller")
+            await records.flush()
+            row = (await kept(url))[call.record.id]
+            assert row["vars"] == {"name": "Ada"}
+            assert (row["account"], row["fallback"], row["resumed"]) == ("acme", "pjsip:counter", 1)
+            assert row["channel"] == line.facts.channel
+            await line.caller.presses("1")
+            await line.log.until("connected", who="pjsip:desk")
+            while not call.with_person:
+                await line.caller.waits(0.001)
+            await records.flush()
+            assert (await kept(url))[call.record.id]["with_person"]
+            await line.caller.hangs_up()
+
+        await beside_script(call, script)
+        await records.flush()
+        assert await kept(url) == {}
+        assert "5678" not in json.dumps((await records.get(call.record.id)).model_dump(mode="json"))
