@@ -12,6 +12,7 @@ from flows.compiler import FlowReader
 from flows.flow import Flow, Step, walk
 from flows.problems import Problem, Where, did_you_mean, has
 from flows.resources import Resources
+from flows.restart import forgotten
 from flows.scope import Scope, VoiceFacts
 from flows.secrets import Chains
 
@@ -65,6 +66,7 @@ def check(reader: FlowReader, around: Surroundings) -> Iterator[Problem]:
         return  # a step is missing from the picture: where the others lead would mislead
     yield from _unreachable(reader, flow)
     yield from _loops(flow)
+    yield from forgotten(reader, flow)
 
 
 def _references(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Problem]:

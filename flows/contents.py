@@ -1,10 +1,11 @@
-"""What a file holds, read in bounded time and space whatever the file is."""
+"""What a file holds: read in bounded time and space whatever the file is, and replaced as a whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 
@@ -24,3 +25,27 @@ def contents(path: Path, most: int) -> bytes:
             return file.read(most + 1)
     finally:
         os.close(descriptor)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Let the file hold this instead: whoever reads it meanwhile, or after a crash, finds the old or the new.
+
+    Its mode and its owner stay. Raises `OSError`.
+    """
+    real = path.resolve()
+    if not os.access(real, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    before = real.stat()
+    handle, beside = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+            if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                os.fchown(file.fileno(), before.st_uid, before.st_gid)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, real)
+    except BaseException:
+        os.unlink(beside)
+        raise

@@ -31,7 +31,7 @@ def fmt(paths: tuple[Path, ...], only_check: bool) -> None:
     left alone.
     """
     from engine.cli.report import as_text
-    from flows.contents import contents
+    from flows.contents import contents, replace
     from flows.layout import UnformattableError, layout
     from flows.problems import Problem, Where
     from flows.reader import MAX_BYTES, Map, read
@@ -48,7 +48,7 @@ def fmt(paths: tuple[Path, ...], only_check: bool) -> None:
                 where = Where(str(path), 1, 1)
                 raise UnformattableError([Problem.at(where, "E203", "this is no file of flows: those are mappings")])
             if after != before and not only_check:
-                path.write_bytes(after)
+                replace(path, after)
         except UnformattableError as error:
             click.echo(as_text(error.problems))
             failed += 1

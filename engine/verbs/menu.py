@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -12,6 +13,8 @@ from engine.prompting import collect, synthesise
 from engine.verb import Verb
 from flows.fields import Duration, Text
 from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
 KEYS = tuple("0123456789*#")
@@ -37,6 +40,14 @@ class Menu(Verb):
     interactive: ClassVar[bool] = True
     takes_digits: ClassVar[bool] = True
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=KEYS, bad=("no_input", "no_match"))
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """A choice of nothing."""
+        if scope.step.outcomes.keys() <= {"no_input", "no_match"}:
+            message = (
+                "no outcome of this menu is a key, so every key is a 'no_match': name the keys, such as '\"1\": […]'"
+            )
+            yield scope.problem(scope.step.where, "W407", message)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Speak the choice until a valid key was pressed, or too often."""

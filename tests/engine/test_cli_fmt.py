@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -112,3 +113,29 @@ def test_what_is_no_mapping_is_no_file_of_ours(text: str) -> None:
     assert result.exit_code == 1
     assert "other.yaml:1:1: error[E203]: this is no file of flows: those are mappings" in result.stdout
     assert Path("other.yaml").read_text() == text
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Path("a.flow.yaml")
+    file.chmod(0o640)
+    with file.open() as opened:  # who reads it meanwhile
+        assert fmt("a.flow.yaml").exit_code == 0
+        assert opened.read() == LOOSE
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (LAID, 0o640)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file.write_text(LOOSE)
+    monkeypatch.setattr(os, "fsync", full)
+    result = fmt("a.flow.yaml")
+    assert (result.exit_code, file.read_text()) == (1, LOOSE)
+    assert "a.flow.yaml: No space left on device" in result.stderr
+    assert [each.name for each in Path().iterdir() if each.name.startswith(".a.flow")] == []
+
+
+def test_a_link_inside_of_the_folder_stays_one() -> None:
+    Path("sub/linked.flow.yaml").symlink_to("../a.flow.yaml")
+    assert fmt(".").exit_code == 0
+    assert Path("sub/linked.flow.yaml").is_symlink()
+    assert Path("a.flow.yaml").read_text() == LAID

@@ -60,7 +60,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_warnings_are_logged_and_stop_nothing(tmp_path: Path) -> None:
-    (tmp_path / "a.flow.yaml").write_text(flow("- menu: {say: Hi}"))
+    (tmp_path / "a.flow.yaml").write_text(flow('- menu: {say: Hi}\n  outcomes: {"1": []}'))
     with capture_logs() as logs:
         load_library((tmp_path,))
     assert [entry["log_level"] for entry in logs] == ["warning"]

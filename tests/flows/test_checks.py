@@ -192,3 +192,28 @@ def test_two_flows_of_one_name(problems: Problems) -> None:
     assert problems(files={"a.flow.yaml": one, "b.flow.yaml": one}) == [
         "b.flow.yaml:1:7: error[E307]: flow 'a' is in a.flow.yaml already"
     ]
+
+
+def test_what_a_restart_forgets_is_told(problems: Problems) -> None:
+    flow = """flow: f
+recover: again
+vars: {kept: {type: string}}
+steps:
+  - id: number
+    menu: {say: Hi}
+    catch: []
+  - set: {kept: "${steps.number.outcome}"}
+  - goto: desk
+sections:
+  again: [{id: sorry, say: Sorry}, {goto: desk}]
+  desk:
+    - say: ${vars.kept} ${steps.sorry.outcome} ${steps.number.outcome}
+    - say: Bye
+      when: steps.number.outcome == "1"
+  other: [{say: "${steps.number.outcome}"}]
+handlers: [{event: error, goto: other}]
+"""
+    told = problems(flow)
+    assert [line.split("warning")[0] for line in told] == ["f.flow.yaml:13:50: ", "f.flow.yaml:15:13: "]
+    assert all("[W406]: steps.number is empty when a call goes on here" in line for line in told)
+    assert problems(flow.replace("recover: again\n", "").replace("goto: desk\nsections", "goto: again\nsections")) == []

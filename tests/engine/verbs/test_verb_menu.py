@@ -138,3 +138,9 @@ def test_a_menu_that_may_end_badly_wants_an_answer(tmp_path: Path) -> None:
     found = problems(tmp_path, '- menu: {say: Hi}\n  outcomes: {"1": []}')
     assert len(found) == 1
     assert "menu may end with no_input, no_match" in found[0]
+
+
+def test_a_menu_of_no_keys_is_told(tmp_path: Path) -> None:
+    [found] = problems(tmp_path, "- menu: {say: Hi}\n  catch: []")
+    assert found.startswith("3:5: warning[W407]: no outcome of this menu is a key")
+    assert problems(tmp_path, '- menu: {say: Hi}\n  outcomes: {"#": []}\n  catch: []') == []
