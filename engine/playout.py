@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from engine.sides import Sides
 
 FED_EVERY = 0.2  # seconds between two looks at the caller's audio
+MOST_SAID = 80_000  # bytes, of which those that were heard are forgotten beyond that
 LOST_AFTER = 1.0  # seconds; audio that ends with the call ends a moment before the call's end is told
 
 Listener = Callable[[bytes], Awaitable[None]]
@@ -42,7 +42,8 @@ class Playout:
         self.closed = asyncio.Event()
         self._ledger = Ledger()
         self._clock = asyncio.get_running_loop().time
-        self._ahead: deque[tuple[float, bytes]] = deque()  # what was handed over, and when it will have been heard
+        self._said = bytearray()  # the end of it is what was handed over and is not heard yet
+        self._said_ends = 0.0  # when it will have been heard
         self._waiting: _Waiting = {}
         self._marks = itertools.count(1)
         self._names = itertools.count(1)
@@ -131,14 +132,18 @@ class Playout:
     async def send(self, item: str, audio: bytes) -> None:
         """Play ``audio`` as part of ``item`` after what was handed over before.
 
-        The hot path: one count, one entry for whoever comes in the middle of it, one write.
+        The hot path: one count, one copy for whoever comes in the middle of it, one write. A copy, so that the pieces
+        themselves do not live on, and the next ones need no new memory.
         """
         self._ledger.hand_over(item, len(audio))
         now = self._clock()
-        while self._ahead and self._ahead[0][0] <= now:
-            self._ahead.popleft()
-        ends = (self._ahead[-1][0] if self._ahead else now) + len(audio) / RATE
-        self._ahead.append((ends, audio))
+        if self._said_ends <= now:
+            self._said.clear()
+            self._said_ends = now
+        elif len(self._said) > MOST_SAID:
+            del self._said[: -max(1, round((self._said_ends - now) * RATE))]
+        self._said += audio
+        self._said_ends += len(audio) / RATE
         for tap in self.taps:
             tap.engine(audio)
         await self.media.send(audio)
@@ -148,9 +153,8 @@ class Playout:
         self.taps = (*self.taps, tap)
         tap.attach()
         now = self._clock()
-        for ends, audio in self._ahead:
-            if (left := round((ends - now) * RATE)) > 0:
-                tap.engine(audio[-left:])
+        if (left := round((self._said_ends - now) * RATE)) > 0:
+            tap.engine(bytes(self._said[-left:]))
 
     async def finish(self, item: str) -> asyncio.Future[bool]:
         """No more audio of ``item``. The future says True when it was played to its end, False when it was cut off."""
@@ -179,7 +183,8 @@ class Playout:
         ledger, self._ledger = self._ledger, Ledger()
         waiting, self._waiting = self._waiting, {}
         cut: list[Heard] | None = None
-        self._ahead.clear()
+        self._said.clear()
+        self._said_ends = 0.0
         for tap in self.taps:
             tap.hush()
         try:

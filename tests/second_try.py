@@ -25,6 +25,10 @@ def has_real_time(path: Path) -> bool:
     return place.parent == Path() or any(place.is_relative_to(folder) for folder in REAL_TIME)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "flaky: may be tried again (pytest-rerunfailures, when it is not switched off)")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE) and has_real_time(item.path):

@@ -22,7 +22,10 @@ class Unplayed:
         """Audio was handed over, and nobody was told yet that it was played to its end."""
         self._per_ms = BYTES_PER_MS[audio_format]
         self._frame = frame_bytes(audio_format)
-        self._items: deque[tuple[int, bytes | str]] = deque()  # the position behind it; audio, or a mark's name
+        self._kept = bytearray()  # a copy: pieces that live on would have each new one take new memory
+        self._first = 0  # the position at which it begins
+        self._most = self._step = int(KEPT_S * 1000) * self._per_ms  # bytes to keep before any are forgotten
+        self._marks: deque[tuple[int, str]] = deque()  # the position before which they stand
         self._written = 0
         self._base = 0  # this much had been played …
         self._base_at = 0.0  # … at this time
@@ -32,21 +35,22 @@ class Unplayed:
         if self.played(now) == self._written:
             self._base, self._base_at = self._written, now
         self._written += len(audio)
-        self._items.append((self._written, audio))
+        self._kept += audio
         self.owes_drained = True
-        self._forget(self.played(now - KEPT_S))
+        if len(self._kept) > self._most:
+            self._forget(self.played(now - KEPT_S))
 
     def mark(self, name: str) -> None:
         """A mark was set behind everything handed over."""
-        self._items.append((self._written, name))
+        self._marks.append((self._written, name))
 
     def reached(self, name: str, now: float) -> None:
         """A mark came back: everything before it was played."""
-        if not any(item == name for _, item in self._items):
+        if not any(mark == name for _, mark in self._marks):
             return
         while True:
-            position, item = self._items.popleft()
-            if item == name:
+            position, mark = self._marks.popleft()
+            if mark == name:
                 self._base, self._base_at = position, now
                 return
 
@@ -62,8 +66,10 @@ class Unplayed:
     def flush(self, now: float) -> int:
         """All of it was taken back; returns how many milliseconds had not been played."""
         rest = self._written - self.played(now)
-        self._items.clear()
-        self._base, self._base_at = self._written, now
+        self._marks.clear()
+        self._kept.clear()
+        self._first = self._base = self._written
+        self._base_at = now
         self.owes_drained = False
         return rest // self._per_ms
 
@@ -73,14 +79,23 @@ class Unplayed:
         if played < self._written:
             played -= played % self._frame
         rest: list[bytes | str] = []
-        for end, item in self._items:
-            if isinstance(item, str):
-                rest.append(item)
-            elif end > played:
-                rest.append(item[max(0, len(item) - (end - played)) :])
+        at = max(played, self._first)
+        for position, name in self._marks:
+            if position > at:
+                rest.append(self._between(at, position))
+                at = position
+            rest.append(name)
+        if self._written > at:
+            rest.append(self._between(at, self._written))
         self._base, self._base_at = played, now
         return rest
 
+    def _between(self, begin: int, end: int) -> bytes:
+        return bytes(self._kept[begin - self._first : end - self._first])
+
     def _forget(self, played: int) -> None:
-        while self._items and isinstance(self._items[0][1], bytes) and self._items[0][0] <= played:
-            self._items.popleft()
+        """Now and then: what is at the front of it costs the moving of the rest."""
+        gone = max(0, min(played - self._first, len(self._kept)))
+        del self._kept[:gone]
+        self._first += gone
+        self._most = len(self._kept) + self._step
