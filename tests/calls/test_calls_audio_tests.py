@@ -145,6 +145,7 @@ BARGE_IN = """
 steps:
   - answer: {}
   - say: {text: "%s", interruptible: %s}
+  - wait: 1s  # what begins within a quarter of a second counts as the same sound
   - say: What can I do for you?
 """
 OVER_IT = """
