@@ -205,7 +205,8 @@ class _Play:
         words = [Said(one.text, one.begins - zero, one.ends - zero, one.loud, one.index) for one in line.utterances]
         listens = [(begins - zero, ends - zero) for begins, ends in turns.listens]
         interruptions = [at - zero for at in turns.interruptions]
-        return await asyncio.to_thread(measure, said, heard, words, listens, interruptions)
+        afresh = [at - zero for at in line.afresh]
+        return await asyncio.to_thread(measure, said, heard, words, listens, interruptions, afresh)
 
 
 class _News(asyncio.Event):

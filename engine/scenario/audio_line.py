@@ -116,6 +116,11 @@ class AudioLine:
         """Everything that was said to the caller."""
         return [one for media in self.medias for one in media.utterances]
 
+    @property
+    def afresh(self) -> list[float]:
+        """When the caller heard a sound that is none of those before it (the loop's clock, s)."""
+        return [at for media in self.medias for at in media.afresh]
+
     def end(self, by: Literal["caller"]) -> None:
         """The caller puts the phone down, if the call still is. Does not wait."""
         if not self.ended.done():

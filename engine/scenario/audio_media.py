@@ -40,6 +40,7 @@ class _Sound:
     begins: float
     audio: bytearray = field(default_factory=bytearray)
     complete: bool = False
+    afresh: bool = False  # the first one behind a flush
 
 
 class HeardMedia:
@@ -48,6 +49,7 @@ class HeardMedia:
 
     def __init__(self, inner: Media, who: str, log: Log) -> None:
         self.utterances: list[Utterance] = []
+        self.afresh: list[float] = []  # when a sound began that is none of those before it, which a flush has ended
         self.closed = False
         self._inner = inner
         self._who = who
@@ -59,6 +61,7 @@ class HeardMedia:
         self._marks: dict[str, _Sound] = {}
         self._count = 0
         self._dry_at = 0.0
+        self._is_flushed = True  # nothing was handed over since, or yet
 
     @property
     def format(self) -> Literal["ulaw", "alaw", "slin", "slin16"]:
@@ -98,7 +101,7 @@ class HeardMedia:
         """Throw away what was not played; returns milliseconds."""
         sounds, self._sounds = self._sounds, []
         self._marks.clear()
-        self._listening, self._dry_at = Listening(), 0.0
+        self._listening, self._dry_at, self._is_flushed = Listening(), 0.0, True
         ms = await self._inner.flush()
         self._silenced(sounds, ms * BYTES_PER_MS)
         return ms
@@ -131,7 +134,8 @@ class HeardMedia:
 
     def _sound(self, words: Words | None, begins: float) -> _Sound:
         if not self._sounds or self._sounds[-1].words is not words or self._sounds[-1].complete:
-            self._sounds.append(_Sound(words, begins))
+            self._sounds.append(_Sound(words, begins, afresh=self._is_flushed))
+            self._is_flushed = False
         return self._sounds[-1]
 
     async def _mark(self, sound: _Sound) -> None:
@@ -156,10 +160,14 @@ class HeardMedia:
         whole = cut == 0 and (sound.complete or sound.words is None)
         text = "" if sound.words is None else sound.words.text
         self._log.add(self._who, "heard" if whole else "cut", text, len(audio) // BYTES_PER_MS)
-        if text and audio:
-            ends = min(self._clock(), sound.begins + len(audio) / RATE) if not whole else self._clock()
+        if not audio:
+            return
+        ends = min(self._clock(), sound.begins + len(audio) / RATE) if not whole else self._clock()
+        begins = ends - len(audio) / RATE
+        if sound.afresh:
+            self.afresh.append(begins)
+        if text:
             index = len(self._log.entries) - 1
-            begins = ends - len(audio) / RATE
             self.utterances.append(Utterance(text, begins, ends, _loud(audio, self._law), index))
 
 

@@ -18,6 +18,7 @@ EARLY, LATE = 0.2, 0.7  # seconds that sound may come before and after the time 
 LONGEST_SILENCE: Final = 8.0  # seconds in which a caller who waits for the flow may hear nothing
 LONGEST_OVERLAP: Final = 1.0  # seconds for which the voice may talk on when the caller speaks over it
 TICK = 0.02  # seconds of quiet inside a sound
+SAME = 0.25  # seconds of quiet inside one's sentence
 BREATH = 0.5  # seconds of quiet inside one's words
 
 Span = tuple[float, float]
@@ -64,12 +65,18 @@ class Hearing:
 
 
 def measure(
-    said: Track, heard: Track, words: Sequence[Said], listens: Iterable[Span], interruptions: Iterable[float]
+    said: Track,
+    heard: Track,
+    words: Sequence[Said],
+    listens: Iterable[Span],
+    interruptions: Iterable[float],
+    afresh: Sequence[float] = (),
 ) -> Hearing:
     """Compare what was said to the caller with what they ``heard``, beside what they ``said`` themselves.
 
     ``listens``: when the flow owed nothing, for it waited for the caller or a person was connected. ``interruptions``:
-    when the caller began to speak though the engine spoke, and was to stop.
+    when the caller began to speak though the engine spoke, and was to stop. ``afresh``: when a sound began that was
+    handed over after those before it had been thrown away; a voice that was silenced has not talked on because of it.
     """
     loud = [level >= LOUD for level in heard.loudness()]
     sounds = _spans(loud)
@@ -80,7 +87,9 @@ def measure(
         said=len(words),
         mute=tuple(mute for one in words if (mute := _mute(one, loud)) is not None),
         silence=max(owed, key=_length, default=None),
-        overlap=max((_overlap(at, voice, heard.bursts(0.25)) for at in interruptions), key=_length, default=None),
+        overlap=max(
+            (_overlap(at, voice, heard.bursts(SAME), afresh) for at in interruptions), key=_length, default=None
+        ),
     )
 
 
@@ -93,10 +102,11 @@ def _mute(said: Said, loud: Sequence[bool]) -> Mute | None:
     return Mute(said, heard, sound) if heard < ARRIVES * sound else None
 
 
-def _overlap(at: float, voice: Sequence[Span], heard: Sequence[Span]) -> Span:
+def _overlap(at: float, voice: Sequence[Span], heard: Sequence[Span], afresh: Sequence[float]) -> Span:
     """From the caller's first sound after ``at`` to the end of what they heard then."""
     spoke = next((begins for begins, ends in voice if ends > at), at)
-    return spoke, max((ends for begins, ends in heard if begins < spoke < ends), default=spoke)
+    ends = max((ends for begins, ends in heard if begins < spoke < ends), default=spoke)
+    return spoke, min((ends, *(begins for begins in afresh if begins > spoke)))
 
 
 def _spans(loud: Sequence[bool]) -> list[Span]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from asterisk.instance import Instance
+from asterisk.media.steady import SteadyLeg
 from engine.scenario import Scenario, ScenarioReader, run_scenario
 from engine.scenario.audio_house import AudioHouse, AudioResult
 from engine.verb import installed
@@ -145,7 +146,6 @@ BARGE_IN = """
 steps:
   - answer: {}
   - say: {text: "%s", interruptible: %s}
-  - wait: 1s  # what begins within a quarter of a second counts as the same sound
   - say: What can I do for you?
 """
 OVER_IT = """
@@ -163,6 +163,22 @@ async def test_who_speaks_over_a_prompt_silences_it(open_house: Open, tmp_path: 
     assert not result.failures
     assert result.hearing is not None
     assert 0.05 < result.hearing.longest_overlap < 1.0
+
+
+async def test_a_voice_that_is_not_silenced_fails_though_the_engine_meant_to(
+    open_house: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asterisk keeps playing what was taken back; the next prompt is heard behind it."""
+
+    async def deaf(_: SteadyLeg) -> int:
+        return 0
+
+    monkeypatch.setattr(SteadyLeg, "flush", deaf)
+    async with open_house() as house:
+        result = await play(house, written(tmp_path, BARGE_IN % (LONG, "speech"), OVER_IT))
+    assert "the voice stops within 1 s when the caller speaks over it" in [one.expected for one in result.failures]
+    assert result.hearing is not None
+    assert 3.0 < result.hearing.longest_overlap < 8.0
 
 
 async def test_a_prompt_that_may_not_be_interrupted_is_not_measured(open_house: Open, tmp_path: Path) -> None:

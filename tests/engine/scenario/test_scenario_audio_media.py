@@ -100,6 +100,21 @@ async def test_what_a_flush_took_back_was_not_heard() -> None:
 
 
 @virtual_time
+async def test_what_is_sent_after_a_flush_is_a_sound_of_its_own() -> None:
+    tape, media, _ = opened()
+    await media.send(HELLO + captioned("Good evening.", SPEECH))
+    await asyncio.sleep(0.6)
+    tape.left_ms = 1400 + 2 * (len(HELLO) - len(SPEECH)) // 8
+    await media.flush()
+    assert len(media.afresh) == 1, "the first one is its own, the second follows it"
+    began = asyncio.get_running_loop().time()
+    await media.send(captioned("Once more.", SPEECH) + captioned("And on.", SPEECH))
+    await asyncio.sleep(1.0)
+    await after(media, tape, MarkReached(tape.marks[-2]))
+    assert media.afresh[1:] == [pytest.approx(began, abs=0.1)]
+
+
+@virtual_time
 async def test_music_has_no_words_and_ends_with_silence() -> None:
     tape, media, log = opened()
     await media.send(SPEECH)

@@ -64,6 +64,13 @@ def test_how_long_a_voice_talks_on_over_the_caller() -> None:
     assert found.overlap == pytest.approx((4.1, 4.7))
 
 
+def test_what_is_said_after_the_voice_was_silenced_is_another_sound() -> None:
+    said, heard = track(10, (4.1, 6.0)), track(10, (2.0, 4.7), (4.8, 6.5))
+    assert measure(said, heard, [], [], [4.0], [2.0, 4.8]).overlap == pytest.approx((4.1, 4.8))
+    assert measure(said, heard, [], [], [4.0], [2.0]).overlap == pytest.approx((4.1, 6.5)), "nothing silenced it"
+    assert measure(said, heard, [], [], [4.0], [2.0, 6.3]).overlap == pytest.approx((4.1, 6.3)), "it was, but too late"
+
+
 def test_who_speaks_into_silence_is_not_talked_over() -> None:
     assert measure(track(10, (4.1, 6.0)), track(10, (7.0, 9.0)), [], [], [4.0]).longest_overlap == 0
     assert measure(track(10), track(10), [], [], []).overlap is None
