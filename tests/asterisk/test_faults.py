@@ -21,6 +21,7 @@ WITHOUT_MEDIA = 10.0  # where Asterisk has stopped serving media sockets, which 
 
 pytestmark = pytest.mark.asterisk
 
+
 def within(house: House) -> float:
     """Seconds for a call to be over on both sides."""
     return WITHOUT_MEDIA if house.exchange.drivers.failures.total() else OVER_WITHIN
