@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.sides import Sides
 
 FED_EVERY = 0.2  # seconds between two looks at the caller's audio
-MOST_SAID = 80_000  # bytes, of which those that were heard are forgotten beyond that
+FORGOTTEN = 8_000  # bytes; audio that was heard is forgotten in pieces, for it costs the moving of the rest
 LOST_AFTER = 1.0  # seconds; audio that ends with the call ends a moment before the call's end is told
 
 Listener = Callable[[bytes], Awaitable[None]]
@@ -44,6 +44,7 @@ class Playout:
         self._clock = asyncio.get_running_loop().time
         self._said = bytearray()  # the end of it is what was handed over and is not heard yet
         self._said_ends = 0.0  # when it will have been heard
+        self._most_said = FORGOTTEN  # bytes to keep before any are forgotten
         self._waiting: _Waiting = {}
         self._marks = itertools.count(1)
         self._names = itertools.count(1)
@@ -140,8 +141,9 @@ class Playout:
         if self._said_ends <= now:
             self._said.clear()
             self._said_ends = now
-        elif len(self._said) > MOST_SAID:
+        elif len(self._said) > self._most_said:
             del self._said[: -max(1, round((self._said_ends - now) * RATE))]
+            self._most_said = len(self._said) + FORGOTTEN
         self._said += audio
         self._said_ends += len(audio) / RATE
         for tap in self.taps:

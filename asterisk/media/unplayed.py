@@ -11,7 +11,8 @@ from collections import deque
 from asterisk.media.leg import BYTES_PER_MS, Format
 from asterisk.media.playout import frame_bytes
 
-KEPT_S = 5.0  # audio that was played is kept so long: that its leg was silent is noticed later
+KEPT_S = 3.0  # audio that was played is kept so long: that its leg was silent is noticed 2 s later
+FORGOTTEN_S = 1.0  # what is older is forgotten in pieces, for it costs the moving of the rest
 
 
 class Unplayed:
@@ -24,7 +25,8 @@ class Unplayed:
         self._frame = frame_bytes(audio_format)
         self._kept = bytearray()  # a copy: pieces that live on would have each new one take new memory
         self._first = 0  # the position at which it begins
-        self._most = self._step = int(KEPT_S * 1000) * self._per_ms  # bytes to keep before any are forgotten
+        self._step = int(FORGOTTEN_S * 1000) * self._per_ms
+        self._most = self._most_at_first = int(KEPT_S * 1000) * self._per_ms + self._step  # bytes
         self._marks: deque[tuple[int, str]] = deque()  # the position before which they stand
         self._written = 0
         self._base = 0  # this much had been played …
@@ -68,6 +70,7 @@ class Unplayed:
         rest = self._written - self.played(now)
         self._marks.clear()
         self._kept.clear()
+        self._most = self._most_at_first
         self._first = self._base = self._written
         self._base_at = now
         self.owes_drained = False
@@ -94,7 +97,6 @@ class Unplayed:
         return bytes(self._kept[begin - self._first : end - self._first])
 
     def _forget(self, played: int) -> None:
-        """Now and then: what is at the front of it costs the moving of the rest."""
         gone = max(0, min(played - self._first, len(self._kept)))
         del self._kept[:gone]
         self._first += gone
