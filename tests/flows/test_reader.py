@@ -126,7 +126,7 @@ def test_every_visible_character_of_a_quoted_string_is_found(value: str, quote: 
         ("a: \x01\n", "1:4: [E102]: not valid YAML: control characters are not allowed"),
         (b"# caf\xc3\xa9\r# \xe2\x80\xa8\r\na: \xe9", "3:4: [E101]: the file is not UTF-8; save it as UTF-8"),
         (b"\xef\xbb\xbfa: \xe9", "1:4: [E101]: the file is not UTF-8; save it as UTF-8"),
-        ("# one\u2028# two\x85# three\na:\n\t- b\n", "3:1: [E102]: not valid YAML: a tab cannot indent YAML; use spaces"),
+        ("# 1\u2028# 2\x85# 3\na:\n\t- b\n", "3:1: [E102]: not valid YAML: a tab cannot indent YAML; use spaces"),
         ("a: 'x\u2028y'\na: 2\n", "2:1: [E103]: key 'a' stands twice (first in line 1)"),
         ("a: 1\rb: 2\r\na: 3\n", "3:1: [E103]: key 'a' stands twice (first in line 1)"),
         ("a: [1\n", "2:1: [E102]: not valid YAML: did not find expected ',' or ']'"),
