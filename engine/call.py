@@ -59,6 +59,8 @@ class Call:
         self.live = Live()
         self.steering = Steering(self)
         self._with_person = False
+        self.handed_off = False  # a person took the call: that is how it ends, if the flow does not go on
+        self.was_cut_off = False  # in the middle of the talk with a person, with whom the call ends
         self.root = Walker(self, flow, {})  # who walks the flow that took the call
         self.record = self._new_record(flow) if record is None else record  # of a call that an earlier engine had
         self.spending = Spending(lowest((flow.max_cost, services.max_cost)), self.record.cost)
@@ -99,12 +101,13 @@ class Call:
 
     @property
     def with_person(self) -> bool:
-        """A person is connected: the AI's time limits no longer count."""
+        """A person is connected: the AI's time limits do not count."""
         return self._with_person
 
     @with_person.setter
     def with_person(self, connected: bool) -> None:
         self._with_person = connected
+        self.handed_off = self.handed_off or connected
         self.changed()
 
     # ── What verbs use ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -310,7 +313,7 @@ class Call:
         if self.line.ended.done():
             raise LineGone("the caller hung up while the flow was ending")
         self.record.result = stop.result or self.record.result
-        self._ended("handed_off" if self.with_person else "failed" if stop.failed else "completed", by=stop.by)
+        self._ended("handed_off" if self.handed_off else "failed" if stop.failed else "completed", by=stop.by)
         with contextlib.suppress(LineError):
             await self.line.hangup(stop.cause)
 
@@ -355,7 +358,7 @@ class Call:
 
     async def _leave_to_dialplan(self) -> None:
         """The engine stops in the middle of the call: what stands behind it takes the caller, not a dead line."""
-        if self.with_person or self.line.ended.done():
+        if self.was_cut_off or self.line.ended.done():
             return
         with contextlib.suppress(LineError, TimeoutError):
             async with asyncio.timeout(LEAVE_WITHIN):
@@ -385,7 +388,7 @@ class Call:
 
     def ended_by_supervisor(self) -> None:
         """A supervisor hangs up: whatever comes of it, that is how the call ended."""
-        self._ended("handed_off" if self.with_person else "completed", by="supervisor")
+        self._ended("handed_off" if self.handed_off else "completed", by="supervisor")
 
     def _ended(self, outcome: str, *, by: str, error: str = "", ending: Ending | None = None) -> None:
         """Note how the call ended; the first to say so is right, but a cause may come later."""
@@ -394,7 +397,7 @@ class Call:
             record.cause = ending.cause
         if record.ended is None:
             record.ended = self.services.clock.now()
-            record.outcome = "handed_off" if self.with_person and outcome == "caller_hung_up" else outcome
+            record.outcome = "handed_off" if self.handed_off and outcome == "caller_hung_up" else outcome
             record.hangup_by = by  # type: ignore[assignment]
             record.error = record.error or error
             self.changed()

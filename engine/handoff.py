@@ -22,6 +22,7 @@ from engine.company import Comfort, Company
 from engine.line import DialOptions, Leg, LineError, LineGone
 from engine.record import Attempt
 from engine.record import Leg as LegRecord
+from engine.step_time import clocks_go_on, stop_clocks
 from flows.dialling import Dialling
 
 if TYPE_CHECKING:
@@ -121,8 +122,13 @@ class HandOff:
         if leg is None:
             late = self._ends is not None and self._clock() >= self._ends
             return Result(_status(self._attempts, timed_out=late), None, self._attempts)
+        stop_clocks()
         self._call.with_person = True
-        await self._call.save()
+        try:
+            await self._call.save()
+        except BaseException:
+            await asyncio.shield(_parted(self._call, leg))
+            raise
         return Result("connected", leg, self._attempts)
 
     async def _first_connected(self, company: Company) -> Leg | None:
@@ -333,9 +339,23 @@ def _status(attempts: Sequence[Attempt], *, timed_out: bool) -> str:
 
 
 async def stay_connected(call: Call, leg: Leg) -> None:
-    """Until the person hangs up. (When the caller does, the call's own watch cancels this.) Leaves no leg behind."""
+    """Until the person hangs up. (When the caller does, the call's own watch cancels this.) Leaves no leg behind.
+
+    The limits of the steps around it stand still; afterwards they, and those of the call, count again.
+    """
     try:
         await asyncio.shield(leg.ended)
+    except asyncio.CancelledError:
+        call.was_cut_off = True
+        raise
     finally:
         call.line.drop_digits()  # they were meant for the person
-        await asyncio.shield(drop(call, leg))
+        await asyncio.shield(_parted(call, leg))
+
+
+async def _parted(call: Call, leg: Leg) -> None:
+    try:
+        await drop(call, leg)
+    finally:
+        call.with_person = False
+        clocks_go_on()

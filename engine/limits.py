@@ -81,7 +81,7 @@ async def _cost(call: Call) -> None:
 
 
 def _is_handing_over(call: Call) -> bool:
-    return any(step.verb == "transfer" and step.ms is None for step in call.record.steps)
+    return not call.handed_off and any(step.verb == "transfer" and step.ms is None for step in call.record.steps)
 
 
 def _costs(call: Call) -> str:

@@ -136,13 +136,13 @@ def cut_off(record: CallRecord, at: datetime, way: Way) -> None:
 
 async def _go_on(call: Call, way: Way, peer: Leg | None) -> None:
     """Raises what ends the call, as a walker does."""
-    call.with_person = way in ("talk", "ended")
+    call.handed_off, call.with_person = way in ("talk", "ended"), way == "talk"
     call.said("system", RESTARTED + _words(way, call.root.flow))
     if way == "recover":
         return await call.root.run(call.root.flow.recover)
     if peer is not None:
         await _talk_on(call, peer)
-    if call.with_person:
+    if call.handed_off:
         raise Stop(by="target")
     if way == "dialplan":
         call.fallback = None

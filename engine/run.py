@@ -19,6 +19,7 @@ from engine.line import LineError, LineGone
 from engine.outcome import Endless, Failed, Goto, Leave, Outcome, Return, StepError, Unhandled
 from engine.record import StepTrace
 from engine.recording import unrecorded
+from engine.step_time import counted
 from engine.values import declare, fit
 from flows.expressions import ExpressionError
 from flows.flow import Flow, Handler, Step
@@ -296,7 +297,7 @@ class Walker:
             outcome = Outcome(name, detail=str(way_out) or type(way_out).__name__.lower())
             raise
         except asyncio.CancelledError:
-            if self.call.with_person:
+            if self.call.was_cut_off:
                 outcome = Outcome("connected", detail=UNTIL_GONE)
             raise
         finally:
@@ -323,7 +324,8 @@ class Walker:
         try:
             async with asyncio.timeout(step.timeout) as limit:
                 run: Callable[[Step, Call], Awaitable[Outcome]] = step.verb.run  # type: ignore[attr-defined]
-                return await self._interruptible(step, lambda: run(step, self.call))
+                with counted(limit):
+                    return await self._interruptible(step, lambda: run(step, self.call))
         except (Leave, LineGone):
             raise
         except TimeoutError:

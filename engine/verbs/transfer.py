@@ -15,6 +15,7 @@ from engine.company import Comfort, capability
 from engine.handoff import Before, Plan, Round, hand_off, stay_connected
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop
+from engine.step_time import done_in_time
 from engine.verb import Verb, unknown
 from engine.whom import GROUP, NUMBER, dialled
 from engine.written import needs_text_model
@@ -156,9 +157,10 @@ class Transfer(Verb):
             return Outcome(result.status, data, ", ".join(f"{a.target}: {a.status}" for a in result.attempts))
         await stay_connected(call, result.leg)
         if fields.after_callee_hangup == "stop":
+            done_in_time()
             await call.walker.run_steps(then)
             raise Stop(by="target")
-        call.with_person = False
+        call.handed_off = False
         return Outcome("connected", data)
 
     def _plan(self, fields: TransferFields, call: Call) -> Plan:

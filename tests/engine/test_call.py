@@ -111,7 +111,7 @@ async def test_after_a_person_the_flow_has_a_media_leg_again() -> None:
         result = await hand_off(call, Plan(rounds=[Round(("b",))]), "transfer")
         assert result.leg is not None
         await stay_connected(call, result.leg)
-        call.with_person = False
+        call.handed_off = False
 
     line = VirtualLine(targets=TARGETS)
     record = await run_call(flow(step(transfers_and_goes_on), step(speaks("Still there?"))), line)

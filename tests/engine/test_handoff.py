@@ -33,7 +33,7 @@ class HandsOff:
         self.results.append(result)
         if result.leg is not None and self.stays:
             await stay_connected(call, result.leg)
-            call.with_person = False
+            call.handed_off = False
 
     @property
     def result(self) -> Result:
