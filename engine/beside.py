@@ -7,10 +7,28 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
+
+log = structlog.get_logger()
+
 
 def _sole(group: BaseExceptionGroup[BaseException]) -> BaseException:
     first = group.exceptions[0]
     return _sole(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def unfailing(work: Coroutine[Any, Any, None], name: str, tasks: asyncio.TaskGroup) -> asyncio.Task[None]:
+    """Run what nobody waits for in a task group: a mistake in it is logged, and ends nothing else."""
+
+    async def run() -> None:
+        try:
+            await work
+        except Exception as error:
+            log.exception("what ran beside a call failed", what=name, error=f"{type(error).__name__}: {error}")
+
+    task = tasks.create_task(run(), name=name)
+    task.add_done_callback(lambda _: work.close())  # cancelled before it began it would be said to be forgotten
+    return task
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from engine.accounts import using
-from engine.beside import beside, first_of
+from engine.beside import beside, first_of, unfailing
 from engine.discretion import HIDDEN, is_secret, outline, told_in
 from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
@@ -188,7 +188,7 @@ class Call:
                 self._playout = Playout(media)
                 for tap in self.taps:
                     self._playout.tapped(tap)
-                self._group.create_task(self._playout.run(), name=f"playout {self.record.id}")
+                unfailing(self._playout.run(), f"playout {self.record.id}", self._group)
             return self._playout
 
     def tap(self, sides: Sides) -> None:
@@ -213,9 +213,9 @@ class Call:
         return Told("over") if self.is_over or self.line.ended.done() else self.inbox.tell(source, name, data, key)
 
     def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run something beside the flow; it is cancelled when the call ends."""
+        """Run something beside the flow; it is cancelled when the call ends. A mistake in it does not end the call."""
         assert self._group is not None, "a call has company only while it runs"
-        self._group.create_task(work, name=name)
+        unfailing(work, name, self._group)
 
     def errand(self, work: Coroutine[Any, Any, None], name: str, within: float | None = None) -> None:
         """Run something that the flow does not wait for. When the call is over it has ``within`` seconds left, the time

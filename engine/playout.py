@@ -67,27 +67,38 @@ class Playout:
             self._abandoned = self._reader.cancel()
 
     async def run(self) -> None:
-        """Read the leg until it closes."""
+        """Read the leg until it closes. A mistake in the leg or in who listens closes it, and is raised."""
         self._reader = asyncio.current_task()
         try:
-            async for event in self.media.events():
-                if type(event) is bytes:
-                    self.heard += 1
-                    self.latest = event
-                    for tap in self.taps:
-                        tap.caller(event)
-                    if self._listener is not None:
-                        await self._give(self._listener, event)
-                elif type(event) is MarkReached:
-                    self._reached(event.name)
-                elif type(event) is Drained:
-                    if self.on_drained is not None:
-                        self.on_drained()
-                elif type(event) is Closed:
-                    break
-                elif type(event) is Dtmf:
-                    pass  # the line itself reports the caller's digits; counting both would double them
+            await self._read()
+        except Exception:
+            self._over()
+            await self.media.close()
+            raise
         finally:
+            self._over()
+
+    async def _read(self) -> None:
+        async for event in self.media.events():
+            if type(event) is bytes:
+                self.heard += 1
+                self.latest = event
+                for tap in self.taps:
+                    tap.caller(event)
+                if self._listener is not None:
+                    await self._give(self._listener, event)
+            elif type(event) is MarkReached:
+                self._reached(event.name)
+            elif type(event) is Drained:
+                if self.on_drained is not None:
+                    self.on_drained()
+            elif type(event) is Closed:
+                break
+            elif type(event) is Dtmf:
+                pass  # the line itself reports the caller's digits; counting both would double them
+
+    def _over(self) -> None:
+        if not self.closed.is_set():
             self.closed.set()
             for tap in self.taps:
                 tap.gone()

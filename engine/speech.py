@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from engine.voices import Voices
 from providers.voice import ALAW, ULAW, ChargedSpeaker, Usage, VoiceError
+
+log = structlog.get_logger()
 
 SPEAK_WITHIN = 10.0  # seconds for one prompt; a synthesiser that needs longer is broken
 
@@ -42,6 +46,11 @@ class Speech:
                 sound = await speaker.speak(text, voice=voice, language=language, format=format)
         except TimeoutError:
             raise VoiceError(f"the provider {self._provider!r} took over {SPEAK_WITHIN:.0f} s for a prompt") from None
+        except VoiceError:
+            raise
+        except Exception as error:  # a mistake in a provider, perhaps a plugin's: whoever speaks knows what then
+            log.exception("a prompt cannot be spoken because of a mistake in its provider", provider=self._provider)
+            raise VoiceError(f"the provider {self._provider!r} failed: {type(error).__name__}: {error}") from error
         if spent is not None and isinstance(speaker, ChargedSpeaker):
             spent(f"{self._provider}/speech", speaker.usage(text, voice=voice))
         return sound

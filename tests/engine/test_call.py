@@ -121,6 +121,41 @@ async def test_after_a_person_the_flow_has_a_media_leg_again() -> None:
 
 
 @virtual_time
+async def test_a_mistake_in_who_listens_ends_the_audio_and_not_the_call() -> None:
+    async def fails(audio: bytes) -> None:
+        raise RuntimeError("a mistake")
+
+    async def listens(at: Step, call: Call) -> None:
+        playout = await call.playout()
+        playout.listener = fails
+        await playout.closed.wait()
+
+    async def script(line: VirtualLine) -> None:
+        await line.log.until("answered")
+        await line.caller.waits(1)
+        await line.caller.says("Hello?", 1)
+
+    line = VirtualLine()
+    record = await run_call(flow(step(listens), step(speaks("Still there?"))), line, script)
+    assert (line.log.heard(), record.outcome, record.error) == (["Still there?"], "completed", "")
+    assert len(line.medias) == 2
+
+
+@virtual_time
+async def test_a_mistake_beside_the_flow_does_not_end_the_call() -> None:
+    async def fails() -> None:
+        raise RuntimeError("a mistake")
+
+    async def begins(at: Step, call: Call) -> None:
+        call.beside(fails(), "a mistake")
+        await asyncio.sleep(1)
+
+    line = VirtualLine()
+    record = await run_call(flow(step(begins), step(speaks("Still there?"))), line)
+    assert (line.log.heard(), record.outcome, record.error) == (["Still there?"], "completed", "")
+
+
+@virtual_time
 async def test_audio_that_does_not_come_up_is_a_failure_of_the_step() -> None:
     line = VirtualLine(faults={"open_media": 60.0}, fallback=True)
     record = await run_call(flow(step(speaks("Hello"))), line)
