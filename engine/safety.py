@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
@@ -24,7 +23,10 @@ TEMPORARY_FAILURE = 41  # Q.850
 
 
 async def rescue(call: Call) -> Stop:
-    """Ring the safety destination; else give the call back to the dialplan; else apologise. How the call then ends."""
+    """Ring the safety destination; else give the call back to the dialplan; else apologise. How the call then ends.
+
+    Whatever goes wrong in one of them, the next is tried. Raises `LineGone`.
+    """
     destination = call.fallback
     if destination is not None:
         try:
@@ -38,9 +40,15 @@ async def rescue(call: Call) -> Stop:
             raise
         except LineError as error:
             log.error("the safety destination could not be rung", target=destination, error=str(error))
-    with contextlib.suppress(LineError):
+        except Exception as error:  # a mistake, perhaps the one that brought the call here
+            log.exception("the safety destination could not be rung", target=destination, error=_words(error))
+    try:
         if await call.line.give_back():
             return Stop(by="engine", result="given back to the dialplan", failed=True)
+    except LineError as error:
+        log.warning("the call could not be given back to the dialplan", error=str(error))
+    except Exception as error:
+        log.exception("the call could not be given back to the dialplan", error=_words(error))
     await tell(call, APOLOGY)
     return Stop(by="engine", cause=TEMPORARY_FAILURE, failed=True)
 
@@ -54,8 +62,17 @@ async def tell(call: Call, words: str) -> None:
         except VoiceError as error:
             log.error("the last words cannot be spoken", words=words, error=str(error))
             sound = reorder(playout.law) * 6
+        except Exception as error:  # the tone needs none of what speaks
+            log.exception("the last words cannot be spoken", words=words, error=_words(error))
+            sound = reorder(playout.law) * 6
         await playout.play(sound)
     except LineGone:
         raise
     except LineError as error:
         log.error("not even a tone could be played", words=words, error=str(error))
+    except Exception as error:
+        log.exception("not even a tone could be played", words=words, error=_words(error))
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -105,3 +105,45 @@ async def test_the_caller_may_hang_up_at_any_moment_of_a_rescue(after: float) ->
     record = await run_call(BROKEN, line, script, services=virtual_services(safety_destination="a"))
     assert (record.outcome, record.hangup_by) == ("caller_hung_up", "caller")
     assert [entry.text for entry in line.log.find("hung_up") if entry.who == "a"] in ([], ["engine"])
+
+
+class Broken(VirtualProvider):
+    """Speaks, it says, and fails in a way that nobody expects."""
+
+    def __init__(self, of: str) -> None:
+        super().__init__()
+        self.of = of
+
+    def speaker(self) -> Any:
+        if self.of == "speaker":
+            raise KeyError("audio")
+        return self
+
+    async def speak(self, text: str, **options: Any) -> bytes:
+        raise KeyError("audio")
+
+
+@pytest.mark.parametrize("of", ["speaker", "speech"])
+@virtual_time
+async def test_a_provider_with_a_mistake_leaves_the_tone(of: str) -> None:
+    line, voices = VirtualLine(), Voices()
+    voices.add("broken", Broken(of))
+    broken = flow(step(raises(StepError("the flow is broken"))))
+    record = await run_call(broken, line, services=virtual_services(speech=Speech(voices, "broken")))
+    assert [(entry.text, entry.ms) for entry in line.log.find("heard")] == [("", 3000)]
+    assert (record.cause, record.hangup_by) == (41, "engine")
+
+
+@pytest.mark.parametrize("fault", ["dial", "connect"])
+@virtual_time
+async def test_a_mistake_in_one_stage_leaves_the_next(fault: str) -> None:
+    line = VirtualLine(targets={"a": "answer"}, faults={fault: KeyError("no such thing")}, fallback=True)
+    record = await rescued(line, safety_destination="a")
+    assert (record.outcome, record.result) == ("failed", "given back to the dialplan")
+
+
+@virtual_time
+async def test_a_mistake_in_giving_back_leaves_the_apology() -> None:
+    line = VirtualLine(faults={"give_back": KeyError("no such thing")}, fallback=True)
+    await rescued(line)
+    assert line.log.heard() == ["Welcome.", APOLOGY]
