@@ -16,7 +16,7 @@ import structlog
 from engine.audio import AudioError, load, ringback, tone
 from engine.beside import beside
 from engine.http import HttpFailedError
-from engine.line import LineError
+from engine.line import LineError, LineGone
 from engine.outcome import StepError
 from engine.playout import Playout
 
@@ -56,7 +56,7 @@ def music(law: str) -> bytes:
 
 
 async def keep_company(playout: Playout, kind: Sound, music: Path | None = None) -> None:
-    """Play in a loop until cancelled; then the line falls silent at once."""
+    """Play in a loop until cancelled, when the line falls silent at once, or until the audio is lost."""
     try:
         sound = _sound(kind, playout.law, music if kind == "music" else None)
     except AudioError as error:
@@ -66,10 +66,22 @@ async def keep_company(playout: Playout, kind: Sound, music: Path | None = None)
 
 
 async def again_and_again(playout: Playout, sound: bytes) -> None:
-    """Play a sound in a loop until cancelled."""
+    """Play a sound in a loop until cancelled, or until the audio is lost: see `audio_again`."""
     while sound and await playout.play(sound, "comfort"):
         pass
-    await asyncio.Event().wait()  # the leg closed: whoever waits for something else decides what happens now
+    await playout.closed.wait()
+
+
+async def audio_again(call: Call, lost: Playout) -> Playout:
+    """Audio for a caller who still waits, after theirs was lost; tried until it can be had. Raises `LineGone`."""
+    while True:
+        await lost.lost()
+        try:
+            return await call.playout()
+        except LineGone:
+            raise
+        except LineError as error:
+            log.warning("the caller hears nothing, their audio cannot be opened again", error=str(error))
 
 
 class Hold:

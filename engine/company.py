@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from engine.beside import beside
-from engine.comfort import keep_company
+from engine.comfort import audio_again, keep_company
 from engine.conversation import Conversation
 from engine.line import LineError, LineGone
 from engine.outcome import Outcome
@@ -96,17 +96,26 @@ class Company:
             await asyncio.wait([task])
 
     async def _keep(self, playout: Playout) -> None:
-        if self._kind != "ai":
-            return await keep_company(playout, self._kind, self._music)
+        """On the audio that the call has, and on the next when that is lost."""
+        kind = self._kind
+        while True:
+            if kind == "ai":
+                await self._speak(playout)
+                kind = "ai" if playout.closed.is_set() else "ringback"
+            if kind != "ai":
+                await keep_company(playout, kind, self._music)
+            playout = await audio_again(self._call, playout)
+
+    async def _speak(self, playout: Playout) -> None:
+        """A voice talks with the caller, until it or the audio fails."""
         try:
             await self._talk(playout)
         except VoiceError as error:
             log.warning("no voice keeps the caller company, they hear ringback", error=str(error))
-        except LineError:
+        except LineGone:
             raise
         except Exception:  # a mistake in a provider, perhaps a plugin's: the phones ring on
             log.exception("the voice that kept the caller company failed in a way that it does not know")
-        return await keep_company(playout, "ringback")
 
     async def _talk(self, playout: Playout) -> None:
         """Until the voice fails. Raises `VoiceError` when it cannot be had."""

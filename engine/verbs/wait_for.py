@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from engine.audio import AudioError
 from engine.beside import first_of
 from engine.call import Call
-from engine.comfort import Sound, again_and_again, keep_company
+from engine.comfort import Sound, again_and_again, audio_again, keep_company
 from engine.http import HttpFailedError
 from engine.inbox import Source
 from engine.machine import beep
@@ -132,7 +132,9 @@ async def _told(step: Step, fields: WaitForFields, call: Call) -> Outcome:
         except (AudioError, HttpFailedError, StepError) as error:
             log.warning("the sound cannot be played, the caller hears music", error=str(error))
             sound = None
-        await (again_and_again(playout, sound) if sound else keep_company(playout, fields.caller_hears))
+        while True:
+            await (again_and_again(playout, sound) if sound else keep_company(playout, fields.caller_hears))
+            playout = await audio_again(call, playout)
 
     if not taken:
         await first_of(take(), company())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.company import WORDS
+from engine.line import LineError
 from engine.verb import installed
 from engine.virtual import Calls, Fails, Says, VirtualLine, VirtualProvider, VirtualVoice, virtual_time
 from flows.language import Language
@@ -133,6 +134,46 @@ async def test_it_ends_when_nobody_can_be_reached(tmp_path: Path) -> None:
     over = await rings(tmp_path, steps.replace("hangup: {result: nobody}", "say: Nobody is there."), a={"busy": 1.0})
     assert over.heard == [f"{FIRST}…", "Nobody is there.", "Please call again."]
     assert over.line.log.find("cut")[-1].at == pytest.approx(1.0, abs=0.01)
+
+
+async def loses_audio_twice(line: VirtualLine) -> None:
+    for _ in range(2):
+        await line.caller.waits(6)
+        line.media.end("lost")
+
+
+@pytest.mark.parametrize("kind", ["ringback", "music"])
+@virtual_time
+async def test_audio_that_is_lost_meanwhile_is_opened_again(tmp_path: Path, kind: str) -> None:
+    over = await rings(tmp_path, transfer(f"caller_hears: {kind}"), script=loses_audio_twice)
+    assert (len(over.line.medias), over.record.outcome) == (3, "handed_off")
+    assert next(begin for _, begin, _ in sounds(over) if begin > 6) == pytest.approx(7.0, abs=0.1)  # a second later
+    assert sounds(over)[-1][2] == pytest.approx(connected(over), abs=0.1)
+
+
+@virtual_time
+async def test_a_voice_speaks_again_when_the_audio_was_lost(tmp_path: Path) -> None:
+    over = await rings(tmp_path, script=loses_audio_twice)
+    assert (len(over.line.medias), over.record.outcome) == (3, "handed_off")
+    assert [text for text, begin, _ in sounds(over) if text] == [FIRST, AGAIN, AGAIN]
+
+
+@virtual_time
+async def test_audio_that_cannot_be_had_again_is_tried_until_it_can(tmp_path: Path) -> None:
+    class Faulty(VirtualLine):
+        async def open_media(self) -> Any:
+            if 1 < self.log.now < 12:
+                raise LineError("no audio now")
+            return await super().open_media()
+
+    async def script(line: VirtualLine) -> None:
+        await line.caller.waits(4)
+        line.media.end("lost")
+
+    line = Faulty(targets={"pjsip:a": PERSON})
+    over = await dial(library(tmp_path, flow(transfer("caller_hears: ringback"))), script, line=line)
+    assert over.record.outcome == "handed_off"
+    assert next(begin for _, begin, _ in sounds(over) if begin > 4) == pytest.approx(12, abs=1.1)
 
 
 @virtual_time

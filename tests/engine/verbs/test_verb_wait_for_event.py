@@ -45,6 +45,21 @@ async def dial(
     return call, line
 
 
+@virtual_time
+async def test_music_comes_back_when_the_audio_was_lost(tmp_path: Path) -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.caller.waits(3)
+        line.media.end("lost")
+        await line.caller.waits(10)
+        call.tell("webhook", "payment", {"amount": 12, "by": "card"})
+
+    call, line = await dial(tmp_path, script)
+    assert call.record.result == "card"
+    cut = [entry for entry in line.log.find("cut") if not entry.text]
+    assert cut[-1].at == pytest.approx(13, abs=0.1)
+    assert len(line.medias) == 2
+
+
 @pytest.mark.parametrize("hears", ["", ", caller_hears: ringback"])
 @virtual_time
 async def test_the_caller_hears_music_until_the_event_comes(tmp_path: Path, hears: str) -> None:
