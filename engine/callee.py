@@ -87,8 +87,15 @@ class Callee:
                 await self.leg.send_digits(part)
 
     async def is_machine(self) -> bool:
-        """Whether it is a machine that answered. Raises `LineError`."""
-        return await detect(await self.playout(), timeout=MACHINE_WITHIN) == "machine"
+        """Whether it is a machine that answered, as far as it did not hang up. Raises `LineError`."""
+        playout, heard = await self.playout(), ""
+
+        async def listen() -> None:
+            nonlocal heard
+            heard = await detect(playout, timeout=MACHINE_WITHIN)
+
+        await first_of(listen(), _gone(self.leg))
+        return heard == "machine"
 
     async def accepts(self, accept: Accept, brief: str) -> Answered:
         """Ask until they press the key, decline, hang up or wait too long. Raises `LineError`: no audio."""

@@ -268,7 +268,19 @@ class HandOff:
                 await asyncio.shield(self._leave(callee, words))
 
     async def _take(self, turn: Round, callee: Callee, ends: float, asking: _Asking) -> Answered:
-        """Whether who answered takes the call: at once, or by the key; the attempt's clock goes on meanwhile."""
+        """Whether who answered takes the call: at once, or by the key; the attempt's clock goes on meanwhile.
+
+        Who hangs up before it is theirs has declined it.
+        """
+        try:
+            status = await self._asked(turn, callee, ends, asking)
+        except LineError:
+            if not callee.leg.ended.done():
+                raise
+            status = "declined"
+        return "declined" if callee.leg.ended.done() else status
+
+    async def _asked(self, turn: Round, callee: Callee, ends: float, asking: _Asking) -> Answered:
         if self._plan.dtmf_after_answer:
             await callee.dials(self._plan.dtmf_after_answer)
         if turn.machine == "reject" and await callee.is_machine():

@@ -47,3 +47,25 @@ async def test_a_loser_who_cannot_be_told_costs_nobody_the_call(tmp_path: Path) 
     over = await dial(library(tmp_path, both(", accept: {}")), stays, provider=Mistaken(), targets=targets)
     assert over.line.log.now >= 40
     assert (over.record.outcome, over.record.error, over.heard) == ("handed_off", "", [])
+
+
+@virtual_time
+async def test_who_hangs_up_while_they_may_be_a_machine_has_declined(tmp_path: Path) -> None:
+    targets = {"pjsip:a": {"answer": 2, "hangs_up_after": 1}, "pjsip:b": {"answer": 8}}
+    over = await dial(library(tmp_path, both(", machine: reject")), stays, targets=targets)
+    assert attempts(over) == [("a", "declined"), ("b", "answered")]
+    assert (over.record.outcome, over.heard) == ("handed_off", [])
+
+
+@virtual_time
+async def test_the_next_rings_at_once_when_they_hang_up(tmp_path: Path) -> None:
+    targets = {"pjsip:a": {"answer": 2, "hangs_up_after": 1}, "pjsip:b": "answer"}
+    over = await dial(library(tmp_path, both(", machine: reject, ring: serial")), stays, targets=targets)
+    assert over.line.log.find("dialled")[-1].at == 3.0
+
+
+@virtual_time
+async def test_who_hangs_up_before_the_extension_was_dialled_has_declined(tmp_path: Path) -> None:
+    targets = {"pjsip:a": {"answer": 2, "hangs_up_after": 1}, "pjsip:b": {"answer": 8}}
+    over = await dial(library(tmp_path, both(fields=", dtmf_after_answer: wwww1")), stays, targets=targets)
+    assert attempts(over) == [("a", "declined"), ("b", "answered")]
