@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -139,7 +139,7 @@ class HandOff:
                     await self._prepare(turn, company)
                     groups = [turn.targets] if turn.ring == "simultaneous" else [(target,) for target in turn.targets]
                     for targets in groups:
-                        leg = await self._reach(turn, targets, limit, company)
+                        leg = await self._reach_one_of(turn, targets, limit, company)
                         if leg is not None:
                             return leg
         return None
@@ -159,6 +159,20 @@ class HandOff:
             if not limit.expired():
                 raise
             log.warning("the steps before an attempt took too long and were stopped", seconds=turn.timeout)
+
+    async def _reach_one_of(
+        self, turn: Round, targets: Sequence[str], limit: asyncio.Timeout, company: Company
+    ) -> Leg | None:
+        """Ring targets together; again, as long as they may ring, when who took the call is gone before the caller
+        hears them: those who rang on until then."""
+        ends = self._clock() + turn.timeout
+        while targets and (left := ends - self._clock()) > 0:
+            before = len(self._attempts)
+            leg = await self._reach(replace(turn, timeout=left), targets, limit, company)
+            if leg is not None:
+                return leg
+            targets = [attempt.target for attempt in self._attempts[before:] if attempt.status == "cancelled"]
+        return None
 
     async def _reach(self, turn: Round, targets: Sequence[str], limit: asyncio.Timeout, company: Company) -> Leg | None:
         """Ring targets and connect the winner, in company until then; None when nobody could be reached."""
@@ -199,6 +213,9 @@ class HandOff:
         except LineGone:
             raise
         except LineError as error:
+            for attempt in self._attempts:
+                if attempt.target == leg.target and attempt.status == "answered":
+                    attempt.status, attempt.reason = ("declined", "") if leg.ended.done() else ("failed", str(error))
             await asyncio.shield(drop(self._call, leg))
             log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
             return False

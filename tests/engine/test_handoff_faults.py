@@ -69,3 +69,33 @@ async def test_who_hangs_up_before_the_extension_was_dialled_has_declined(tmp_pa
     targets = {"pjsip:a": {"answer": 2, "hangs_up_after": 1}, "pjsip:b": {"answer": 8}}
     over = await dial(library(tmp_path, both(fields=", dtmf_after_answer: wwww1")), stays, targets=targets)
     assert attempts(over) == [("a", "declined"), ("b", "answered")]
+
+
+BRIEF = ', brief: {text: "A caller for you, they want a pizza and more things."}'
+
+
+@virtual_time
+async def test_when_the_winner_hangs_up_during_the_brief_the_others_ring_again(tmp_path: Path) -> None:
+    targets = {"pjsip:a": {"answer": 2, "hangs_up_after": 1}, "pjsip:b": {"answer": 8}}
+    over = await dial(library(tmp_path, both(fields=BRIEF)), stays, targets=targets)
+    assert attempts(over) == [("a", "declined"), ("b", "cancelled"), ("b", "answered")]
+    assert (over.record.outcome, over.heard) == ("handed_off", [])
+    caller = over.line.log.find("heard", "cut", who="caller")
+    assert sum(entry.ms for entry in caller) >= 9000  # ringback, also the second time
+
+
+@virtual_time
+async def test_they_ring_no_longer_than_they_may_together(tmp_path: Path) -> None:
+    targets = {"pjsip:a": {"answer": 15, "hangs_up_after": 1}, "pjsip:b": "no_answer"}
+    over = await dial(library(tmp_path, both(fields=BRIEF)), targets=targets)
+    assert attempts(over) == [("a", "declined"), ("b", "cancelled"), ("b", "no_answer")]
+    assert over.heard == ["Nobody."]
+    assert over.line.log.find("heard")[-1].at <= 22
+    assert over.ways[0] == ("transfer", "declined")
+
+
+@virtual_time
+async def test_who_has_said_no_is_not_rung_again(tmp_path: Path) -> None:
+    targets = {"pjsip:a": {"answer": 5, "hangs_up_after": 1}, "pjsip:b": {"busy": 1}}
+    over = await dial(library(tmp_path, both(fields=BRIEF)), targets=targets)
+    assert attempts(over) == [("a", "declined"), ("b", "busy")]
