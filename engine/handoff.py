@@ -216,7 +216,7 @@ class HandOff:
             for attempt in self._attempts:
                 if attempt.target == leg.target and attempt.status == "answered":
                     attempt.status, attempt.reason = ("declined", "") if leg.ended.done() else ("failed", str(error))
-            await asyncio.shield(drop(self._call, leg))
+            self._call.beside(drop(self._call, leg), f"end of {leg.target}")
             log.warning("the target answered but could not be connected", target=leg.target, error=str(error))
             return False
         return True
@@ -281,8 +281,9 @@ class HandOff:
                 attempt.key_ms = max(0, int((callee.key_at - started) * 1000) - attempt.ring_ms)
             call.services.metrics.handoff_attempt(attempt.status, attempt.ring_ms)
             if callee is not None and not (won.done() and not won.cancelled() and won.result() is callee):
-                words = (TAKEN if won.done() else MOVED_ON) if asking.under_way else None
-                await asyncio.shield(self._leave(callee, words))
+                lost = won.done() and not won.cancelled()  # the caller is not to wait for who was too late
+                words = (TAKEN if lost else MOVED_ON) if asking.under_way else None
+                await asyncio.shield(self._leave(callee, words, waits=not lost))
 
     async def _take(self, turn: Round, callee: Callee, ends: float, asking: _Asking) -> Answered:
         """Whether who answered takes the call: at once, or by the key; the attempt's clock goes on meanwhile.
@@ -311,21 +312,22 @@ class HandOff:
         asking.under_way = status == "answered"
         return status
 
-    async def _leave(self, callee: Callee, words: str | None = None) -> None:
+    async def _leave(self, callee: Callee, words: str | None = None, *, waits: bool = True) -> None:
         """Let somebody go who did not get the call; with words, if they were asked to take it.
 
-        The caller never waits for that, unless they are gone.
+        The caller does not wait for the words, unless they are gone; without ``waits`` nor for the end of the leg.
         """
-        if words is None:
-            await drop(self._call, callee.leg)
-        elif self._call.line.ended.done():
-            await self._dismiss(callee, HUNG_UP)
+        if self._call.line.ended.done():
+            await self._dismiss(callee, words and HUNG_UP)
+        elif words is not None or not waits:
+            self._call.beside(self._dismiss(callee, words), f"end of {callee.leg.target}")
         else:
-            self._call.beside(self._dismiss(callee, words), f"last words {callee.leg.target}")
+            await drop(self._call, callee.leg)
 
-    async def _dismiss(self, callee: Callee, words: str) -> None:
+    async def _dismiss(self, callee: Callee, words: str | None) -> None:
         try:
-            await callee.last_words(words)
+            if words is not None:
+                await callee.last_words(words)
         finally:
             await asyncio.shield(drop(self._call, callee.leg))
 

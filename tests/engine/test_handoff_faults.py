@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 from engine.callee import TAKEN
+from engine.line import DialOptions
 from engine.virtual import VirtualLine, VirtualProvider, virtual_time
+from engine.virtual.leg import VirtualLeg
 from engine.virtual.voice import VirtualSpeaker
 from tests.engine.verbs.phone import Over, dial, flow, library
 
@@ -99,3 +102,26 @@ async def test_who_has_said_no_is_not_rung_again(tmp_path: Path) -> None:
     targets = {"pjsip:a": {"answer": 5, "hangs_up_after": 1}, "pjsip:b": {"busy": 1}}
     over = await dial(library(tmp_path, both(fields=BRIEF)), targets=targets)
     assert attempts(over) == [("a", "declined"), ("b", "busy")]
+
+
+@virtual_time
+async def test_nobody_waits_for_the_end_of_who_was_too_late(tmp_path: Path) -> None:
+    """Every command takes its time; that which hangs up the others is not on the caller's way to the winner."""
+    line = VirtualLine(targets={"pjsip:a": {"answer": 2}, "pjsip:b": "no_answer"})
+    dialled = line.dial
+
+    async def dial_slowly_gone(target: str, options: DialOptions) -> VirtualLeg:
+        leg = await dialled(target, options)
+        hang_up = leg.hangup
+
+        async def late(cause: int = 16) -> None:
+            await asyncio.sleep(17)
+            await hang_up(cause)
+
+        leg.hangup = late  # type: ignore[method-assign]
+        return leg
+
+    line.dial = dial_slowly_gone  # type: ignore[method-assign]
+    over = await dial(library(tmp_path, both()), stays, line=line)
+    assert over.line.log.find("connected")[0].at == 2.0
+    assert all(leg.ended is not None for leg in over.record.legs)
