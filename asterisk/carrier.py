@@ -52,14 +52,20 @@ class Carriers:
 
         Raises `LineError` when there is none within `MEDIA_WITHIN`, `LineGone` when the call has ended.
         """
-        opening = _Opening(self, iter(self.drivers.order(avoid)))
+        opening, carrier = _Opening(self, iter(self.drivers.order(avoid))), None
         try:
             async with asyncio.timeout(MEDIA_WITHIN):
-                return await opening.run()
+                carrier = await opening.run()
         except TimeoutError:
             raise opening.timed_out() from None
         finally:
-            await opening.end()
+            try:
+                await opening.end()
+            except asyncio.CancelledError:
+                if carrier is not None:  # nobody will have it
+                    self.end(carrier)
+                raise
+        return carrier
 
 
 class CallAudio:
@@ -121,12 +127,14 @@ class _Opening:
     async def end(self) -> None:
         """Give up what still runs."""
         for future in self._running:
+            future.add_done_callback(self._too_late)
             future.cancel()
         if self._running:
             await asyncio.wait(self._running)
-        for future in self._running:
-            if not future.cancelled() and future.exception() is None:  # it came up at the same time
-                self._carriers.end(future.result())
+
+    def _too_late(self, future: asyncio.Future[Carrier]) -> None:
+        if not future.cancelled() and future.exception() is None:  # it came up at the same time
+            self._carriers.end(future.result())
 
     def timed_out(self) -> LineError:
         """None is up."""

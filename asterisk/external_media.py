@@ -69,13 +69,18 @@ class ExternalMedia:
 
         When this fails or is cancelled there is no connection, but perhaps a channel: hang `party` up then.
         """
-        match driver:
-            case "websocket":
-                return await self._open_websocket(party)
-            case "audiosocket":
-                return await self._open_audiosocket(party)
-            case "rtp":
-                return await self._open_rtp(party)
+        try:
+            match driver:
+                case "websocket":
+                    return await self._open_websocket(party)
+                case "audiosocket":
+                    return await self._open_audiosocket(party)
+                case "rtp":
+                    return await self._open_rtp(party)
+        except OSError as error:  # a name that is not found, an address or a port that cannot be had
+            raise MediaError(
+                f"no {driver} connection between Asterisk ({self._url}) and this engine: {error}"
+            ) from error
 
     async def _open_websocket(self, party: Party) -> MediaLeg:
         if self._http is None:

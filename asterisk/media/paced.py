@@ -83,6 +83,13 @@ class PacedLeg(ABC):
         """Release the socket."""
 
     def _tick(self, now: float) -> None:
+        try:
+            self._beat()
+        except Exception as error:
+            self._end(f"its clock failed: {type(error).__name__}: {error}")
+            raise
+
+    def _beat(self) -> None:
         for name in self._played:
             self._emit(MarkReached(name))
         self._played.clear()
@@ -123,5 +130,7 @@ class PacedLeg(ABC):
             self._closed = True
             self._pacer.leave(self._tick)
             self._backlog.flush()
-            self._disconnect()
-            self._emit(Closed(why))
+            try:
+                self._disconnect()
+            finally:
+                self._emit(Closed(why))

@@ -133,3 +133,16 @@ async def test_whoever_waits_is_woken(late: bool) -> None:
     await asyncio.sleep(0)
     leg.hear(b"y")
     assert await waiting == b"y"
+
+
+async def test_a_leg_whose_tick_fails_is_closed_and_not_mute() -> None:
+    class Broken(Wire):
+        def _transmit(self, frame: bytes) -> None:
+            raise ValueError("no frame like this")
+
+    leg = Broken()
+    with pytest.raises(ValueError, match="no frame"):
+        leg.clock.tick()
+    assert leg.is_closed
+    assert not leg.open
+    assert leg.unread == [Closed("its clock failed: ValueError: no frame like this")]
