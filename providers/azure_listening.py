@@ -147,9 +147,16 @@ class AzureRecogniser:
         return (Usage(seconds_heard=written / self._format.bytes_per_ms / 1000),) if written else ()
 
     def _write(self) -> None:
-        self._written += len(self._audio)
-        self._stream.write(bytes(self._audio))  # copied into the library's memory; it never waits
+        audio = bytes(self._audio)
         self._audio.clear()
+        try:
+            self._stream.write(audio)  # copied into the library's memory; it never waits
+        except (RuntimeError, ValueError, OSError) as error:  # the library's own state is broken
+            self._stream = None
+            failure = self._azure.failure("audio", str(error))
+            self._emit([Failed(str(failure), failure.code, recoverable=False)])
+        else:
+            self._written += len(audio)
 
     def _feed(self) -> None:
         """Silence, when nothing came for a while: a caller who is muted, a telephone that sends nothing in pauses."""
@@ -168,7 +175,8 @@ class AzureRecogniser:
             return
         if self._audio:
             self._write()
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
         self._stream = None
 
     # ── what the library says, already on the event loop ──────────────────────────────────────────────────────────────

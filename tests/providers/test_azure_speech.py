@@ -302,6 +302,21 @@ async def test_close_before_connect_and_twice() -> None:
         assert service.upgrades == []
 
 
+async def test_a_library_that_takes_no_more_audio_has_failed() -> None:
+    class Broken:
+        def write(self, audio: bytes) -> None:
+            raise RuntimeError("Exception with error code: 0x5 (SPXERR_INVALID_ARG)")
+
+    async with at() as (_, provider), listening(provider) as owner:
+        recogniser = cast("AzureRecogniser", owner.voice)
+        recogniser._stream = Broken()
+        await recogniser.send_audio(tone(400))
+        failed = await owner.next(Failed)
+        assert "SPXERR_INVALID_ARG" in failed.message
+        await recogniser.send_audio(tone(400))  # nothing takes it any more
+        await recogniser.finish()
+
+
 async def test_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("providers.azure_sdk.LIVE", 1)
     async with at() as (_, provider), listening(provider):
