@@ -95,6 +95,7 @@ class Recording(Sides):
         self._law = law
         self._written = 0
         self._sound: wave.Wave_write | None = None
+        self._writing: asyncio.Future[None] | None = None  # the latest piece of it
         self._stopping = asyncio.Event()
         self.over = asyncio.Event()
 
@@ -128,7 +129,11 @@ class Recording(Sides):
         finally:
             self._stopping.set()
             self.pause()
-            await asyncio.shield(asyncio.ensure_future(self._finish()))
+            done, _ = await asyncio.wait([asyncio.ensure_future(self._finish())], timeout=CLOSE_WITHIN)
+            if not done:  # it goes on, in its thread; the end of a call waits no longer
+                self.error = self.error or f"{self.path} could not be written within {CLOSE_WITHIN:g} s"
+                log.error("a recording could not be closed in time", reason=self.error)
+                self.over.set()
 
     async def _finish(self) -> None:
         await self._keep(self.now())
@@ -142,12 +147,17 @@ class Recording(Sides):
         if until <= start or self.error:
             return
         self._written = until
-        sides = self.take(start, until)
+        self._writing = asyncio.ensure_future(self._write(self._writing, *self.take(start, until)))
         try:
-            await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(self._append, *sides)))
+            await asyncio.shield(self._writing)
         except OSError as error:
             self.error = f"{self.path} cannot be written: {error.strerror or error}"
             log.error("a call is not recorded any more", reason=self.error)
+
+    async def _write(self, before: asyncio.Future[None] | None, *sides: bytes) -> None:
+        if before is not None and not before.done():  # whoever waited for it was cancelled
+            await asyncio.wait([before])
+        await asyncio.to_thread(self._append, *sides)
 
     def _append(self, caller: bytes, engine: bytes) -> None:
         """In a thread."""

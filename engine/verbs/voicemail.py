@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from bisect import insort
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -16,11 +15,12 @@ from engine.audio import BYTES_PER_MS, AudioError, from_file, tone
 from engine.beside import first_of
 from engine.call import Call
 from engine.leaks import leaks
+from engine.line import LineGone
 from engine.outcome import Outcome, StepError
 from engine.playout import Playout
 from engine.prompting import prompt, synthesise
 from engine.record import Spoken, StepTrace
-from engine.recording import keep, new_file
+from engine.recording import CLOSE_WITHIN, keep, new_file
 from engine.run import Walker
 from engine.transcripts import patience, transcribe
 from engine.verb import Verb, cannot_recognise
@@ -165,13 +165,29 @@ class Voicemail(Verb):
         ends = (message.listen(fields.silence), _hash(call), asyncio.sleep(longest), playout.lost())
         try:
             await first_of(*ends)
-        except asyncio.CancelledError:  # above all because the caller hung up
-            with suppress(StepError):  # it is in the log, and the flow is not asked any more
-                outcome = await asyncio.shield(asyncio.ensure_future(_left(call, fields, message, step)))
-                trace = call.record.steps[-1]
-                trace.detail = trace.detail or outcome.detail
+        except (asyncio.CancelledError, LineGone):  # above all because the caller hung up
+            await _left_behind(call, fields, message, step)
             raise
         return await _left(call, fields, message, step)
+
+
+async def _left_behind(call: Call, fields: VoicemailFields, message: Message, step: Step) -> None:
+    """Keep it although nobody goes on with the flow. A disk that does not answer holds up no call's end."""
+    trace, left = call.record.steps[-1], asyncio.ensure_future(_left(call, fields, message, step))
+    done, _ = await asyncio.wait([left], timeout=CLOSE_WITHIN)
+    if not done:
+        left.add_done_callback(_seen)
+        trace.detail = f"not written within {CLOSE_WITHIN:g} s"
+        log.error("a message may be lost: its file could not be written in time", seconds=CLOSE_WITHIN)
+    elif (error := left.exception()) is None:
+        trace.detail = trace.detail or left.result().detail
+    elif not isinstance(error, StepError):  # which is in the log, and the flow is not asked any more
+        log.error("a message is lost", reason=f"{type(error).__name__}: {error}")
+
+
+def _seen(left: asyncio.Future[Outcome]) -> None:
+    if not left.cancelled() and left.exception() is None:
+        log.warning("a message was written late", outcome=left.result().detail)
 
 
 async def _left(call: Call, fields: VoicemailFields, message: Message, step: Step) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import audioop
 import stat
+import threading
 import wave
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from engine.audio import encode, silence
 from engine.beside import beside
-from engine.recording import Recording, keep
+from engine.recording import Recording, create, keep
 from engine.sides import Track
 from engine.virtual import virtual_time
 
@@ -185,3 +186,27 @@ def test_a_track_holds_what_was_put_whatever_is_taken_when(pieces: list[tuple[in
     expected[cut:] = b"." * (2000 - cut)
     taken = b"".join(track.take(at, at + step) for at in range(0, 1000, step))
     assert taken == bytes(expected[: len(taken)])
+
+
+async def test_a_disk_that_does_not_answer_holds_up_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.recording.CLOSE_WITHIN", 0.1)
+    answers = threading.Event()
+
+    def hangs(path: Path, channels: int) -> wave.Wave_write:
+        answers.wait(10)
+        return create(path, channels)
+
+    monkeypatch.setattr("engine.recording.create", hangs)
+    made = recording(tmp_path)
+    made.caller(LOUD * 100)
+    running = asyncio.ensure_future(made.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    try:
+        async with asyncio.timeout(5):
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        assert "could not be written within 0.1 s" in made.error
+        assert made.over.is_set()
+    finally:
+        answers.set()

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import re
 import stat
 import wave
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from engine.line import LineGone
+from engine.outcome import Outcome
+from engine.verbs.voicemail import _left_behind
 from engine.virtual import VirtualLine, virtual_time
 from tests.engine.verbs.phone import dial, flow, library, problems
 
@@ -140,3 +146,35 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         "6:44: error[E203]: 'beep' must be true or false",
         "7:5: error[E202]: voicemail needs 'box'",
     ]
+
+
+@virtual_time
+async def test_keys_that_end_before_the_call_cost_no_message(tmp_path: Path) -> None:
+    """Whoever waits for a key may be the first to learn that the caller is gone."""
+
+    class Line(VirtualLine):
+        async def digit(self) -> str:
+            await asyncio.sleep(6)
+            raise LineGone("the caller is not there any more")
+
+    house = library(tmp_path, flow(STEPS))
+    over = await dial(house, leaves(("says", 5.0), ("waits", 5.0)), line=Line(), storage=tmp_path)
+    [file] = files(tmp_path)
+    assert seconds(file) == 5.0
+    assert over.ways == [("voicemail", "cancelled")]
+
+
+async def test_a_disk_that_does_not_answer_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.verbs.voicemail.CLOSE_WITHIN", 0.05)
+    answers: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    async def hangs(*given: Any) -> Outcome:
+        return await answers
+
+    monkeypatch.setattr("engine.verbs.voicemail._left", hangs)
+    trace = SimpleNamespace(detail="")
+    given: Any = SimpleNamespace(record=SimpleNamespace(steps=[trace]))
+    async with asyncio.timeout(5):
+        await _left_behind(given, given, given, given)
+    assert trace.detail == "not written within 0.05 s"
+    answers.set_result(Outcome(detail="late"))
