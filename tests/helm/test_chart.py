@@ -200,9 +200,18 @@ def test_asterisk_starts_before_the_engine_and_ends_after_it() -> None:
 def test_probes_ask_the_pages_that_the_engine_has() -> None:
     (engine,) = workload(objects())["spec"]["template"]["spec"]["containers"]
     asked = {probe: engine[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
-    assert asked == {"startup": "/startupz", "liveness": "/livez", "readiness": "/readyz"}
-    patience = engine["startupProbe"]["periodSeconds"] * engine["startupProbe"]["failureThreshold"]
-    assert patience > 30 + 60  # the engine itself waits 30 s for Asterisk, which may take a minute to start
+    # /startupz waits for Asterisk, which may be away for hours: an engine that waits for it must not be killed.
+    assert asked == {"startup": "/livez", "liveness": "/livez", "readiness": "/readyz"}
+    assert engine["startupProbe"]["periodSeconds"] * engine["startupProbe"]["failureThreshold"] >= 60
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_live_calls_are_reached_while_their_pod_takes_no_more(mode: str) -> None:
+    """A pod that is full, drains or has lost its Asterisk is not ready; its calls are hung up and told of events."""
+    one = {"ingress": {"enabled": True, "host": "calls.acme.example"}}
+    found = objects(joined(MODES[mode], {} if MODES[mode].get("replicas", 1) > 1 else one))
+    assert only(found, "Service", NAME)["spec"]["publishNotReadyAddresses"] is True
+    assert only(found, "Service", f"{NAME}-pods")["spec"]["publishNotReadyAddresses"] is True
 
 
 def test_ways_in() -> None:
