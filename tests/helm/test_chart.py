@@ -22,6 +22,7 @@ from rendering import (
     NAMESPACE,
     OPTIONS,
     POLICY,
+    PUBLISHED,
     RELEASE,
     Object,
     containers,
@@ -74,6 +75,8 @@ def test_every_combination_of_options_is_valid_and_holds_together(mode: str) -> 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_version_of_kubernetes_takes_it(mode: str, version: str) -> None:
     options = [chosen[list(chosen)[-1]] for chosen in OPTIONS.values()]
+    if MODES[mode].get("replicas", 1) == 1:
+        options.append(PUBLISHED)
     for values in (MODES[mode], joined(MODES[mode], *options)):
         for each in objects(values):
             valid(each, version)
@@ -208,8 +211,7 @@ def test_probes_ask_the_pages_that_the_engine_has() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_live_calls_are_reached_while_their_pod_takes_no_more(mode: str) -> None:
     """A pod that is full, drains or has lost its Asterisk is not ready; its calls are hung up and told of events."""
-    one = {"ingress": {"enabled": True, "host": "calls.acme.example"}}
-    found = objects(joined(MODES[mode], {} if MODES[mode].get("replicas", 1) > 1 else one))
+    found = objects(MODES[mode])
     assert only(found, "Service", NAME)["spec"]["publishNotReadyAddresses"] is True
     assert only(found, "Service", f"{NAME}-pods")["spec"]["publishNotReadyAddresses"] is True
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import helm_python
 import pytest
-from rendering import MODES, joined, texts
+from rendering import MODES, POLICY, PUBLISHED, joined, texts
 
 pytestmark = pytest.mark.cluster
 
@@ -96,6 +96,16 @@ DO_NOT_FIT: list[tuple[dict[str, Any], str]] = [
     ),
     ({"ingress": {"enabled": True}}, "ingress.host: "),
     ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: "),
+    ({"replicas": 2, "ingress": PUBLISHED["ingress"]}, "replicas: not 2 with ingress or httpRoute"),
+    ({"replicas": 3, "httpRoute": PUBLISHED["httpRoute"]}, "replicas: not 3 with ingress or httpRoute"),
+    (
+        joined(EXTERNAL, POLICY, {"settings": {"asterisk": {"media": "rtp"}}}),
+        "networkPolicy.enabled: with settings.asterisk.media rtp Asterisk connects",
+    ),
+    (
+        joined(EXTERNAL, POLICY, {"settings": {"asterisk": {"media": "audiosocket"}}}),
+        "networkPolicy.enabled: with settings.asterisk.media audiosocket Asterisk connects",
+    ),
     ({"prometheusRule": {"enabled": True}}, "prometheusRule.enabled: the alerts count"),
 ]
 
