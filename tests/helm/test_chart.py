@@ -161,6 +161,28 @@ def test_the_engine_understands_the_settings_that_the_chart_writes(
     assert {str(settings.storage), *map(str, settings.flows)} <= mounts
 
 
+def test_an_account_has_its_key_in_the_secret_or_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "acme").write_text("sk-acme")
+    (tmp_path / "bella").write_text("sk-bella")
+    accounts = {
+        "acme": {"azure-openai": {"model": "m", "max_sessions": 20}},
+        "bella": {"openai": {"api_key_file": str(tmp_path / "bella")}},
+    }
+    keys = {"accounts.acme.azure-openai.api_key": "acme"}
+    found = objects({"settings": {"accounts": accounts}, "secrets": {"existingSecret": "telephony-keys", "keys": keys}})
+    (tmp_path / "hookflash.yaml").write_text(only(found, "ConfigMap", f"{NAME}-settings")["data"]["hookflash.yaml"])
+    (engine,) = workload(found)["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each.get("value", "") for each in engine["env"]}
+    name = "HOOKFLASH_ACCOUNTS_ACME_AZURE_OPENAI_API_KEY_FILE"
+    assert env[name] == "/run/secrets/hookflash/acme"
+    monkeypatch.setenv(name, str(tmp_path / "acme"))
+    settings = load_settings(tmp_path / "hookflash.yaml")
+    assert settings.account_settings() == {
+        "acme": {"azure-openai": {"model": "m", "max_sessions": "20", "api_key": "sk-acme"}},
+        "bella": {"openai": {"api_key": "sk-bella"}},
+    }
+
+
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "external"])
 def test_asterisk_is_configured_as_the_values_say(mode: str, tmp_path: Path) -> None:
     from asterisk.config import render
