@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from crds import CRDS
 from invariants import dangling, unsafe
 from rendering import (
     CHART,
+    FLOW,
     KEYS,
     MODES,
     NAME,
@@ -281,13 +285,77 @@ def test_flows_are_checked_before_they_are_installed() -> None:
     job = only(found, "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     (check,) = job["spec"]["template"]["spec"]["containers"]
-    assert check["args"] == ["check", check["volumeMounts"][0]["mountPath"]]
-    given = only(found, "ConfigMap", job["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"])
+    assert check["args"][:2] == ["check", check["volumeMounts"][0]["mountPath"]]
+    volumes = {each["name"]: each for each in job["spec"]["template"]["spec"]["volumes"]}
+    given = only(found, "ConfigMap", volumes["flows"]["configMap"]["name"])
     assert given["data"] == {"hello.flow.yaml": "flow: hello"}
-    assert int(given["metadata"]["annotations"]["helm.sh/hook-weight"]) < int(
-        job["metadata"]["annotations"]["helm.sh/hook-weight"]
-    )
+    for each in (given, only(found, "ConfigMap", volumes["settings"]["configMap"]["name"])):
+        assert int(each["metadata"]["annotations"]["helm.sh/hook-weight"]) < int(
+            job["metadata"]["annotations"]["helm.sh/hook-weight"]
+        )
+        assert each["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert [each["kind"] for each in objects({"flows": {"check": False}})].count("Job") == 0
+
+
+WRITES = """\
+flow: acme/hello
+vars: {name: {type: string}}
+steps:
+  - answer: {}
+  - extract: {into: name, schema: {type: string}, from: transcript}
+  - hangup: {}
+"""
+TENANT = """\
+flow: acme/hello
+defaults: {account: acme}
+steps:
+  - answer: {}
+  - hangup: {}
+"""
+KEY_OF_ACME = {"existingSecret": "telephony-keys", "keys": {"accounts.acme.openai.api_key": "acme"}}
+
+
+@pytest.mark.parametrize(
+    ("flow", "values", "said"),
+    [
+        (WRITES, {}, "E311"),
+        (WRITES, {"settings": {"text": "openai"}}, ""),
+        (WRITES, {"extraEnv": [{"name": "HOOKFLASH_TEXT", "value": "openai"}]}, ""),
+        (TENANT, {}, "acme"),
+        (TENANT, {"settings": {"accounts": {"acme": {"openai": {"max_sessions": 2}}}}}, ""),
+        (TENANT, {"secrets": KEY_OF_ACME}, ""),
+        (TENANT, {"extraEnv": [{"name": "HOOKFLASH_ACCOUNTS_ACME_OPENAI_API_KEY",
+                                "valueFrom": {"secretKeyRef": {"name": "k", "key": "acme"}}}]}, ""),
+        (FLOW, {"settings": {"console": {"origin": "calls.acme.example"}}}, "console.origin"),
+        (FLOW, {}, ""),
+    ],
+    ids=["nobody writes", "somebody writes", "somebody of the environment writes", "no such account", "account",
+         "account of a secret", "account of the environment", "wrong setting", "nothing special"],
+)  # fmt: skip
+def test_what_the_engine_would_refuse_to_start_with_fails_the_check(
+    flow: str, values: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    """The check's own command, with the files and the environment that its pod has, and without the Secret."""
+    found = objects(joined({"flows": {"inline": {"hello.flow.yaml": flow}}}, values))
+    spec = only(found, "Job")["spec"]["template"]["spec"]
+    (check,) = spec["containers"]
+    words = list(check["args"])
+    for mount in check["volumeMounts"]:
+        (volume,) = [each for each in spec["volumes"] if each["name"] == mount["name"]]
+        place = tmp_path / mount["name"]
+        place.mkdir()
+        for file, text in only(found, "ConfigMap", volume["configMap"]["name"])["data"].items():
+            (place / file).write_text(text)
+        words = [word.replace(mount["mountPath"], str(place)) for word in words]
+    env = {each["name"]: each["value"] for each in check.get("env", [])}
+    done = subprocess.run(
+        [sys.executable, "-c", "from engine.cli import main; main()", *words],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), **env}, cwd=tmp_path,
+    )  # fmt: skip
+    told = done.stdout + done.stderr
+    assert (done.returncode == 0) == (not said), told
+    assert said in told
 
 
 def test_the_network_policy_lets_in_what_is_named_and_nothing_else() -> None:

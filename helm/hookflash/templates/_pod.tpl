@@ -125,14 +125,7 @@ spec:
     - name: secrets
       secret: {secretName: {{ $secret }}, defaultMode: 0440}
     {{- end }}
-    {{- range .Values.extraMounts }}
-    - name: extra-{{ .name }}
-      {{- if .secret }}
-      secret: {secretName: {{ .secret }}, defaultMode: 0440}
-      {{- else }}
-      configMap: {name: {{ .configMap }}}
-      {{- end }}
-    {{- end }}
+    {{- include "hookflash.extraVolumes" . | nindent 4 }}
     {{- if not .Values.persistence.enabled }}
     - name: data
       emptyDir: {}
