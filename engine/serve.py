@@ -34,6 +34,7 @@ from engine.metrics import metrics
 from engine.price_file import load_prices
 from engine.records.store import Records
 from engine.reload import Reload
+from engine.retention import Disk, Retention
 from engine.services import Clock, Keeper, Services
 from engine.settings import Settings
 from engine.speech import Speech
@@ -154,7 +155,12 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         routes = [*intake.routes(), *console.routes()]
         url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, routes))
         stack.enter_context(console.served())
-        await stack.enter_async_context(beside(metrics.watch_loop(), reload.run()))
+        disk = Disk(settings.storage, metrics)
+        await stack.enter_async_context(beside(metrics.watch_loop(), reload.run(), disk.watch()))
+        if isinstance(records, Records):
+            database = settings.database.url.get_secret_value()
+            retention = Retention(settings.keep, settings.storage, database, console.audit, switchboard, services)
+            await stack.enter_async_context(beside(retention.run()))
         exchange = await _connected(stack, settings, readiness, url)
         await stack.enter_async_context(beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness)))
         log.info(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections import deque
 from datetime import datetime
 from pathlib import Path
@@ -49,6 +50,41 @@ class Audit:
         except OSError as error:
             raise ProblemError("no-audit", f"the audit log cannot be read: {error.strerror or error}") from error
 
+    async def trim(self, before: datetime) -> int:
+        """Delete the lines from before a moment; how many there were. Raises `OSError`.
+
+        Meanwhile nothing is served that must be written down. A line that another process writes just then may be lost.
+        """
+        async with self._order:
+            return await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(self._trim, before)))
+
+    def _trim(self, before: datetime) -> int:
+        """The rest goes into a new file, which takes the place of the old one as a whole or not at all."""
+        try:
+            handle = os.open(self.file, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return 0
+        with open(handle, "rb") as stream:
+            gone, rest = 0, 0
+            for line in stream:
+                if not _is_older(line, before):
+                    break
+                gone, rest = gone + 1, rest + len(line)
+            if not gone:
+                return 0
+            stream.seek(rest)
+            beside = self.file.with_name(f"{self.file.name}.part")
+            beside.unlink(missing_ok=True)
+            try:
+                with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
+                    shutil.copyfileobj(stream, new)
+                    new.flush()
+                    os.fsync(new.fileno())
+                beside.replace(self.file)
+            finally:
+                beside.unlink(missing_ok=True)
+        return gone
+
     def _append(self, line: bytes) -> None:
         """One write to the end of the file: lines are never mixed, also not with those of another process."""
         try:
@@ -77,3 +113,10 @@ class Audit:
                 if call is None or entry.call == call:
                     found.append(entry)
         return list(reversed(found))
+
+
+def _is_older(line: bytes, before: datetime) -> bool:
+    try:
+        return AuditEntry.model_validate_json(line).at < before
+    except ValueError:
+        return True  # of a disk that was full: it stands between older lines, or the next one ends the search

@@ -35,7 +35,8 @@ class Console:
         told = settings.console
         tokens, loopback = Tokens(told.tokens), is_loopback(settings.http.host)
         gate = Gate(tokens, settings.storage / KEY, loopback=loopback, origin=told.origin)
-        self.api = Api(switchboard, services, readiness, gate, Audit(told.audit))
+        self.audit = Audit(told.audit)
+        self.api = Api(switchboard, services, readiness, gate, self.audit)
         if tokens.open:
             who = "this machine alone" if loopback else "nobody"
             log.warning(

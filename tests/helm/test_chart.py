@@ -376,14 +376,16 @@ def test_the_network_policy_lets_in_what_is_named_and_nothing_else() -> None:
 
 def test_notes_say_what_is_to_be_done() -> None:
     first = notes()
-    for todo in ("flows.inline", "asterisk.choices:", "fallback.endpoint", "image.repository", "safety_destination"):
+    todos = ("flows.inline", "asterisk.choices:", "fallback.endpoint", "image.repository", "safety_destination", "keep")
+    for todo in todos:
         assert f"- {todo}" in first or f"- asterisk.choices.{todo}" in first or f"- settings.{todo}" in first, todo
     assert f"rollout status statefulset/{NAME}" in first
     options = [chosen[list(chosen)[-1]] for chosen in OPTIONS.values()]
     done = notes(
         joined(
             MODES["SBC"], *options, {"persistence": {"enabled": True}},
-            {"image": {"repository": "registry.acme/hookflash"}}, {"settings": {"safety_destination": "pjsip:desk"}},
+            {"image": {"repository": "registry.acme/hookflash"}},
+            {"settings": {"safety_destination": "pjsip:desk", "keep": {"recordings": "30d"}}},
         ),
         is_install=False, is_upgrade=True,
     )  # fmt: skip

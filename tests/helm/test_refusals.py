@@ -38,6 +38,8 @@ UNKNOWN_AND_MISTYPED: list[tuple[dict[str, Any], str]] = [
     ({"secrets": {"keys": {"accounts.acme.api_key": "x"}}}, "/secrets/keys"),
     ({"settings": {"database": {"url": "postgresql://u:p@h/d"}}}, "database"),
     ({"settings": {"flows": ["x"]}}, "flows"),
+    ({"settings": {"keep": {"records": 90}}}, "/settings/keep/records"),
+    ({"settings": {"keep": {"records": "3 months"}}}, "/settings/keep/records"),
     ({"secrets": {"keys": {"max_calls": "x"}}}, "/secrets/keys"),
     ({"secrets": {"keys": {"voices.openai.model": "x"}}}, "/secrets/keys"),
     ({"secrets": {"values": {"openai": "sk-1"}}}, "values"),
