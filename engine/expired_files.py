@@ -26,11 +26,18 @@ _NAME: Final = re.compile(r"(\d{8}T\d{6}Z)-([A-Za-z0-9_-]+)-(\d+)\.(?:wav|part)"
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A file that was deleted. ``position``: which step of its call kept it, from 0."""
+    """A file that was deleted. ``call``: the call's id as it is `in_name`; ``position``: its step that kept it, from
+    0."""
 
     name: str
+    call: str
     began: datetime
     position: int
+
+
+def in_name(call: str) -> str:
+    """The id of a call as the names of its files have it (`engine.recording.new_file`)."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", call)
 
 
 def recordings(storage: Path) -> list[tuple[str, ...]]:
@@ -59,7 +66,7 @@ def expired(
     Gives what it deleted, and adds to ``problems`` what it could not. ``live``: ids of calls whose files stay. Raises
     `OSError` when the folder cannot be read, or is a link.
     """
-    safe = {re.sub(r"[^A-Za-z0-9_-]", "_", call) for call in live}
+    safe = {in_name(call) for call in live}
     handle = _opened(storage, *names)
     try:
         with os.scandir(handle) as entries:
@@ -88,11 +95,13 @@ def _delete(folder: int, name: str, before: datetime, live: Collection[str]) -> 
         began = datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         return None  # no day that there is, so none of ours
+    if began >= before:
+        return None
     facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    if began >= before or facts.st_mtime >= before.timestamp() or not stat.S_ISREG(facts.st_mode):
+    if facts.st_mtime >= before.timestamp() or not stat.S_ISREG(facts.st_mode):
         return None
     os.unlink(name, dir_fd=folder)
-    return Sound(name, began, int(found[3]) - 1)
+    return Sound(name, found[2], began, int(found[3]) - 1)
 
 
 def _opened(storage: Path, *names: str) -> int:

@@ -7,10 +7,11 @@ one after the other: no call waits for a disk.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections import deque
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -65,11 +66,14 @@ class Audit:
         except FileNotFoundError:
             return 0
         with open(handle, "rb") as stream:
-            gone, rest = 0, 0
-            for line in stream:
-                if not _is_older(line, before):
+            gone, rest, read = 0, 0, 0
+            for number, line in enumerate(stream, 1):
+                read += len(line)
+                at = _moment(line)
+                if at is not None and at >= before:
                     break
-                gone, rest = gone + 1, rest + len(line)
+                if at is not None:  # else it may be of a disk that was full: it goes with an older line behind it
+                    gone, rest = number, read
             if not gone:
                 return 0
             stream.seek(rest)
@@ -115,8 +119,9 @@ class Audit:
         return list(reversed(found))
 
 
-def _is_older(line: bytes, before: datetime) -> bool:
+def _moment(line: bytes) -> datetime | None:
+    """When a line was written; None for what is no line of ours."""
     try:
-        return AuditEntry.model_validate_json(line).at < before
-    except ValueError:
-        return True  # of a disk that was full: it stands between older lines, or the next one ends the search
+        return datetime.fromisoformat(json.loads(line)["at"]).astimezone(UTC)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None

@@ -15,13 +15,13 @@ from typing import Final
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engine.expired_files import Sound
+from engine.expired_files import Sound, in_name
 from engine.records.database import DATABASE_ERRORS, RecordsError, connect
 from engine.records.tables import PARTS, calls
 
 BATCH: Final = 20  # calls in one transaction, of some 50 rows each: SQLite has one writer, and it must not wait long
 WITHIN: Final = 30.0  # seconds for a transaction
-LONGEST_CALL: Final = timedelta(days=2)  # a sound that begins later in its call than this is not looked for
+LONGEST_CALL: Final = timedelta(days=1)  # a sound that begins later in its call than this is not looked for
 
 
 class OldRecords:
@@ -48,7 +48,7 @@ class OldRecords:
         oldest = select(calls.c.id).where(calls.c.started < before, calls.c.outcome != "live")
         # Of several engines on one PostgreSQL each takes others. SQLite has one writer at a time, and no such words.
         chosen = oldest.order_by(calls.c.started).limit(BATCH).with_for_update(skip_locked=True)
-        async with self._changing() as connection:
+        async with self._transaction() as connection:
             ids = list(await connection.scalars(chosen))
             if ids:
                 await connection.execute(delete(calls).where(calls.c.id.in_(ids)))  # the parts go with their call
@@ -57,22 +57,31 @@ class OldRecords:
     async def note(self, sounds: Iterable[Sound], words: str) -> None:
         """Have the steps that kept these sounds say what became of them. Raises `RecordsError`."""
         steps = PARTS["steps"]
-        async with self._changing() as connection:
-            for sound in sounds:
-                around = calls.c.started.between(sound.began - LONGEST_CALL, sound.began + timedelta(seconds=1))
+        async with self._transaction("BEGIN") as connection:  # who only reads keeps nobody from writing
+            found = [(await self._call_of(connection, sound), sound) for sound in sounds]
+        async with self._transaction() as connection:
+            for call, sound in found:
                 its = update(steps).where(
-                    steps.c.call_id.in_(select(calls.c.id).where(around)),
+                    steps.c.call_id == call,
                     steps.c.position == sound.position,
                     steps.c.detail.contains(sound.name, autoescape=True),
                 )
-                await connection.execute(its.values(detail=steps.c.detail.concat(words)))
+                if call is not None:
+                    await connection.execute(its.values(detail=steps.c.detail.concat(words)))
+
+    async def _call_of(self, connection: AsyncConnection, sound: Sound) -> str | None:
+        """The id of the call whose sound it is; None when its record is gone."""
+        near = calls.c.started.between(sound.began - LONGEST_CALL, sound.began + timedelta(seconds=1))
+        # In the file's name "_" stands for whatever a name may not have; LIKE takes it so, too.
+        found = await connection.scalars(select(calls.c.id).where(near, calls.c.id.like(sound.call)))
+        return next((id_ for id_ in found if in_name(id_) == sound.call), None)
 
     @asynccontextmanager
-    async def _changing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction. One of SQLite waits at its beginning for the writer, lest it must give up later."""
+    async def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> AsyncIterator[AsyncConnection]:
+        """A transaction. One of SQLite that writes waits at its beginning, lest it must give up later."""
         try:
             async with asyncio.timeout(WITHIN), self._engine.connect() as connection:
-                await connection.execution_options(begin="BEGIN IMMEDIATE")
+                await connection.execution_options(begin=begin)
                 async with connection.begin():
                     yield connection
         except DATABASE_ERRORS as error:
