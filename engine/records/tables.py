@@ -242,6 +242,7 @@ checkpoints: Final = Table(
     Column("account", Words),
     Column("fallback", Words),
     Column("resumed", Integer, nullable=False),
+    Index("checkpoints_channel", "channel"),
 )
 """`engine.checkpoint.Checkpoint` of each call that is live."""
 

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, text
 
 from engine.call import Call
 from engine.checkpoint import Checkpoint, state_of
 from engine.records import Records
 from engine.records.database import connect
-from engine.records.store import DIED, KEPT
-from engine.records.tables import checkpoints
+from engine.records.left import DIED, KEPT, counting
+from engine.records.tables import calls, checkpoints, rows
 from engine.resume import kept as resumed_vars
 from engine.services import Clock
 from engine.virtual import VirtualLine, virtual_services
@@ -102,6 +102,32 @@ async def test_the_next_engine_of_the_name_finds_the_call_and_counts(url: str) -
         again = await records.claim("one", "1700000000.1")
         assert again is not None
         assert again.checkpoint.resumed == 2, "also when the engine dies at once"
+
+
+async def test_a_claim_begins_at_the_channel_however_many_calls_the_engine_has_recorded(url: str) -> None:
+    """What a claim reads must not grow with the years: it holds the lock that the writer needs."""
+    async with Records.open(url, engine="one") as records:
+        records.follow("a", at())
+        await records.save(full_record("a", outcome="live", engine="one"))
+        await records.flush()
+        row = rows(full_record("old", outcome="completed", engine="one"))[calls][0]
+        async with records._engine.begin() as connection:
+            await connection.execute(insert(calls), [{**row, "id": f"old-{number}"} for number in range(2000)])
+            await connection.execute(text("ANALYZE calls"))
+        sqlite = url.startswith("sqlite")
+        statement = counting("one", "1700000000.1").compile(
+            records._engine.sync_engine, compile_kwargs={"literal_binds": True}
+        )
+        async with records._engine.connect() as connection:
+            asked = f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {statement}"
+            plan = [str(line[-1]) for line in (await connection.execute(text(asked))).all()]
+        reads = [line for line in plan if " calls" in line or "calls_" in line]
+        assert reads, plan
+        assert all("calls_engine" not in line and "Seq Scan" not in line and "SCAN" not in line for line in reads), plan
+        if sqlite:
+            assert any("SEARCH checkpoints USING INDEX checkpoints_channel" in line for line in plan), plan
+        assert await records.claim("two", "1700000000.1") is None
+        assert await records.claim("one", "1700000000.1") is not None
 
 
 async def test_values_of_every_type_come_back(url: str) -> None:

@@ -23,7 +23,7 @@ from engine.console.views import summary
 from engine.health import Readiness
 from engine.line import DialOptions
 from engine.record import CallRecord
-from engine.records.store import DIED
+from engine.records.left import DIED
 from engine.records.timeline import render
 from engine.resume import CUT_OFF, RESTARTED
 from engine.services import Clock
