@@ -13,6 +13,7 @@ import structlog
 
 from engine.accounts import using
 from engine.beside import beside, first_of
+from engine.checkpoint import keep
 from engine.discretion import HIDDEN, is_secret, outline, told_in
 from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
@@ -64,6 +65,7 @@ class Call:
         self.spending = Spending(lowest((flow.max_cost, services.max_cost)), self.record.cost)
         self.course: Callable[[], Awaitable[None]] = self.root.run  # what the call does until it ends
         self.inbox = Inbox()
+        self.unkept = asyncio.Event()  # something changed since the call was last saved
         self.recording: Recording | None = None  # the latest, which may be over
         self.taps: tuple[Sides, ...] = ()  # who hears the call: a recording, who listens
         self.is_private = False  # a sensitive step runs: nobody hears the call
@@ -134,6 +136,7 @@ class Call:
     def charge(self, amount: Decimal) -> None:
         """Something cost this: it counts towards what the call may cost, and the day."""
         self.record.cost += amount
+        self.unkept.set()
         self.services.days.add(self.tenant, amount, self.services.clock.now())
         if self.spending.add(amount):
             told = f"the call cost {written(self.record.cost)} of {written(self.spending.most or amount)} that it may"
@@ -227,11 +230,16 @@ class Call:
         step = self.record.steps[-1].path if self.record.steps else ""
         spoken = Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)
         self.record.transcript.append(spoken)
-        self.changed()
+        self.changed(keep=True)
         return spoken
 
-    def changed(self) -> None:
-        """Tell whoever watches that the call is another than before. Costs next to nothing."""
+    def changed(self, *, keep: bool = False) -> None:
+        """Tell whoever watches that the call is another than before. Costs next to nothing.
+
+        ``keep``: the next engine must know it, should this one die before the step ends.
+        """
+        if keep:
+            self.unkept.set()
         self.services.watch.changed(self)
 
     def pressed(self, key: str, *, secret: bool | None = None) -> None:
@@ -242,10 +250,11 @@ class Call:
         now = self.services.clock.now()
         entry = KeyPress(key=HIDDEN if secret else key, at=now, step="" if step is None else step.path)
         self.record.presses.append(entry)
-        self.changed()
+        self.changed(keep=True)
 
     async def save(self) -> None:
         """Keep the record as it is now."""
+        self.unkept.clear()
         self.changed()
         await self.services.records.save(self.record)
 
@@ -276,6 +285,7 @@ class Call:
         try:
             async with beside() as group:
                 self._group = group
+                group.create_task(keep(self), name=f"keep {self.record.id}")
                 if await first_of(self._walk(), self._hung_up(), self.steering.answered()) == 2:
                     await first_of(self._handed_off(), self._hung_up())
         except LineGone:

@@ -5,15 +5,18 @@ It is written with the record, in the same transaction, and goes with the first 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from engine.record import CallRecord
 
 if TYPE_CHECKING:
     from engine.call import Call
+
+SOON: Final = 2.0  # seconds from a change in the middle of a step until it is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,18 @@ class Checkpoints(Protocol):
 
         Raises `UserError`.
         """
+
+
+async def keep(call: Call) -> None:
+    """Have the call stored soon after something changed in the middle of a step, until cancelled.
+
+    Its own pace, beside that of the writer, bounds what many long talks cost the database.
+    """
+    while True:
+        await call.unkept.wait()
+        await asyncio.sleep(SOON)
+        if call.unkept.is_set():
+            await call.save()
 
 
 def state_of(call: Call, resumed: int = 0) -> Checkpoint:

@@ -85,8 +85,8 @@ class Records:
     # ── Writing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def save(self, record: CallRecord) -> None:
-        """Have the record stored as it is by then; returns at once. Saves of the same call become one."""
-        self._pending.pop(record.id, None)
+        """Have the record stored as it is by then; returns at once. Saves of the same call become one, in the place of
+        the first, lest a call that changes all the time waits for ever."""
         self._pending[record.id] = record
         if len(self._pending) > MAX_PENDING:
             self._give_up(next(iter(self._pending)), "full")

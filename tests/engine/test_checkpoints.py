@@ -80,6 +80,13 @@ async def test_saves_of_one_call_cost_one_checkpoint(url: str) -> None:
     assert len(asked) == 1
 
 
+async def test_a_call_that_changes_all_the_time_is_not_put_off(url: str) -> None:
+    async with Records.open(url) as records:
+        for name in ("a", "b", "c", "a"):
+            await records.save(full_record(name, outcome="live"))
+        assert list(records._pending) == ["a", "b", "c"]
+
+
 async def test_the_next_engine_of_the_name_finds_the_call_and_counts(url: str) -> None:
     record = full_record("a", outcome="live", error="", engine="one")
     async with Records.open(url, engine="one") as records:
