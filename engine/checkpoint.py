@@ -79,9 +79,9 @@ def state_of(call: Call, resumed: int = 0) -> Checkpoint:
         channel=call.record.legs[0].id,
         at=call.services.clock.now(),
         vars={
-            name: value
-            for name, value in call.root.vars.items()
-            if not flow.vars[name].sensitive and f"vars.{name}" not in hidden
+            name: call.root.vars[name]
+            for name, variable in flow.vars.items()
+            if name in call.root.vars and not variable.sensitive and f"vars.{name}" not in hidden
         },
         with_person=call.with_person,
         account=call.account,

@@ -169,17 +169,24 @@ class Records:
             kept = rows(record) if self._transcripts else without_words(rows(record))
             for table, found in kept.items():
                 merged.setdefault(table, []).extend(found)
-            state = self._states.get(record.id)
-            if state is not None and record.outcome == "live":
-                merged.setdefault(checkpoints, []).append(
-                    checkpoint_row(record.id, state(), without_words=not self._transcripts)
-                )
+            merged.setdefault(checkpoints, []).extend(self._checkpoint(record))
         async with self._engine.begin() as connection:
             # The rows of the lists go with their call, and so does its checkpoint.
             await connection.execute(delete(calls).where(calls.c.id.in_([record.id for record in batch])))
             for table, found in merged.items():
                 if found:
                     await connection.execute(insert(table), found)
+
+    def _checkpoint(self, record: CallRecord) -> builtins.list[dict[str, Any]]:
+        """The row of a live call that is followed. One that cannot be told must not keep the others from the disk."""
+        state = self._states.get(record.id)
+        if state is None or record.outcome != "live":
+            return []
+        try:
+            return [checkpoint_row(record.id, state(), without_words=not self._transcripts)]
+        except Exception:
+            log.exception("how far a call has come cannot be kept; its record can", call_id=record.id)
+            return []
 
     async def _prepare(self) -> None:
         # A connection to a file that is gone, or to a server that restarted, never comes back by itself.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import insert, select, text
+from structlog.testing import capture_logs
 
 from engine.call import Call
 from engine.checkpoint import Checkpoint, state_of
@@ -85,6 +86,33 @@ async def test_a_call_that_changes_all_the_time_is_not_put_off(url: str) -> None
         for name in ("a", "b", "c", "a"):
             await records.save(full_record(name, outcome="live"))
         assert list(records._pending) == ["a", "b", "c"]
+
+
+async def test_a_state_that_cannot_be_told_costs_no_record(url: str) -> None:
+    """A mistake, perhaps a plugin's: the call is stored without a checkpoint, and all others as ever."""
+
+    def broken() -> Checkpoint:
+        raise KeyError("not declared")
+
+    async with Records.open(url, engine="one") as records:
+        records.follow("bad", broken)
+        records.follow("good", at())
+        for _ in range(2):
+            for name in ("bad", "good", "plain"):
+                await records.save(full_record(name, outcome="live"))
+            with capture_logs() as logs:
+                await records.flush()
+            assert [(entry["log_level"], entry["call_id"]) for entry in logs] == [("error", "bad")]
+        assert list(await kept(url)) == ["good"]
+        assert {record.id for record in await records.list()} == {"bad", "good", "plain"}
+
+
+async def test_what_the_flow_does_not_declare_is_not_kept(tmp_path: Path) -> None:
+    """A plugin may put any name among the variables."""
+    flows = library(tmp_path, FLOW)
+    call = Call(VirtualLine(), flows.flows["shop"], flows, virtual_services(clock=Clock()))
+    call.root.vars.update(name="Ada", own=1)
+    assert state_of(call).vars == {"name": "Ada"}
 
 
 async def test_the_next_engine_of_the_name_finds_the_call_and_counts(url: str) -> None:
