@@ -111,11 +111,9 @@ class Language:
         if any(problem.severity == "error" for problem in problems):
             return Loaded(None, problems, sought)
         revision = files.revision.hexdigest()[:16]
-        hidden = {flow.revision: secrets.feeding()[name] for name, flow in flows.items()}
-        hidden |= {flow.revision: soon.feeding()[name] for name, flow in nexts.items()}
-        holding = {flow.revision: frozenset(around.secrets.get(name, ())) for name, flow in flows.items()}
-        holding |= {flow.revision: frozenset(ahead.secrets.get(name, ())) for name, flow in nexts.items()}
-        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden, holding)
+        hidden = _by_revision(flows, secrets.feeding()) | _by_revision(nexts, soon.feeding())
+        copies = _by_revision(flows, secrets.copies()) | _by_revision(nexts, soon.copies())
+        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden, copies)
         return Loaded(library, problems, sought)
 
     def _read(self, paths: Iterable[Path | str]) -> _Files:
@@ -169,6 +167,10 @@ class Language:
                 message = f"there is no flow '{name}' that this could be the next version of{has(stable)}"
                 files.problems.append(Problem.at(_named(flow_reader), "E302", message))
         return stable, nexts
+
+
+def _by_revision(flows: Mapping[str, Flow], names: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    return {flow.revision: names[name] for name, flow in flows.items()}
 
 
 def _named(flow_reader: FlowReader) -> Where:

@@ -112,7 +112,7 @@ async def test_what_the_flow_does_not_declare_is_not_kept(tmp_path: Path) -> Non
     flows = library(tmp_path, FLOW)
     call = Call(VirtualLine(), flows.flows["shop"], flows, virtual_services(clock=Clock()))
     call.root.vars.update(name="Ada", own=1)
-    assert state_of(call).vars == {"name": "Ada"}
+    assert state_of(call).vars == {"name": "Ada", "masked": ""}
 
 
 async def test_the_next_engine_of_the_name_finds_the_call_and_counts(url: str) -> None:
@@ -219,8 +219,13 @@ vars:
   copy: {type: string}
   inside: {type: object}
   before: {type: string}
+  twin: {type: string}
+  twins: {type: object}
+  masked: {type: string}
 steps:
   - set: {name: Ada, before: "5678"}
+  - set: {twin: "${vars.before}", masked: "${mask(vars.before, 0)}"}
+  - set: {twins: "${{'k': vars.twin}}"}
   - set: {pin: "${vars.before}"}
   - set: {copy: "${vars.pin}", inside: "${{'k': [vars.pin]}}"}
   - wait_for: dtmf
@@ -231,7 +236,7 @@ steps:
 
 
 async def test_a_call_is_followed_from_step_to_step_and_never_its_secrets(url: str, tmp_path: Path) -> None:
-    """Also not what becomes a secret, nor what has taken one up."""
+    """Also not what becomes a secret, nor what has taken either up."""
     flows = library(tmp_path, FLOW)
     async with Records.open(url, engine="virtual") as records:
         services = virtual_services(records=records, clock=Clock())
@@ -243,7 +248,7 @@ async def test_a_call_is_followed_from_step_to_step_and_never_its_secrets(url: s
             await line.log.until("answered", who="caller")
             await records.flush()
             row = (await kept(url))[call.record.id]
-            assert row["vars"] == {"name": "Ada"}
+            assert row["vars"] == {"name": "Ada", "masked": "****"}
             assert (row["account"], row["fallback"], row["resumed"]) == ("acme", "pjsip:counter", 1)
             assert row["channel"] == line.facts.channel
             await line.caller.presses("1")
