@@ -185,7 +185,8 @@ class Conversation:
             self._deaf()
 
     def _sounds(self, loud: bool) -> None:
-        self.post(CallerSounds(loud))
+        if loud or self._turn.awaits_silence:
+            self.post(CallerSounds(loud))
 
     def _keep_company(self, after: float = 0.0) -> None:
         """Music, from so many seconds on, until somebody speaks."""

@@ -120,6 +120,11 @@ class Turn:
         """Whether the caller hears the voice."""
         return self.playing is not None and not self.dry
 
+    @property
+    def awaits_silence(self) -> bool:
+        """Whether anything may come of it that the line does not hear the caller."""
+        return self.caller_speaks_since is not None or self.sounds > 0
+
     def handle(self, event: TurnEvent, now: float) -> list[Action]:
         """Take in an event at ``now``; what to do about it. After an `End` nothing happens any more."""
         if isinstance(event, Replaced):

@@ -6,12 +6,14 @@ at which it was handed over. Times are seconds of any steady clock.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from asterisk.media.leg import BYTES_PER_MS, Format
 from asterisk.media.playout import frame_bytes
 
 KEPT_S = 3.0  # audio that was played is kept so long: that its leg was silent is noticed 2 s later
+_NOTHING = 1e-3  # ms, by which sums of seconds err
 FORGOTTEN_S = 1.0  # what is older is forgotten in pieces, for it costs the moving of the rest
 
 
@@ -22,21 +24,23 @@ class Unplayed:
         self.owes_drained = False
         """Audio was handed over, and nobody was told yet that it was played to its end."""
         self._per_ms = BYTES_PER_MS[audio_format]
+        self._rate = self._per_ms * 1000  # bytes per second
         self._frame = frame_bytes(audio_format)
         self._kept = bytearray()  # a copy: pieces that live on would have each new one take new memory
         self._first = 0  # the position at which it begins
-        self._step = int(FORGOTTEN_S * 1000) * self._per_ms
-        self._most = self._most_at_first = int(KEPT_S * 1000) * self._per_ms + self._step  # bytes
+        self._step = int(FORGOTTEN_S * self._rate)
+        self._most = self._most_at_first = int(KEPT_S * self._rate) + self._step  # bytes
         self._marks: deque[tuple[int, str]] = deque()  # the position before which they stand
         self._written = 0
-        self._base = 0  # this much had been played …
-        self._base_at = 0.0  # … at this time
+        self._surely = 0  # this much was played, whatever the time
+        self._ends = 0.0  # when all of it will have been
 
     def audio(self, audio: bytes, now: float) -> None:
         """Audio was handed over."""
-        if self.played(now) == self._written:
-            self._base, self._base_at = self._written, now
+        if now > self._ends:
+            self._surely, self._ends = self._written, now
         self._written += len(audio)
+        self._ends += len(audio) / self._rate
         self._kept += audio
         self.owes_drained = True
         if len(self._kept) > self._most:
@@ -53,7 +57,8 @@ class Unplayed:
         while True:
             position, mark = self._marks.popleft()
             if mark == name:
-                self._base, self._base_at = position, now
+                self._surely = position
+                self._ends = now + (self._written - position) / self._rate
                 return
 
     def drained(self) -> None:
@@ -62,8 +67,8 @@ class Unplayed:
 
     def played(self, at: float) -> int:
         """Bytes that had been played at a time, by this account."""
-        since = max(0, int((at - self._base_at) * 1000)) * self._per_ms
-        return min(self._written, self._base + since)
+        left = math.ceil((self._ends - at) * 1000 - _NOTHING) * self._per_ms
+        return max(self._surely, self._written - max(0, left))
 
     def flush(self, now: float) -> int:
         """All of it was taken back; returns how many milliseconds had not been played."""
@@ -71,8 +76,8 @@ class Unplayed:
         self._marks.clear()
         self._kept.clear()
         self._most = self._most_at_first
-        self._first = self._base = self._written
-        self._base_at = now
+        self._first = self._surely = self._written
+        self._ends = now
         self.owes_drained = False
         return rest // self._per_ms
 
@@ -90,7 +95,7 @@ class Unplayed:
             rest.append(name)
         if self._written > at:
             rest.append(self._between(at, self._written))
-        self._base, self._base_at = played, now
+        self._surely, self._ends = played, now + (self._written - played) / self._rate
         return rest
 
     def _between(self, begin: int, end: int) -> bytes:
