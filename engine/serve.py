@@ -155,7 +155,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, routes))
         stack.enter_context(console.served())
         await stack.enter_async_context(beside(metrics.watch_loop(), reload.run()))
-        exchange = await _connected(stack, settings, readiness, url)
+        exchange = await _connected(stack, settings, readiness, url, records)
         await stack.enter_async_context(beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness)))
         log.info(
             "ready", asterisk=settings.asterisk.url, app=exchange.app, media=exchange.media, flows=len(library.flows),
@@ -164,14 +164,18 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         yield Engine(switchboard, exchange, readiness, services, url, reload, lost)
 
 
-async def _connected(stack: AsyncExitStack, settings: Settings, readiness: Readiness, url: str) -> Exchange:
+async def _connected(
+    stack: AsyncExitStack, settings: Settings, readiness: Readiness, url: str, records: Keeper
+) -> Exchange:
     """The connection to Asterisk, which may come up after the engine. Raises `StartError` for what waiting cannot mend:
     a wrong password, an Asterisk that is too old."""
-    told, clock = settings.asterisk, asyncio.get_running_loop().time
+    told, clock, others = settings.asterisk, asyncio.get_running_loop().time, None
+    if isinstance(records, Records):
+        others = (await stack.enter_async_context(records.presence(settings.name, told.app))).others
     wanted = ExchangeSettings(
         url=told.url, user=told.user, password=told.password.get_secret_value(), app=told.app, media=told.media,
         format=told.law, targets=Targets(trunk=told.trunk, teams=told.teams), start_timeout=CONNECT_WITHIN,
-        takes_left_over=True,
+        takes_left_over=True, others=others,
     )  # fmt: skip
     began, reminded, pause = clock(), float("-inf"), FIRST_PAUSE
     while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from engine.record import CallRecord
 from engine.records.costs import Costs, query, summed
 from engine.records.database import DATABASE_ERRORS, RecordsError, connect, identity, migrate
 from engine.records.left import DIED, claimed, mark_lost
+from engine.records.presence import Presence
 from engine.records.tables import PARTS, calls, checkpoint_row, checkpoints, record_from, rows, without_words
 
 BATCH: Final = 8  # calls in one transaction: their rows are built in the event loop, which must stay free for audio
@@ -241,6 +242,10 @@ class Records:
         record = await self.get(found[0])
         record.outcome, record.error = "live", record.error or DIED
         return Left(record, found[1])
+
+    def presence(self, name: str, app: str) -> AbstractAsyncContextManager[Presence]:
+        """The engine of this name and Stasis application is seen to live while the block runs."""
+        return Presence.open(self._engine, name, app)
 
     # ── Finding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -246,6 +246,18 @@ checkpoints: Final = Table(
 )
 """`engine.checkpoint.Checkpoint` of each call that is live."""
 
+engines: Final = Table(
+    "engines",
+    metadata,
+    Column("id", Words, primary_key=True),
+    _words("name"),
+    _words("app"),
+    _words("place"),
+    Column("pid", Integer, nullable=False),
+    Column("seen", Moment, nullable=False),
+)
+"""Engines that live, or died (`engine.records.presence`)."""
+
 
 def rows(record: CallRecord) -> dict[Table, list[dict[str, Any]]]:
     """A record as the rows of each table, the call's own first."""
