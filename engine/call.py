@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from engine.accounts import using
 from engine.beside import beside, first_of
 from engine.checkpoint import keep
 from engine.discretion import HIDDEN, is_secret, outline, told_in
+from engine.errands import Errands
 from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Leave, Return, Stop
@@ -75,7 +76,7 @@ class Call:
         self._early = False  # prompts are heard before the answer
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
-        self._errands: dict[asyncio.Task[None], float] = {}  # seconds that each has when the call is over
+        self._errands = Errands()
         self._stopped = False  # by the engine, which waits for nothing long
 
     def _new_record(self, flow: Flow) -> CallRecord:
@@ -221,9 +222,7 @@ class Call:
         """Run something that the flow does not wait for. When the call is over it has ``within`` seconds left, the time
         of a wind-up if nothing is said; the engine's drain waits for it, its stop does not.
         """
-        task = asyncio.create_task(work, name=name)
-        self._errands[task] = self.services.wind_up if within is None else within
-        task.add_done_callback(self._errands.pop)
+        self._errands.run(work, name, self.services.wind_up if within is None else within)
 
     def said(self, role: Literal["caller", "voice", "system"], text: str, *, interrupted: bool = False) -> Spoken:
         """Write down something that was said."""
@@ -344,25 +343,6 @@ class Call:
         except Exception as error:
             log.warning("the hangup handler failed", error=str(error))
 
-    async def _end_errands(self) -> None:
-        """What the flow did not wait for comes to its end, or is cancelled."""
-        clock = asyncio.get_running_loop().time
-        began, longest = clock(), self.services.wind_up if self._stopped else float("inf")
-        patience = {task: min(seconds, longest) for task, seconds in self._errands.items()}
-        try:
-            for seconds in sorted({*patience.values()}):
-                due = [task for task in patience if patience[task] <= seconds]
-                await asyncio.wait(due, timeout=max(0.0, began + seconds - clock()))
-                await self._give_up(due)
-        finally:
-            await self._give_up(list(patience))
-
-    async def _give_up(self, errands: Sequence[asyncio.Task[None]]) -> None:
-        left = [task for task in errands if task.cancel()]
-        if left:
-            log.warning("errands of the call were not done in time", errands=[task.get_name() for task in left])
-            await asyncio.gather(*left, return_exceptions=True)
-
     async def _leave_to_dialplan(self) -> None:
         """The engine stops in the middle of the call: what stands behind it takes the caller, not a dead line."""
         if self.with_person or self.line.ended.done():
@@ -389,7 +369,7 @@ class Call:
             self.record.cause = ending.cause if self.record.cause is None else self.record.cause
         if self._errands:
             await self.save()  # the call is over, whatever is still written about it
-            await self._end_errands()
+            await self._errands.end(self.services.wind_up if self._stopped else float("inf"))
         await self.save()
         structlog.contextvars.unbind_contextvars("call_id", "flow")
 
