@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flows.calendars import Calendar
-from flows.dialling import PATTERN, Dialling
+from flows.dialling import NAMED, NUMBERS, Dialling
 from flows.draft import Draft
 from flows.hours import known_keys, read_calendar
 from flows.mailboxes import Mailbox, read_mailbox
@@ -168,8 +168,8 @@ def _dialling(tree: Map, draft: Draft) -> Dialling:
     for key in ("allow", "deny"):
         if key not in given:
             continue
-        patterns = given[key]
-        known = isinstance(patterns, Seq) and all(isinstance(one, str) and PATTERN.fullmatch(one) for one in patterns)
+        patterns, able = given[key], NAMED if key == "allow" else NUMBERS
+        known = isinstance(patterns, Seq) and all(isinstance(one, str) and able.fullmatch(one) for one in patterns)
         if not known:
             message = f"'{key}' is a list of quoted numbers or beginnings, such as \"+1415*\""
             draft.report(given.value_at[key], "E203", message)
