@@ -16,12 +16,12 @@ from engine.leaks import leaks, whole_address
 from engine.outcome import Outcome, StepError
 from engine.requests import ask
 from engine.verb import Verb, unknown
-from engine.whom import GROUP, NUMBER
 from flows.fields import EndpointName, Text
 from flows.flow import Step
 from flows.problems import Problem, Where, has
 from flows.resources import Resources
 from flows.scope import Scope
+from flows.targets import GROUP, NUMBER
 from flows.verb import Fields, Outcomes
 
 USUAL = "sms"  # the endpoint of a step that names none
