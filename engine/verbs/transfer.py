@@ -30,6 +30,7 @@ from flows.verb import Fields, Outcomes
 
 UNREACHED = ("no_answer", "busy", "declined", "machine", "unavailable", "failed", "timeout")
 KEYS = re.compile(r"[0-9A-Da-d*#wW]{1,64}")
+WHAT_CAN = "after the answer go 1 to 64 of 0-9, *, #, A-D and w"
 Key = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
 
 
@@ -129,6 +130,9 @@ class Transfer(Verb):
         sent = [fields.caller_id, *fields.headers.values()]
         read = (expression for text in sent if text is not None for expression in text.expressions)
         yield from leaks(scope, read, "with a transfer")
+        keys = None if fields.dtmf_after_answer is None else fields.dtmf_after_answer.literal
+        if keys and not KEYS.fullmatch(keys):
+            yield scope.problem(scope.at(*path, "dtmf_after_answer"), "E203", f"'{keys}' cannot be sent: {WHAT_CAN}")
         if fields.caller_hears == "ai":
             yield from capability(scope, scope.at(*path, "caller_hears"))
         if fields.brief is not None and fields.brief.auto:
@@ -222,7 +226,7 @@ class Transfer(Verb):
     def _keys(fields: TransferFields, context: Mapping[str, Any]) -> str:
         keys = "" if fields.dtmf_after_answer is None else fields.dtmf_after_answer.render(context)
         if keys and not KEYS.fullmatch(keys):
-            raise StepError(f"{keys!r} cannot be sent after the answer: 1 to 64 of 0-9, *, #, A-D and w can")
+            raise StepError(f"these keys cannot be sent: {WHAT_CAN}")  # which ones may be a secret
         return keys
 
     @staticmethod

@@ -199,6 +199,8 @@ def test_nobody_answering_is_the_ordinary_case(tmp_path: Path) -> None:
         ('headers: {Via: x}, attempts: [{targets: ["pjsip:a"]}]', "3:26", "the SIP header 'Via' cannot be set"),
         ('headers: {Via: "${call.id}"}, attempts: [{targets: ["pjsip:a"]}]', "3:26", "'Via' cannot be set"),
         ('headers: {X-A: "1\\r\\nX-B: 2"}, attempts: [{targets: ["pjsip:a"]}]', "3:31", "holds a line break"),
+        ('dtmf_after_answer: hello, attempts: [{targets: ["pjsip:a"]}]', "3:35", "'hello' cannot be sent"),
+        ('dtmf_after_answer: "12E", attempts: [{targets: ["pjsip:a"]}]', "3:35", "'12E' cannot be sent"),
         ('caller_id: abc def, attempts: [{targets: ["pjsip:a"]}]', "3:27", "'abc def' is no phone number"),
     ],
 )  # fmt: skip
