@@ -191,3 +191,8 @@ def test_who_may_be_a_fallback(load: Load, fallback: str) -> None:
     resources = "destinations: {front: 'pjsip:a'}\ngroups: {all: [front, 'tel:+14155550100']}\n"
     routes = f"routes: [{{flow: any, fallback: '{fallback}'}}]\n"
     assert load(files={**FLOWS, "routes.yaml": routes}, resources=resources).problems == []
+
+
+def test_who_is_told_of_a_message_may_be_written_as_a_target(load: Load) -> None:
+    resources = "mailboxes: {sales: {notify: ['tel:+14155550100', '+14155550101']}}\n"
+    assert load(files={**FLOWS, "routes.yaml": "routes: [{flow: any}]"}, resources=resources).problems == []
