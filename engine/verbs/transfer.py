@@ -127,7 +127,8 @@ class Transfer(Verb):
     def check_targets(fields: TransferFields, scope: Scope, *path: str) -> Iterable[Problem]:
         """The same for fields that stand under a path of the step's."""
         yield from _invite(fields, scope, *path)
-        sent = [fields.caller_id, *fields.headers.values()]
+        rung = [target for attempt in fields.attempts for target in attempt.targets]
+        sent = [fields.caller_id, *fields.headers.values(), *rung]
         read = (expression for text in sent if text is not None for expression in text.expressions)
         yield from leaks(scope, read, "with a transfer")
         keys = None if fields.dtmf_after_answer is None else fields.dtmf_after_answer.literal
