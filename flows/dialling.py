@@ -58,11 +58,11 @@ def _dialled(target: str) -> str | None:
         read = read_target(target if ":" in target else f"tel:{target}")
     except TargetError:  # the line will not dial it; if one does, it is judged by all that it holds
         user = target.partition(":")[2].partition("@")[0] or target
-        return user if any(character.isdigit() for character in target) else None
-    if any(character.isalpha() for character in read.user):
-        many = sum(character.isdigit() for character in read.user) > _DIGITS_OF_A_NAME
+        return user.encode("unicode_escape").decode() if any(map(str.isdigit, target)) else None
+    if any(map(str.isalpha, read.user)):
+        many = sum(map(str.isdigit, read.user)) > _DIGITS_OF_A_NAME
         return read.user if many and read.kind != "teams" else None
-    return read.user if any(character.isdigit() for character in read.user) else None
+    return read.user if any(map(str.isdigit, read.user)) else None
 
 
 def _fits(number: str, pattern: str) -> bool:

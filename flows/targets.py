@@ -59,7 +59,7 @@ def mistake_in(written: str) -> str:
     try:
         read_target(written)
     except TargetError as error:
-        return f"'{written}': {error}"
+        return f"{written!r}: {error}"
     return ""
 
 
@@ -73,7 +73,7 @@ def _pjsip(rest: str) -> str:
     user, at, trunk = rest.partition("@")
     if not _NAME.fullmatch(trunk if at else rest):
         hint = "; a number is written tel:+NUMBER or pjsip:NUMBER@TRUNK" if rest.startswith("+") and not at else ""
-        raise TargetError(f"'{trunk if at else rest}' is no name of a PJSIP endpoint{hint}")
+        raise TargetError(f"{(trunk if at else rest)!r} is no name of a PJSIP endpoint{hint}")
     return _user(user) if at else ""
 
 
@@ -81,7 +81,7 @@ def _teams(rest: str) -> str:
     user, at, domain = rest.partition("@")
     user = _user(user)
     if at and not user.startswith("+") and not _DOMAIN.fullmatch(domain):
-        raise TargetError(f"'{domain}' is no domain")
+        raise TargetError(f"{domain!r} is no domain")
     return user
 
 
@@ -89,11 +89,11 @@ def _user(user: str) -> str:
     if user.startswith("+"):
         return _number(user)
     if not _USER.fullmatch(user):
-        raise TargetError(f"'{user}' may hold only letters, digits and + * _ . -")
+        raise TargetError(f"{user!r} may hold only letters, digits and + * _ . -")
     return user
 
 
 def _number(number: str) -> str:
     if not _E164.fullmatch(number):
-        raise TargetError(f"'{number}' is no E.164 number, such as +14155550100")
+        raise TargetError(f"{number!r} is no E.164 number, such as +14155550100")
     return number

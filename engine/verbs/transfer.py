@@ -133,7 +133,7 @@ class Transfer(Verb):
         yield from leaks(scope, read, "with a transfer")
         keys = None if fields.dtmf_after_answer is None else fields.dtmf_after_answer.literal
         if keys and not KEYS.fullmatch(keys):
-            yield scope.problem(scope.at(*path, "dtmf_after_answer"), "E203", f"'{keys}' cannot be sent: {WHAT_CAN}")
+            yield scope.problem(scope.at(*path, "dtmf_after_answer"), "E203", f"{keys!r} cannot be sent: {WHAT_CAN}")
         if fields.caller_hears == "ai":
             yield from capability(scope, scope.at(*path, "caller_hears"))
         if fields.brief is not None and fields.brief.auto:
