@@ -10,6 +10,7 @@ from telephony import House, carrier, nothing_left, open_house, settings, ulaw_t
 from test_exchange import dead_tag, gone
 
 from asterisk import ari
+from asterisk.ari.resources import Bridges
 from asterisk.exchange import Exchange
 from asterisk.instance import Instance
 from asterisk.janitor import LeftOver
@@ -157,6 +158,43 @@ async def test_two_who_talk_come_as_one_line_and_end_together(pbx: Instance, wor
             await looker.channels.hangup(channel_id=leg.id if who == "person" else caller.id)
         async with asyncio.timeout(5):
             await (line.peer.ended if who == "person" else line.ended)
+        await line.close()
+
+
+@pytest.mark.parametrize("bridge_is", ["gone", "there"])
+async def test_a_bridge_that_could_not_be_looked_up_has_the_caller_in_it(
+    pbx: Instance, world: Instance, monkeypatch: pytest.MonkeyPatch, bridge_is: str
+) -> None:
+    """Two talked in it, and one hung up. It is made anew under its id, or is there after all."""
+    answer = Bridges.get
+    lost: list[str] = []
+
+    async def loses_one(self: Bridges, *, bridge_id: str) -> ari.Bridge:
+        if not lost:
+            lost.append(bridge_id)
+            if bridge_is == "gone":
+                await self.destroy(bridge_id=bridge_id)
+            raise ari.Timeout(0, "no answer", "GET", f"/bridges/{bridge_id}")
+        return await answer(self, bridge_id=bridge_id)
+
+    async with dead_engine(pbx) as (dead, arrived):
+        caller = await called(world, arrived)
+        leg, bridge = await connected(dead, caller, arrived)
+    monkeypatch.setattr(Bridges, "get", loses_one)
+    async with (
+        next_engine(pbx, world) as house,
+        ari.Client(pbx.ari_url, pbx.ari_user, pbx.ari_password) as looker,
+    ):
+        line = await offered(house)
+        await looker.channels.hangup(channel_id=leg.id)
+        assert line.peer is not None
+        async with asyncio.timeout(5):
+            await line.peer.ended
+        await line.open_media()
+        assert lost == [bridge.id]
+        members = (await looker.bridges.get(bridge_id=bridge.id)).channels
+        assert caller.id in members
+        assert len(members) == 2, "the caller, and the engine's audio"
         await line.close()
 
 
