@@ -132,7 +132,9 @@ def _holiday(given: Any, where: Where, draft: Draft) -> Holiday | None:
         return None if day is None else Holiday(name, lambda asked: asked == day)
     rule = given["rule"]
     try:
-        return Holiday(name, read_rule(rule if isinstance(rule, str) else str(rule), given.value_at["rule"]))
+        if not isinstance(rule, str):
+            raise MistakeError(given.value_at["rule"], "E203", "a rule is a text, such as FREQ=YEARLY;BYMONTH=12")
+        return Holiday(name, read_rule(rule, given.value_at["rule"]))
     except MistakeError as mistake:
         draft.report(mistake.where, mistake.code, mistake.message)
         return None

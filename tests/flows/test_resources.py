@@ -69,6 +69,7 @@ def test_endpoints_destinations_and_prompts(load: Load) -> None:
         ("calendars: {a: {timezone: UTC, holidays: [{date: soon}]}}", "1:50 E203"),
         ('calendars: {a: {timezone: UTC, holidays: [{rule: "FREQ=SECONDLY"}]}}', "1:51 E203"),
         ('calendars: {a: {timezone: UTC, holidays: [{rule: "FREQ=YEARLY;BYFOO=1"}]}}', "1:63 E203"),
+        ("calendars: {a: {timezone: UTC, holidays: [{rule: [a]}]}}", "1:50 E203"),
         ("endpoints: {a: {base_uri: x}}", "1:16 E202"),
         ("endpoints: {a: {base_url: ftp://x}}", "1:27 E203"),
         ('endpoints: {a: {base_url: "https://u:p@x"}}', "1:27 E203"),
