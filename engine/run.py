@@ -100,7 +100,7 @@ class Walker:
     def set(self, name: str, value: Any) -> None:
         """Give a declared variable a value. Raises `StepError` when it does not fit the declaration."""
         self.vars[name] = fit(value, self.flow.vars[name].type, f"vars.{name}")
-        self.call.changed()
+        self.call.changed(keep=True)
 
     def keep(self, step: Step, outcome: Outcome) -> None:
         """Let expressions see how a step ended. A step that the caller ends by hanging up may do it itself."""

@@ -16,11 +16,15 @@ _IRREPLACEABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno
 _SWAPPED: Final = "another file has taken its place"
 
 
-def contents(path: Path, most: int) -> bytes:
+def contents(path: Path, most: int, within: Path | None = None) -> bytes:
     """The bytes of a regular file, ``most`` and one more at most. Raises `OSError`.
 
-    A pipe or a device is refused: to read it could wait for ever, or never come to an end.
+    A pipe or a device is refused: to read it could wait for ever, or never come to an end. ``within``: the folder in
+    which nobody but a search found the file; it is refused when only a link out of that folder leads to it. Links
+    inside of it are followed: so a mounted ConfigMap has its files.
     """
+    if within is not None:
+        _must_be_inside(path, within)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer waits otherwise
     try:
         mode = os.fstat(descriptor).st_mode
@@ -32,6 +36,16 @@ def contents(path: Path, most: int) -> bytes:
             return file.read(most + 1)
     finally:
         os.close(descriptor)
+
+
+def _must_be_inside(path: Path, folder: Path) -> None:
+    """Raises `OSError` when the file lies outside of the folder, links followed."""
+    try:
+        real = path.resolve()
+    except RuntimeError:  # links in a circle, before Python 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+    if not real.is_relative_to(folder.resolve()):
+        raise OSError(errno.EXDEV, f"it is a link to {real}, in another folder: name that file")
 
 
 def replace(path: Path, data: bytes) -> None:
