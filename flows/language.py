@@ -214,12 +214,18 @@ def _references(draft: Draft, around: Surroundings) -> Iterable[Problem]:
         known = _known(reference.kind, around)
         if known is not None and reference.name not in known:
             near = did_you_mean(reference.name, known) or has(known)
+            if reference.kind == "destination" and reference.name in around.resources.groups:
+                in_group = draft.file.name == "resources.yaml"
+                near = ": a group holds no groups" if in_group else f": it is a group, write group:{reference.name}"
             yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
 
 
 def _known(kind: str, around: Surroundings) -> Collection[str] | None:
-    """The names that routes.yaml (flows, calendars, accounts) and resources.yaml (recipients of messages) refer to."""
+    """The names that routes.yaml (flows, calendars, accounts, whom to ring) and resources.yaml (members of groups,
+    recipients of messages) refer to."""
     resources = around.resources
+    if kind in ("destination", "group"):
+        return resources.destinations if kind == "destination" else resources.groups
     if kind == RECIPIENT:
         return [*resources.endpoints, *resources.destinations, *(f"group:{name}" for name in resources.groups)]
     if kind == "account":
