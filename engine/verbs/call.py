@@ -13,7 +13,7 @@ from engine.values import fit, fits
 from engine.verb import Verb, unknown
 from flows.fields import FlowName, SectionName, Value
 from flows.flow import Step
-from flows.problems import Problem
+from flows.problems import Misfit, MisfitError, Problem
 from flows.scope import Scope
 from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
@@ -30,9 +30,11 @@ class CallFields(Fields):
     def one_target(self) -> Self:
         """A flow or a section; only a flow takes input."""
         if (self.flow is None) == (self.section is None):
-            raise ValueError("call needs exactly one of 'flow' and 'section'")
+            path = () if self.section is None else ("section",)
+            raise MisfitError(Misfit("call needs exactly one of 'flow' and 'section'", path, ("flow", "section")))
         if self.section is not None and self.input:
-            raise ValueError("a section shares the flow's variables: 'input' is for 'flow'")
+            message = "a section shares the flow's variables: 'input' is for 'flow'"
+            raise MisfitError(Misfit(message, ("input",), ("flow", "section")))
         return self
 
 

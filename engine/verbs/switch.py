@@ -12,7 +12,7 @@ from engine.outcome import DONE, Outcome
 from engine.verb import Verb
 from flows.fields import Expression, Steps, Value
 from flows.flow import Step
-from flows.problems import Problem
+from flows.problems import Misfit, MisfitError, Problem
 from flows.scope import Scope
 from flows.texts import in_text
 from flows.verb import Fields
@@ -36,8 +36,15 @@ class SwitchFields(Fields):
     @model_validator(mode="after")
     def one_form(self) -> Self:
         """One of the two forms."""
-        if bool(self.branches) == (self.value is not None) or (self.branches and (self.cases or self.default)):
-            raise ValueError("switch takes either 'value' with 'cases', or a list of branches with 'when' and 'steps'")
+        message = "switch takes either 'value' with 'cases', or a list of branches with 'when' and 'steps'"
+        keys = ("value", "cases", "default", "branches")
+        if not self.branches and self.value is None:
+            raise MisfitError(Misfit(message, beside=keys))
+        if self.value is not None and self.branches:
+            raise MisfitError(Misfit(message, ("branches",), ("value",)))
+        if self.branches and (self.cases or self.default):
+            useless = [name for name in ("cases", "default") if getattr(self, name)]
+            raise MisfitError(*(Misfit(message, (name,), ("branches",)) for name in useless))
         return self
 
 

@@ -140,8 +140,8 @@ async def test_a_section_that_calls_itself_for_ever_ends_with_an_error_and_not_t
 
 
 CHECKED: list[tuple[str, Any]] = [
-    ("- call: {}", "3:5: error[E203]: 'call': call needs exactly one of 'flow' and 'section'"),
-    ("- call: {flow: price, section: s}", "3:5: error[E203]: 'call': call needs exactly one of 'flow' and 'section'"),
+    ("- call: {}", "3:5: error[E203]: call needs exactly one of 'flow' and 'section'"),
+    ("- call: {flow: price, section: s}", "3:25: error[E203]: call needs exactly one of 'flow' and 'section'"),
     ("- call: {flow: pirce, input: {dish: x}}", "3:18: error[E302]: unknown flow 'pirce' (did you mean 'price'?)"),
     ("- call: {section: sx}", "3:21: error[E302]: unknown section 'sx'"),
     ("- call: {flow: price}", "3:12: error[E202]: the flow 'price' needs the input 'dish'"),
@@ -161,4 +161,4 @@ def test_what_the_check_says(tmp_path: Path, step: str, said: str) -> None:
 def test_a_section_takes_no_input(tmp_path: Path) -> None:
     step = "- call: {section: s, input: {a: 1}}\n  outcomes: {error: []}"
     found = problems(tmp_path, step, head="sections: {s: [{say: Hi}]}")
-    assert found == ["4:5: error[E203]: 'call': a section shares the flow's variables: 'input' is for 'flow'"]
+    assert found == ["4:24: error[E203]: a section shares the flow's variables: 'input' is for 'flow'"]

@@ -266,7 +266,7 @@ async def test_a_key_of_a_handler_works_where_only_speech_answers(tmp_path: Path
 
 def test_what_the_check_says(tmp_path: Path) -> None:
     assert problems(tmp_path, "- gather: {say: Hi, hints: [a]}\n  catch: []") == [
-        "3:5: error[E203]: 'gather': 'hints' is for speech: say 'input: speech' or 'input: any'"
+        "3:23: error[E203]: 'hints' is for speech: say 'input: speech' or 'input: any'"
     ]
     [warning] = problems(tmp_path, "- gather: {say: Hi, input: any}\n  outcomes: {no_input: [], no_match: []}")
     assert warning.startswith("3:5: warning[W401]: gather may end with provider_error")
