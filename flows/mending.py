@@ -70,9 +70,11 @@ class Mending:
             holder, key, is_lost = self._end(value, mistake)
             if not is_lost and not self._follows(mistake, holder, key):
                 self.problems.append(mistake.problem)
-            if key is not None and mistake.kind == "missing":
+            if key is None:
+                continue
+            if mistake.kind == "missing" and not is_lost:
                 changed |= self._note(holder, key)
-            elif key is not None:
+            else:
                 cuts.setdefault(id(holder), (holder, set()))[1].add(key)
                 unknown = mistake.kind == "extra_forbidden"
                 self._note(holder, nearest_key(str(key), model) or UNKNOWN if unknown else key)
@@ -93,6 +95,9 @@ class Mending:
                 return holder, key, True
         if mistake.kind == "missing" and isinstance(here, Map):
             return here, str(mistake.path[-1]), False
+        if key is None:  # said of the whole, but at one of its keys
+            where = mistake.problem.where
+            key = next((name for name in value if where in (value.key_at[name], value.value_at[name])), None)
         return holder, key, False
 
     def _follows(self, mistake: Mistake, holder: Map | Seq, key: str | int | None) -> bool:
