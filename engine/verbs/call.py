@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from engine.call import Call as LiveCall
 from engine.outcome import Outcome, StepError, Unhandled
-from engine.values import fit, fits
+from engine.values import fit, suits
 from engine.verb import Verb, unknown
 from flows.fields import FlowName, SectionName, Value
 from flows.flow import Step
@@ -57,7 +57,7 @@ class Call(Verb):
         for name, value in fields.input.items():
             if name not in called.input:
                 yield unknown(scope, scope.key("input", name), "input", name, called.input)
-            elif not fits(value.type, called.input[name].type):
+            elif not suits(value, called.input[name].type):
                 message = f"input.{name} is declared as {called.input[name].type}, but this is {value.type}"
                 yield scope.problem(scope.at("input", name), "E301", message)
         for name, variable in called.input.items():

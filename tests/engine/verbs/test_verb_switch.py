@@ -99,3 +99,15 @@ def test_a_value_that_never_changes_is_told(tmp_path: Path) -> None:
     steps = "- switch: {value: vars.team, cases: {sales: [{say: Sales.}]}}"
     told = "this value never changes; an expression stands in ${…}: ${vars.team}"
     assert problems(tmp_path, steps) == [f"3:21: warning[W405]: {told}"]
+
+
+def test_its_conditions_are_true_or_false(tmp_path: Path) -> None:
+    steps = "- switch: [{when: vars.s, steps: []}, {steps: []}]"
+    found = problems(tmp_path, steps, head="vars: {s: {type: string}}")
+    assert found == ["4:21: error[E301]: this must be boolean, but it is string"]
+
+
+def test_branches_behind_one_that_always_runs_are_told(tmp_path: Path) -> None:
+    found = problems(tmp_path, "- switch: [{when: 1 > 2, steps: []}, {steps: []}, {when: 1 > 2, steps: []}, {steps: []}]")
+    never = "this branch is never reached: the one in line 3 has no 'when', so it always runs"
+    assert found == [f"3:53: warning[W402]: {never}", f"3:79: warning[W402]: {never}"]
