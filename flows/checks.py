@@ -14,6 +14,7 @@ from flows.compiler import FlowReader
 from flows.flow import Flow, Step, walk
 from flows.mending import Mended
 from flows.problems import Problem, Where, did_you_mean, has
+from flows.reader import Map
 from flows.resources import Resources
 from flows.restart import forgotten
 from flows.scope import Scope, VoiceFacts
@@ -34,6 +35,7 @@ class Surroundings:
     text_model: str | None = None
     accounts: Collection[str] | None = None
     secrets: Mapping[str, Chains] = field(default_factory=dict)  # by flow
+    unread: Collection[str] = ()  # flows of which a part could not be read
 
     def names(self, kind: str, flow: Flow) -> Collection[str] | None:
         """The known names of a kind of reference; None when they are not known."""
@@ -112,6 +114,8 @@ def _verbs(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Pro
             voices=around.voices,
             text_model=flow.text_model or around.text_model,
             secrets=around.secrets.get(flow.name, {}),
+            saved=reader.reader.saves.get(step.path) or Map(),
+            unread=around.unread,
         )
         mended = reader.reader.mended.get(step.path)
         if mended is None:

@@ -38,6 +38,7 @@ class StepReader:
     saved: dict[str, str] = field(default_factory=dict)  # dotted name -> type
     given: dict[str, Map] = field(default_factory=dict)  # path of a step -> its verb's fields as written
     mended: dict[str, Mended] = field(default_factory=dict)  # path of a step of which something is wrong
+    saves: dict[str, Map] = field(default_factory=dict)  # path of a step -> its `save` as written
     broken: bool = False  # a step could not be read: what follows from the whole would mislead
     _nested: list[dict[Where, tuple[Step, ...]]] = field(default_factory=list)
     _inside: dict[Where, tuple[Step, ...]] = field(default_factory=dict)  # lists inside of fields, by their place
@@ -224,6 +225,7 @@ class StepReader:
                     item.value_at["save"], "E203", "save is a mapping from name to type, such as {ref: string}"
                 )
             return {}
+        self.saves[item.path] = given
         if id_ is None:
             self.draft.report(
                 item.key_at["save"], "E202", "'save' needs an 'id', so that steps.<id>.… can name what is saved"

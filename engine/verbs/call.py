@@ -12,11 +12,13 @@ from engine.outcome import Outcome, StepError, Unhandled
 from engine.values import fit, suits
 from engine.verb import Verb, unknown
 from flows.fields import FlowName, SectionName, Value
-from flows.flow import Step
-from flows.problems import Misfit, MisfitError, Problem
+from flows.flow import Flow, Step, walk
+from flows.problems import Misfit, MisfitError, Problem, did_you_mean, has
 from flows.scope import Scope
 from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
+
+RETURN = "return."  # before the names of what `return` gives, where assignments are named
 
 
 class CallFields(Fields):
@@ -50,7 +52,8 @@ class Call(Verb):
     ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("error",))
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
-        """The input that the called flow declares."""
+        """The input that the called flow declares, and what comes back."""
+        yield from _saved(fields, scope)
         called = scope.flows.get(fields.flow) if fields.flow is not None else None
         if called is None:
             return
@@ -107,3 +110,42 @@ class Call(Verb):
             else:
                 raise StepError(f"the flow {fields.flow} needs the input {name}")
         return given
+
+
+def _saved(fields: CallFields, scope: Scope) -> Iterable[Problem]:
+    """Names that no `return` gives, and those that all of them give with another type."""
+    flow = scope.flow if fields.section is not None else scope.flows.get(fields.flow or "")
+    known = fields.section is None or fields.section in scope.sections
+    if flow is None or flow.name in scope.unread or not known:
+        return
+    returned: dict[str, list[Value]] = {}
+    for step in _run(flow, fields.section):
+        assigned = step.verb.assigns(step.fields, step) if isinstance(step.verb, Verb) and not step.disabled else ()
+        for given in assigned:
+            if given.target.startswith(RETURN) and isinstance(given.value, Value):
+                returned.setdefault(given.target.removeprefix(RETURN), []).append(given.value)
+    whom = f"flow '{fields.flow}'" if fields.section is None else f"section '{fields.section}'"
+    for name, type in scope.step.save.items():
+        if name not in returned:
+            message = f"the {whom} never returns '{name}'{did_you_mean(name, returned) or has(returned)}"
+            yield scope.problem(scope.saved.key_at[name], "E301", message)
+        elif not any(suits(value, type) for value in returned[name]):
+            message = f"'{name}' is saved as {type}, but the {whom} returns {returned[name][0].type}"
+            yield scope.problem(scope.saved.value_at[name], "E301", message)
+
+
+def _run(flow: Flow, section: str | None) -> Iterable[Step]:
+    """The steps that a call may come to: all of a flow; of a section those that it leads to, and those of handlers."""
+    if section is None:
+        yield from flow.walk()
+        return
+    lists = [flow.sections[section], *(handler.steps or () for handler in flow.handlers)]
+    ahead = {handler.goto for handler in flow.handlers if handler.goto is not None}
+    seen = {section}
+    while lists:
+        for step in walk(lists.pop()):
+            ahead |= set(step.verb.sections(step.fields))
+            yield step
+        led = (ahead - seen) & flow.sections.keys()
+        seen |= led
+        lists += [flow.sections[name] for name in sorted(led)]

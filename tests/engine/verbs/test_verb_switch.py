@@ -108,6 +108,7 @@ def test_its_conditions_are_true_or_false(tmp_path: Path) -> None:
 
 
 def test_branches_behind_one_that_always_runs_are_told(tmp_path: Path) -> None:
-    found = problems(tmp_path, "- switch: [{when: 1 > 2, steps: []}, {steps: []}, {when: 1 > 2, steps: []}, {steps: []}]")
+    steps = "- switch: [{when: 1 > 2, steps: []}, {steps: []}, {when: 1 > 2, steps: []}, {steps: []}]"
+    found = problems(tmp_path, steps)
     never = "this branch is never reached: the one in line 3 has no 'when', so it always runs"
     assert found == [f"3:53: warning[W402]: {never}", f"3:79: warning[W402]: {never}"]
