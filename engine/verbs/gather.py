@@ -95,8 +95,8 @@ class Gather(Verb):
         yield from cannot_recognise(scope, fields.listening)
 
     def keys(self, fields: Any) -> str:
-        """Whatever is pressed belongs to the answer, or ends it."""
-        return "0123456789*#"
+        """Whatever is pressed belongs to the answer, or ends it; not where only speech answers."""
+        return "0123456789*#" if self.reads_keys(fields) else ""
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Ask until there is an answer, or too often."""

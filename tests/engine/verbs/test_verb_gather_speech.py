@@ -286,3 +286,11 @@ def test_the_check_knows_which_voices_recognise(tmp_path: Path) -> None:
         "3:49: error[E315]: the voice 'mute' recognises no speech (installed voices that do: scribe)"
     ]
     assert check("scrib") == ["3:49: error[E302]: unknown voice 'scrib' (did you mean 'scribe'?)"]
+
+
+@pytest.mark.parametrize(("way", "told"), [("digits", True), ("any", True), ("speech", False)])
+def test_a_handlers_key_has_two_meanings_only_where_keys_answer(tmp_path: Path, way: str, told: bool) -> None:
+    head = "handlers: [{event: dtmf, digits: '0', steps: []}]"
+    found = problems(tmp_path, f"- gather: {{say: Hi, input: {way}}}\n  catch: []", head=head)
+    assert [line.split(": ")[0] for line in found] == (["4:5"] if told else [])
+    assert all("W404" in line for line in found)
