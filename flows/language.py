@@ -93,7 +93,10 @@ class Language:
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
         secrets, soon = Secrets(flows), Secrets({**flows, **nexts})
-        around = Surroundings(flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding())
+        unread = {one.flow.name for one in files.flows if one.flow and one.reader.broken}
+        around = Surroundings(
+            flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding(), unread
+        )
         ahead = replace(around, secrets=soon.holding()) if nexts else around
         for flow_reader in files.flows:
             found = check(flow_reader, ahead if is_next(flow_reader.file) else around)

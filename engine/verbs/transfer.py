@@ -23,7 +23,7 @@ from engine.written import needs_text_model
 from flows.draft import Draft
 from flows.fields import Duration, Steps, Text
 from flows.flow import Step, walk
-from flows.problems import Problem, Where
+from flows.problems import Misfit, MisfitError, Problem, Where
 from flows.scope import Scope
 from flows.targets import GROUP, KINDS, NUMBER, mistake_in
 from flows.verb import Fields, Outcomes
@@ -49,10 +49,15 @@ class AcceptFields(Fields):
         if not isinstance(info.context, Draft):
             return handler(value)
         with info.context.locals({"brief.text": "string"}):
-            made = handler(value)
-        if made.digit == made.decline:
-            raise ValueError("one key cannot both take the call and decline it")
-        return made
+            return handler(value)
+
+    @model_validator(mode="after")
+    def two_keys(self) -> Self:
+        """Each key means one thing."""
+        if self.digit == self.decline:
+            message = "one key cannot both take the call and decline it"
+            raise MisfitError(Misfit(message, ("decline",), ("digit",)))
+        return self
 
 
 class BriefFields(Fields):
@@ -66,7 +71,8 @@ class BriefFields(Fields):
     def something(self) -> Self:
         """Either the flow or a model says it."""
         if (self.text is None) != self.auto:
-            raise ValueError("brief takes either 'text' or 'auto: true'")
+            path = ("auto",) if self.auto else ()
+            raise MisfitError(Misfit("brief takes either 'text' or 'auto: true'", path, ("text", "auto")))
         return self
 
 

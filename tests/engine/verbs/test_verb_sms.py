@@ -117,7 +117,7 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         """,
         head="vars: {card: {type: string, sensitive: true}}",
     )
-    assert [line.split(";")[0] for line in found] == [
+    assert [line.split(";")[0] for line in found if "error[" in line] == [
         "4:5: error[E302]: there is no endpoint 'sms'",
         "6:16: error[E203]: the destination 'front-desk' is no telephone number: its target must begin with tel:",
         "6:28: error[E302]: unknown destination 'fornt-desk' (did you mean 'front-desk'?)",

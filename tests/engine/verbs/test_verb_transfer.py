@@ -173,11 +173,12 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     )
     assert found[0] == "3:26: error[E203]: 'attempts' needs at least 1"
     assert found[1] == "5:37: error[E203]: 'targets' needs at least 1"
-    assert found[2].startswith("7:56: error[E203]: 'serail' is not one of 'simultaneous' or 'serial'")
-    assert found[3] == "9:38: error[E302]: unknown destination 'front-dsk' (did you mean 'front-desk'?)"
-    assert found[4].startswith("11:58: error[E203]: 'blind' is not one of 'attended'")
-    assert found[5].startswith("13:66: error[E203]: 'tea' is not one of 'ringback', 'music' or 'ai'")
-    assert found[6].startswith("16:16: error[E303]: transfer has no outcome 'conected' (has: busy, connected, ")
+    assert found[2] == "7:38: error[E302]: unknown destination 'front-dsk' (did you mean 'front-desk'?)"
+    assert found[3].startswith("7:56: error[E203]: 'serail' is not one of 'simultaneous' or 'serial'")
+    assert found[4] == "9:38: error[E302]: unknown destination 'front-dsk' (did you mean 'front-desk'?)"
+    assert found[5].startswith("11:58: error[E203]: 'blind' is not one of 'attended'")
+    assert found[6].startswith("13:66: error[E203]: 'tea' is not one of 'ringback', 'music' or 'ai'")
+    assert found[7].startswith("16:16: error[E303]: transfer has no outcome 'conected' (has: busy, connected, ")
 
 
 def test_nobody_answering_is_the_ordinary_case(tmp_path: Path) -> None:
