@@ -178,7 +178,7 @@ def recorded(call: str, started: datetime, path: Path, **fields: Any) -> CallRec
 async def test_the_record_says_that_its_recording_was_deleted(url: str, storage: Path) -> None:
     folder, house = storage / "recordings", House()
     gone, stays = sound(folder, "100%_gone.1", OLD, 2), sound(folder, "stays.2", YOUNG, 2)
-    like_it = recorded("100xxgone.1", OLD, folder / "another.wav")
+    like_it = recorded("100--gone.1", OLD - timedelta(minutes=1), folder / "another.wav")
     records_ = recorded("100%_gone.1", OLD, gone), recorded("stays.2", YOUNG, stays), like_it
     async with stored(url, *records_) as records:
         assert await made(storage, url, house=house, recordings="90d").once() == {"recordings": 1}
