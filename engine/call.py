@@ -13,7 +13,7 @@ import structlog
 
 from engine.accounts import using
 from engine.beside import beside, first_of
-from engine.discretion import HIDDEN, is_secret, outline, told_in
+from engine.discretion import HIDDEN, is_secret, on_record, outline, told_in
 from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Leave, Return, Stop
@@ -224,8 +224,8 @@ class Call:
 
     def said(self, role: Literal["caller", "voice", "system"], text: str, *, interrupted: bool = False) -> Spoken:
         """Write down something that was said."""
-        step = self.record.steps[-1].path if self.record.steps else ""
-        spoken = Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)
+        step, now = self.record.steps[-1].path if self.record.steps else "", self.services.clock.now()
+        spoken = Spoken(role=role, text=on_record(text), at=now, step=step, interrupted=interrupted)
         self.record.transcript.append(spoken)
         self.changed()
         return spoken

@@ -111,10 +111,11 @@ class Language:
         if any(problem.severity == "error" for problem in problems):
             return Loaded(None, problems, sought)
         revision = files.revision.hexdigest()[:16]
-        hidden = {flow.revision: secrets.feeding()[name] for name, flow in flows.items()}
-        hidden |= {flow.revision: soon.feeding()[name] for name, flow in nexts.items()}
         holding = {flow.revision: frozenset(around.secrets.get(name, ())) for name, flow in flows.items()}
         holding |= {flow.revision: frozenset(ahead.secrets.get(name, ())) for name, flow in nexts.items()}
+        feeding, fed_soon = secrets.feeding(), soon.feeding()
+        hidden = {flow.revision: feeding[name] | holding[flow.revision] for name, flow in flows.items()}
+        hidden |= {flow.revision: fed_soon[name] | holding[flow.revision] for name, flow in nexts.items()}
         library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden, holding)
         return Loaded(library, problems, sought)
 

@@ -19,8 +19,8 @@ class Library:
     """What the engine runs. ``revision`` is a hash of every file in it, ``files`` where they are.
 
     ``next`` holds the next versions of flows, by the same names. ``secret`` has, by the revision of a flow, the names
-    of values that must not be written down: those that are sensitive, and those that become so; ``holding`` has the
-    names that hold a sensitive value, however they came by it.
+    of values that must not be written down: those that are sensitive, those that become so, and those that hold
+    what is; ``holding`` has only the names that hold a sensitive value, however they came by it.
     """
 
     flows: Mapping[str, Flow]
