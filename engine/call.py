@@ -383,13 +383,11 @@ class Call:
         await self.save()
         structlog.contextvars.unbind_contextvars("call_id", "flow")
 
-    def ended_by_supervisor(self) -> None:
-        """A supervisor hangs up: whatever comes of it, that is how the call ended."""
-        self._ended("handed_off" if self.with_person else "completed", by="supervisor")
-
     def _ended(self, outcome: str, *, by: str, error: str = "", ending: Ending | None = None) -> None:
         """Note how the call ended; the first to say so is right, but a cause may come later."""
         record = self.record
+        if self.steering.hangs_up and outcome != "lost":
+            outcome, by = "handed_off" if self.with_person else "completed", "supervisor"
         if ending is not None and record.cause is None:
             record.cause = ending.cause
         if record.ended is None:

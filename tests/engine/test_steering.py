@@ -11,6 +11,7 @@ import pytest
 
 from engine.call import Call
 from engine.console.views import state_of
+from engine.line import LineError
 from engine.outcome import StepError
 from engine.record import CallRecord
 from engine.steering import BY_SUPERVISOR, NotPossible
@@ -236,6 +237,40 @@ def test_a_supervisor_hangs_up() -> None:
     record = run(steered(script, targets={}, given=made))
     assert (record.outcome, record.hangup_by) == ("completed", "supervisor")
     assert str(trail) == "after"
+
+
+def test_a_call_that_could_not_be_hung_up_lives_on_and_is_hung_up_by_another_try() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        async def fails(cause: int = 16) -> None:
+            """As a line whose Asterisk does not answer: it tells nobody."""
+
+        await line.log.until("answered")
+        works, line.hangup = line.hangup, fails  # type: ignore[method-assign]
+        with pytest.raises(NotPossible, match="did not end the call"):
+            await call.steering.hang_up()
+        assert call.record.ended is None
+        assert state_of(call) == "in_flow"
+        assert call.steering.obstacles() == []
+        line.hangup = works  # type: ignore[method-assign]
+        await call.steering.hang_up()
+
+    record = run(steered(script, targets={}))
+    assert (record.outcome, record.hangup_by) == ("completed", "supervisor")
+    assert said(record) == [
+        "a supervisor hung up", "the call could not be hung up, and goes on", "a supervisor hung up"
+    ]  # fmt: skip
+
+
+def test_who_hangs_up_after_a_supervisor_could_not_is_the_caller() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        line._faults["hangup"] = LineError("no")
+        with pytest.raises(NotPossible):
+            await call.steering.hang_up()
+        await line.caller.hangs_up()
+
+    record = run(steered(script, targets={}))
+    assert (record.outcome, record.hangup_by) == ("caller_hung_up", "caller")
 
 
 def test_a_supervisor_hangs_up_a_talk_with_a_person() -> None:
