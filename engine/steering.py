@@ -130,15 +130,16 @@ class Steering:
         call, leg = self._call, self._answered.result().leg
         self._taken.set()
         try:
+            await call.answer()
             await call.line.connect(leg)
-        except LineGone:
-            raise
-        except LineError as error:
+            call.with_person = True
+            await call.save()
+        except BaseException as error:  # also when the caller hangs up meanwhile
             await asyncio.shield(drop(call, leg))
+            if isinstance(error, LineGone) or not isinstance(error, LineError):
+                raise
             call.record.error = call.record.error or f"a supervisor's hand-off to {leg.target} failed: {error}"
             log.error("who answered for a supervisor could not be connected", target=leg.target, error=str(error))
             return await rescue(call)
-        call.with_person = True
-        await call.save()
         await stay_connected(call, leg)
         return Stop(by="target")
