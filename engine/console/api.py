@@ -16,7 +16,7 @@ from engine.console.audit import Audit
 from engine.console.deeds import Deeds, key_of
 from engine.console.entries import Timeline
 from engine.console.feed import Feed
-from engine.console.gate import COOKIE, LASTS, Gate, is_secure
+from engine.console.gate import COOKIE, LASTS, Gate, TooManyError, is_secure
 from engine.console.openapi import document
 from engine.console.places import Places
 from engine.console.problems import ProblemError
@@ -128,6 +128,10 @@ class Api:
             raise ProblemError("no-tokens", "there is no token to log in with: `hookflash token create` makes one")
         try:
             token = self._gate.try_token(request, ask.body.token)
+        except TooManyError as problem:
+            if problem.times:
+                await self.router.note(ask, "login refused", who=NOBODY, told=f"{problem.times} times: too many")
+            raise
         except ProblemError:
             await self.router.note(ask, "login refused", who=NOBODY)
             raise

@@ -62,6 +62,14 @@ class Identity:
         )
 
 
+class TooManyError(ProblemError):
+    """An attempt that is not looked at. ``times``: so many of them are to be told now; 0: they were just told."""
+
+    def __init__(self, detail: str, times: int, **headers: str) -> None:
+        super().__init__("too-many", detail, **headers)
+        self.times = times
+
+
 class Gate:
     """Decides for each request. ``loopback``: the engine listens on this machine alone. ``key`` is the file of the key
     that signs sessions, made when the first one is."""
@@ -91,16 +99,19 @@ class Gate:
         return self._session(cookie)
 
     def try_token(self, request: web.Request, given: str) -> Token:
-        """The token that was given. Raises `ProblemError` for a wrong one, and after too many of them."""
+        """The token that was given. Raises `ProblemError` for a wrong one, and after too many of them.
+
+        Who has a right one never waits: behind a proxy all have the same address, and nobody guesses 256 bits.
+        """
+        if (token := self.tokens.find(given)) is not None:
+            return token
         address, now = request.remote or "", asyncio.get_running_loop().time()
         if wait := self._patience.wait(address, now):
-            raise ProblemError("too-many", "too many wrong tokens", Retry_After=str(math.ceil(wait)))
-        token = self.tokens.find(given)
-        if token is None:
-            self._patience.failed(address, now)
-            log.warning("a wrong token", source=source_of(request))
-            raise _stranger("this token is not known here")
-        return token
+            times = self._patience.refused(address, now)
+            raise TooManyError("too many wrong tokens", times, Retry_After=str(math.ceil(wait)))
+        self._patience.failed(address, now)
+        log.warning("a wrong token", source=source_of(request))
+        raise _stranger("this token is not known here")
 
     def still(self, identity: Identity) -> bool:
         """Whether who came in some time ago would be let in now."""

@@ -140,10 +140,9 @@ class Router:
             await self.note(ask, route.action)
         return ask
 
-    async def note(self, ask: Ask, action: str, who: Identity | None = None) -> None:
-        """Write down what is about to be served; ``who``: what they sent stays out. Raises `ProblemError` when that is
-        not possible."""
-        told = ""
+    async def note(self, ask: Ask, action: str, who: Identity | None = None, told: str = "") -> None:
+        """Write down what is about to be served; ``who``: what they sent stays out, and ``told`` stands there. Raises
+        `ProblemError` when that is not possible."""
         if who is None:
             told = ask.request.query_string if ask.body is None else ask.body.model_dump_json()
         identity = who or ask.identity

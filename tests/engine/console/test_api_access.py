@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from engine.cli import main
 from engine.console import tokens
 from engine.console.gate import Gate, engine_key, is_loopback
-from engine.console.patience import FROM_ALL, FROM_ONE, WITHIN, Patience
+from engine.console.patience import ADDRESSES, FROM_ALL, FROM_ONE, WITHIN, Patience
 from engine.console.problems import ProblemError
 from engine.console.tokens import TokensError
 from tests.engine.console.desk import Desk, desk
@@ -148,10 +148,37 @@ async def test_too_many_wrong_tokens(tmp_path: Path) -> None:
     async with desk(tmp_path) as house:
         for _ in range(FROM_ONE):
             await house.ask("POST", "/session", None, status=401, json={"token": "hf_wrong"})
-        for how in ({"json": {"token": house.tokens["admin"]}}, {"json": {"token": "hf_wrong"}}):
-            problem = await house.ask("POST", "/session", None, status=429, **how)
+        for _ in range(200):
+            problem = await house.ask("POST", "/session", None, status=429, json={"token": "hf_wrong"})
             assert problem["type"].endswith("too-many")
-        await house.get("/calls", "viewer", status=429)
+        await house.ask("GET", "/calls", None, status=429, headers={"Authorization": "Bearer hf_wrong"})
+        refused = [line.get("detail", "") for line in house.audit() if line["action"] == "login refused"]
+        assert refused == [*[""] * FROM_ONE, "1 times: too many"]
+
+
+async def test_a_right_token_never_waits_for_wrong_ones_of_the_same_address(tmp_path: Path) -> None:
+    async with desk(tmp_path) as house:
+        for _ in range(FROM_ONE + 1):
+            await house.ask("GET", "/calls", None, status=None, headers={"Authorization": "Bearer hf_wrong"})
+        await house.get("/calls", "viewer")
+        await house.ask("POST", "/session", None, json={"token": house.tokens["admin"]})
+
+
+def test_refused_attempts_are_told_once_a_minute_with_their_number() -> None:
+    patience = Patience()
+    for _ in range(FROM_ONE):
+        patience.failed("a", 0.0)
+    assert [patience.refused("a", at) for at in (1.0, 2.0, 30.0)] == [1, 0, 0]
+    for _ in range(FROM_ONE):
+        patience.failed("a", 60.0)
+    assert patience.refused("a", 61.0) == 3
+    for n in range(FROM_ALL):
+        patience.failed(f"address {n}", 70.0)
+    told = [patience.refused(f"another {n}", 71.0) for n in range(5000)]
+    assert (told[0], sum(told)) == (1, 1), "while all must wait, all are told together"
+    for n in range(5000):
+        patience._refused.again(str(n), 71.0)
+    assert len(patience._refused._known) <= ADDRESSES
 
 
 def test_patience_forgets_and_is_bounded() -> None:
