@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -265,7 +266,7 @@ class Api:
         if not number.isascii() or not number.isdecimal() or len(number) > 6:
             raise ProblemError("not-found", f"there is no recording {number!r}")
         _, record = await self._found(ask)
-        kept = archive.files(self._services.storage / "recordings", record.id)
+        kept = await asyncio.to_thread(archive.files, self._services.storage / "recordings", record.id)
         if int(number) >= len(kept):
             raise ProblemError("not-found", f"the call has {len(kept)} recordings, counted from 0")
         return web.FileResponse(kept[int(number)], headers={"Content-Type": "audio/wav"})
