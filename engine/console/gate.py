@@ -23,7 +23,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from engine.console.models import Right, Role, Session
 from engine.console.patience import Patience
@@ -123,7 +123,7 @@ class Gate:
         return token is not None and token.sha256 == identity.token and token.role == identity.role
 
     def _alone(self, request: web.Request) -> Identity:
-        if not self._loopback:
+        if not self._loopback or self._origin is not None:  # then a proxy stands before it, and all come from it
             raise ProblemError(
                 "no-tokens", "nobody has a token: make one with `hookflash token create NAME --role supervisor`"
             )
@@ -211,10 +211,14 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local(request: web.Request) -> bool:
-    """Whether a request was made on this machine, to this machine by its name, and not through a proxy.
+    """Whether a request was made on this machine, to this machine by its name, and as far as it tells not through a
+    proxy.
 
-    The name matters: a page of another site may reach us under its own name, which its owner lets point here.
+    The name matters: a page of another site may reach us under its own name, which its owner lets point here. So does
+    the version: a bare ``proxy_pass`` of nginx says of itself nothing but HTTP/1.0, which no browser speaks.
     """
+    if request.version < HttpVersion11:
+        return False
     try:
         named = urlsplit(f"//{request.host}").hostname or ""
     except ValueError:

@@ -229,6 +229,25 @@ async def test_an_engine_that_listens_elsewhere_serves_nobody_without_tokens(tmp
         assert "hookflash token create" in problem["detail"]
 
 
+async def test_behind_a_proxy_nobody_is_served_without_tokens(tmp_path: Path) -> None:
+    async with desk(tmp_path, named=(), origin="https://calls.example.com") as house:
+        problem = await house.get("/calls", None, status=403)
+        assert problem["type"].endswith("no-tokens")
+        house.tokens["viewer"] = tokens.create(tmp_path / "tokens.json", "ada", "viewer", datetime.now(UTC))
+        await house.get("/calls", "viewer")
+
+
+async def test_a_bare_proxy_pass_of_nginx_is_not_this_machine(tmp_path: Path) -> None:
+    async with desk(tmp_path, named=()) as house:
+        port = house.url.rpartition(":")[2]
+        for version, status in (("1.0", b"403"), ("1.1", b"200")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+            host = f"Host: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+            writer.write(f"GET /api/v1/calls HTTP/{version}\r\n{host}".encode())
+            assert (await reader.readline()).split()[1] == status
+            writer.close()
+
+
 async def test_the_first_token_closes_the_door(tmp_path: Path) -> None:
     async with desk(tmp_path, named=()) as house:
         await house.get("/calls", None)
