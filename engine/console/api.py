@@ -91,8 +91,8 @@ class Api:
                   problems=(*missing, "no-records")),
             Route("GET", CALL + "/graph", self._graphs, "The flows of a call", "graph", "live", models.Graphs,
                   problems=(*missing, "no-records")),
-            Route("GET", CALL + "/targets", self._targets, "Whom a call can be handed to", "", "act", models.Targets,
-                  problems=missing),
+            Route("GET", CALL + "/targets", self._targets, "Whom a call can be handed to", "targets", "act",
+                  models.Targets, problems=missing),
             Route("POST", CALL + "/hangup", self._hang_up, "Hang up", "hangup", "act", models.ActionResult, 202,
                   problems=(*missing, *possible, "wrong-origin"), headers=KEY),
             Route("POST", CALL + "/handoff", self._hand_off, "Hand off now", "handoff", "act", models.ActionResult,
@@ -149,6 +149,7 @@ class Api:
         return ask.identity.session()
 
     async def _logout(self, ask: Ask) -> web.Response:
+        self._gate.end_session(ask.identity)
         answer = web.Response(status=204)
         answer.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict", secure=is_secure(ask.request))
         return answer

@@ -15,6 +15,7 @@ import ipaddress
 import math
 import os
 import secrets
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 
 COOKIE: Final = "hookflash"
 LASTS: Final = timedelta(hours=12)
+SESSIONS: Final = 4096  # that were taken back and are remembered
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 PROXIED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -80,6 +82,7 @@ class Gate:
         self._loopback = loopback
         self._origin = origin
         self._patience = Patience()
+        self._ended: OrderedDict[str, datetime] = OrderedDict()  # sessions that were taken back, and their ends
 
     # ── Who ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,7 +118,7 @@ class Gate:
 
     def still(self, identity: Identity) -> bool:
         """Whether who came in some time ago would be let in now."""
-        if identity.expires is not None and identity.expires <= datetime.now(UTC):
+        if identity.expires is not None and (identity.expires <= datetime.now(UTC) or identity.csrf in self._ended):
             return False
         if identity.open:
             return self.tokens.open
@@ -152,9 +155,20 @@ class Gate:
         right = hmac.compare_digest(
             self._sign("session", f"{name}.{ends}.{chance}", known).encode(), signature.encode(errors="replace")
         )
-        if token is None or not right or until <= datetime.now(UTC):
-            raise _stranger("the session is over: log in again")
-        return self._of(token, cookie, until)
+        if token is not None and right and until > datetime.now(UTC):
+            identity = self._of(token, cookie, until)
+            if identity.csrf not in self._ended:
+                return identity
+        raise _stranger("the session is over: log in again")
+
+    def end_session(self, identity: Identity) -> None:
+        """Take a session back: its cookie is good for nothing any more, whoever has it. (A token stays good.)"""
+        if identity.csrf is None or identity.expires is None:
+            return
+        self._ended[identity.csrf] = identity.expires
+        now = datetime.now(UTC)
+        while self._ended and (len(self._ended) > SESSIONS or next(iter(self._ended.values())) <= now):
+            self._ended.popitem(last=False)
 
     def _of(self, token: Token, cookie: str, until: datetime) -> Identity:
         return Identity(token.name, token.role, self._sign("csrf", cookie), until, token=token.sha256)

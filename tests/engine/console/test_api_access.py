@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from engine.cli import main
 from engine.console import tokens
-from engine.console.gate import Gate, engine_key, is_loopback
+from engine.console.gate import COOKIE, SESSIONS, Gate, engine_key, is_loopback
 from engine.console.patience import ADDRESSES, FROM_ALL, FROM_ONE, WITHIN, Patience
 from engine.console.problems import ProblemError
 from engine.console.tokens import TokensError
@@ -83,8 +83,12 @@ async def test_a_session_in_a_browser(tmp_path: Path) -> None:
         assert not call.line.ended.done()
         async with browser.post(path, headers={**key, "X-CSRF-Token": told["csrf"], "Origin": house.url}) as answer:
             assert answer.status == 202
+        (cookie,) = (one for one in browser.cookie_jar if one.key == COOKIE)
+        identity = house.console.api._gate._session(cookie.value)
         async with browser.delete(f"{house.api}/session", headers={"X-CSRF-Token": told["csrf"]}) as answer:
             assert answer.status == 204
+        await house.get("/calls", None, status=401, headers={"Cookie": f"{COOKIE}={cookie.value}"})
+        assert not house.console.api._gate.still(identity), "who follows by it is let go"
         async with browser.get(f"{house.api}/calls") as answer:
             assert answer.status == 401
 
@@ -134,6 +138,20 @@ def test_a_session_that_was_tampered_with_is_none(tmp_path: Path) -> None:
         with pytest.raises(ProblemError) as refused:
             gate._session(wrong)
         assert refused.value.status == 401, wrong
+
+
+def test_sessions_that_were_taken_back_are_forgotten_at_their_ends(tmp_path: Path) -> None:
+    gate, token = gate_of(tmp_path)
+    now = datetime.now(UTC)
+    for hours in (13, 13, 1, 1):
+        cookie, identity = gate.open_session(token, now - timedelta(hours=hours))
+        gate.end_session(identity)
+    assert len(gate._ended) == 2
+    with pytest.raises(ProblemError, match="over"):
+        gate._session(cookie)
+    for _ in range(SESSIONS):
+        gate.end_session(gate.open_session(token, now)[1])
+    assert len(gate._ended) == SESSIONS
 
 
 def test_a_session_ends(tmp_path: Path) -> None:
@@ -340,6 +358,20 @@ async def test_every_look_and_action_is_written_down(tmp_path: Path) -> None:
         entries = (await house.get("/audit", params={"call": id_}))["entries"]
         assert [entry["action"] for entry in entries] == ["handoff", "call"]
         assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
+
+
+async def test_what_was_refused_is_written_down_once_a_minute(tmp_path: Path) -> None:
+    async with desk(tmp_path) as house:
+        call, _ = await house.rings()
+        id_ = call.record.id
+        await house.get(f"/calls/{id_}/targets", "supervisor")
+        for _ in range(20):
+            await house.act(f"/calls/{id_}/hangup", "viewer", status=403)
+            await house.get("/history", "viewer", status=403)
+        assert [(one["who"], one["action"], one.get("call"), one.get("detail")) for one in house.audit()] == [
+            ("supervisor", "targets", id_, None), ("viewer", "hangup refused", id_, "not-allowed"),
+            ("viewer", "history refused", None, "not-allowed"),
+        ]  # fmt: skip
 
 
 async def test_what_cannot_be_written_down_is_not_done(tmp_path: Path) -> None:
