@@ -38,10 +38,10 @@ class Console:
         self.audit = Audit(told.audit)
         self.api = Api(switchboard, services, readiness, gate, self.audit)
         if tokens.open:
-            who = "this machine alone" if loopback else "nobody"
+            who = "this machine alone, as admin" if loopback and told.origin is None else "nobody"
             log.warning(
                 f"the console and its API serve {who}: there is no token; `hookflash token create NAME --role admin` "
-                "makes one",
+                "makes one, which a proxy before the engine needs: through it, everybody comes from this machine",
                 tokens=str(told.tokens),
             )
 
