@@ -93,7 +93,10 @@ class Language:
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
         secrets, soon = Secrets(flows), Secrets({**flows, **nexts})
-        around = Surroundings(flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding())
+        unread = {one.flow.name for one in files.flows if one.flow and one.reader.broken}
+        around = Surroundings(
+            flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding(), unread
+        )
         ahead = replace(around, secrets=soon.holding()) if nexts else around
         for flow_reader in files.flows:
             found = check(flow_reader, ahead if is_next(flow_reader.file) else around)
@@ -111,11 +114,8 @@ class Language:
         if any(problem.severity == "error" for problem in problems):
             return Loaded(None, problems, sought)
         revision = files.revision.hexdigest()[:16]
-        hidden = {flow.revision: secrets.feeding()[name] for name, flow in flows.items()}
-        hidden |= {flow.revision: soon.feeding()[name] for name, flow in nexts.items()}
-        holding = {flow.revision: frozenset(around.secrets.get(name, ())) for name, flow in flows.items()}
-        holding |= {flow.revision: frozenset(ahead.secrets.get(name, ())) for name, flow in nexts.items()}
-        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden, holding)
+        secret = _by_revision(flows, secrets.copies()) | _by_revision(nexts, soon.copies())
+        library = Library(flows, files.routes, files.resources, revision, sought, nexts, secret)
         return Loaded(library, problems, sought)
 
     def _read(self, paths: Iterable[Path | str]) -> _Files:
@@ -171,6 +171,10 @@ class Language:
         return stable, nexts
 
 
+def _by_revision(flows: Mapping[str, Flow], names: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    return {flow.revision: names[name] for name, flow in flows.items()}
+
+
 def _named(flow_reader: FlowReader) -> Where:
     """Where a flow has its name."""
     return flow_reader.tree.value_at.get("flow", flow_reader.tree.where)
@@ -212,12 +216,18 @@ def _references(draft: Draft, around: Surroundings) -> Iterable[Problem]:
         known = _known(reference.kind, around)
         if known is not None and reference.name not in known:
             near = did_you_mean(reference.name, known) or has(known)
+            if reference.kind == "destination" and reference.name in around.resources.groups:
+                in_group = draft.file.name == "resources.yaml"
+                near = ": a group holds no groups" if in_group else f": it is a group, write group:{reference.name}"
             yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
 
 
 def _known(kind: str, around: Surroundings) -> Collection[str] | None:
-    """The names that routes.yaml (flows, calendars, accounts) and resources.yaml (recipients of messages) refer to."""
+    """The names that routes.yaml (flows, calendars, accounts, whom to ring) and resources.yaml (members of groups,
+    recipients of messages) refer to."""
     resources = around.resources
+    if kind in ("destination", "group"):
+        return resources.destinations if kind == "destination" else resources.groups
     if kind == RECIPIENT:
         return [*resources.endpoints, *resources.destinations, *(f"group:{name}" for name in resources.groups)]
     if kind == "account":

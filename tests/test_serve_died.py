@@ -146,6 +146,35 @@ async def test_a_call_whose_engine_is_killed_goes_on_at_recover(pbx: Instance, w
     await asyncio.gather(pbx.idle(), world.idle())
 
 
+async def test_an_engine_whose_application_is_taken_keeps_its_calls_until_it_is_dead(
+    pbx: Instance, world: Instance, tmp_path: Path
+) -> None:
+    """Two engines of one name never run one call: the second has it when the first is killed, and not before."""
+    async with World.open(world) as outside:
+        tone(outside, tmp_path)
+        async with served(pbx, tmp_path, TALKS) as first:
+            await first.url()
+            caller = await outside.call(NUMBER)
+            await caller.hears_something()
+            await in_step(tmp_path, "say")
+            async with served(pbx, tmp_path, TALKS) as second:
+                await second.url()
+                await second.says("another engine of hookflash lives")
+                await first.says("another client took the application name")
+                was = len((await stored(tmp_path, lambda record: True)).steps)
+                assert not any("was left by an engine that died" in line for line in second.lines)
+                assert not caller.over.is_set()
+                first.tell(signal.SIGKILL)
+                assert await first.stops(within=5) == -signal.SIGKILL
+                await second.says("a call goes on after its engine died")
+                await caller.is_over()
+                record = await over(tmp_path)
+    assert was == 2
+    assert (record.outcome, record.result) == ("completed", "Ada again")
+    assert len([one for one in record.transcript if one.text.startswith(RESTARTED)]) == 1
+    await asyncio.gather(pbx.idle(), world.idle())
+
+
 async def test_a_call_that_was_not_answered_goes_on_too(pbx: Instance, world: Instance, tmp_path: Path) -> None:
     async with World.open(world) as outside:
         tone(outside, tmp_path)

@@ -14,6 +14,7 @@ from engine.before import Before, Context, before
 from engine.call import Call
 from engine.comfort import patience
 from engine.conversation import Conversation
+from engine.discretion import aloud, on_record
 from engine.outcome import Outcome
 from engine.playout import Playout
 from engine.succession import Seat, Succession
@@ -25,7 +26,7 @@ from engine.written import needs_text_model
 from flows.fields import Duration, JsonSchema, SchemaFile, Text, TextFile
 from flows.flow import Step
 from flows.json_schema import plain
-from flows.problems import Problem, Where
+from flows.problems import Misfit, MisfitError, Problem, Where
 from flows.scope import Scope
 from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
@@ -57,7 +58,9 @@ class CollectFields(Fields):
     def one_schema(self) -> Self:
         """Exactly one schema."""
         if (self.schema_ is None) == (self.schema_file is None):
-            raise ValueError("collect needs exactly one of 'schema' and 'schema_file'")
+            path = () if self.schema_ is None else ("schema_file",)
+            message = "collect needs exactly one of 'schema' and 'schema_file'"
+            raise MisfitError(Misfit(message, path, ("schema", "schema_file")))
         return self
 
     @property
@@ -128,21 +131,27 @@ class ConverseFields(Fields):
     @model_validator(mode="after")
     def whole(self) -> Self:
         """One prompt; exits do not carry the names of limits."""
+        if found := list(self._misfits()):
+            raise MisfitError(*found)
+        return self
+
+    def _misfits(self) -> Iterable[Misfit]:
         if self.prompt is not None and self.prompt_file is not None:
-            raise ValueError("converse takes 'prompt' or 'prompt_file', not both")
+            yield Misfit("converse takes 'prompt' or 'prompt_file', not both", ("prompt_file",), ("prompt",))
         for name in self.exits:
             if name in (*LIMITS, "done", "error"):
-                raise ValueError(f"an exit cannot be called '{name}': the step itself ends that way")
+                yield Misfit(f"an exit cannot be called '{name}': the step itself ends that way", ("exits", name))
         for name in self.tools:
             if not TOOL_NAME.fullmatch(name):
-                raise ValueError(f"a tool's name has letters, digits, '_' and '-' only, and '{name}' has others")
+                message = f"a tool's name has letters, digits, '_' and '-' only, and '{name}' has others"
+                yield Misfit(message, ("tools", name))
         if self.provider is not None and not self.providers:
-            raise ValueError("'provider' is an empty list: name a voice, or leave it out")
-        if len(set(self.providers)) < len(self.providers):
-            raise ValueError("a voice stands in 'provider' twice")
+            yield Misfit("'provider' is an empty list: name a voice, or leave it out", ("provider",))
+        for index, name in enumerate(self.providers):
+            if name in self.providers[:index]:
+                yield Misfit(f"the voice '{name}' stands in 'provider' twice", ("provider", index))
         if FINISH in self.tools:
-            raise ValueError("a tool cannot be called 'finish': the model leaves the step by it")
-        return self
+            yield Misfit("a tool cannot be called 'finish': the model leaves the step by it", ("tools", FINISH))
 
 
 class Converse(Verb):
@@ -207,7 +216,7 @@ class Converse(Verb):
                 trace.data["data"] = toolbox.data
 
     async def _talks(self, fields: ConverseFields, call: Call, toolbox: Toolbox) -> Outcome:
-        greeting = None if fields.greeting is None else fields.greeting.render(call.walker.context())
+        greeting = None if fields.greeting is None else aloud(fields.greeting, call.walker)
         known = await before(call, fields.context)
         for _ in range(TALKS):
             outcome = await self._talk(fields, call, toolbox, greeting, known)
@@ -227,7 +236,7 @@ class Converse(Verb):
         """Open the audio and the voice side by side, then talk."""
         began = asyncio.get_running_loop().time()
         context = call.walker.context()
-        reprompt = fields.silence.say.render(context)
+        reprompt = aloud(fields.silence.say, call.walker)
         names = fields.providers or (call.services.default_voice,)
         told = fields.prompt or (fields.prompt_file.text if fields.prompt_file is not None else None)
         instructions = "" if told is None else told.render(context)
@@ -249,7 +258,8 @@ class Converse(Verb):
         finally:
             bridging.cancel()
         said = len(call.record.transcript)
-        written = {greeting, reprompt, *(tool.filler for tool in toolbox.tools.values())}
+        given = greeting, reprompt, *(tool.filler for tool in toolbox.tools.values())
+        written = {on_record(text) for text in given if text}
         try:
             return await conversation.run()
         finally:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.call import Call
+from engine.discretion import aloud
 from engine.outcome import DONE, Outcome
 from engine.prompting import prompt, synthesise
 from engine.record import StepTrace
@@ -15,6 +16,7 @@ from engine.recording import Recording, new_file
 from engine.verb import Verb
 from flows.fields import Text
 from flows.flow import Step
+from flows.problems import Misfit, MisfitError
 from flows.verb import Fields
 
 NOTHING_RUNS = "nothing is being recorded"
@@ -30,9 +32,10 @@ class RecordFields(Fields):
     @model_validator(mode="after")
     def for_a_start(self) -> Self:
         """How it is recorded is said where it begins."""
-        for name in ("channels", "announce"):
-            if self.action != "start" and name in self.model_fields_set:
-                raise ValueError(f"'{name}' belongs to start, not to {self.action}")
+        useless = [name for name in ("channels", "announce") if name in self.model_fields_set]
+        if self.action != "start" and useless:
+            message = f"'{{}}' belongs to start, not to {self.action}"
+            raise MisfitError(*(Misfit(message.format(name), (name,), ("action",)) for name in useless))
         return self
 
 
@@ -75,7 +78,7 @@ async def _start(call: Call, fields: RecordFields) -> Recording:
     """Begin, beside whatever the flow does next; what announces it is not in it."""
     law = (await call.playout()).law
     if fields.announce is not None:
-        text = fields.announce.render(call.walker.context())
+        text = aloud(fields.announce, call.walker)
         audio = await synthesise(call, text)
         call.said("voice", text)
         await prompt(call, audio, "none")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from engine.call import Call
+from engine.discretion import aloud
 from engine.toolbox import FlowTool as Tool
 from engine.verbs.play import SoundFields
 from engine.verbs.tool_kinds import (
@@ -23,6 +25,7 @@ from engine.verbs.tool_kinds import (
 )
 from flows.draft import Draft
 from flows.fields import Condition, Duration, JsonSchema, Text, property_types
+from flows.problems import Misfit, MisfitError, MistakeError
 from flows.verb import Fields
 
 KINDS = ("http", "flow", "set", "send_dtmf", "plugin", "transfer", "hangup")
@@ -42,7 +45,8 @@ class FillerFields(Fields):
     def one_of_both(self) -> Self:
         """Words or a sound."""
         if (self.say is None) == (self.play is None):
-            raise ValueError("while_running needs exactly one of 'say' and 'play'")
+            path = () if self.play is None else ("play",)
+            raise MisfitError(Misfit("while_running needs exactly one of 'say' and 'play'", path, ("say", "play")))
         return self
 
 
@@ -70,7 +74,10 @@ class ToolFields(Fields):
         kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(kinds) != 1:
             found = f"this has {' and '.join(kinds)}" if kinds else "this has none of them"
-            raise ValueError(f"a tool has exactly one of {', '.join(KINDS)}; {found}")
+            message = f"a tool has exactly one of {', '.join(KINDS)}; {found}"
+            if not kinds:
+                raise MisfitError(Misfit(message, beside=KINDS))
+            raise MisfitError(*(Misfit(message, (kind,), KINDS) for kind in kinds[1:]))
         return self
 
     @property
@@ -92,7 +99,8 @@ class ToolFields(Fields):
         if not isinstance(draft, Draft) or not isinstance(value, Mapping):
             return handler(value)
         if "when" in value:  # decides whether the tool is offered: there are no arguments yet
-            value = {**value, "when": Condition.read(value["when"], draft)}
+            with suppress(MistakeError):  # what is wrong with it is told when the field is read
+                value = {**value, "when": Condition.read(value["when"], draft)}
         types = property_types(value.get("input"))
         with draft.locals({f"input.{name}": type for name, type in types.items()}):
             return handler(value)
@@ -107,7 +115,7 @@ def flow_tool(name: str, fields: ToolFields, call: Call) -> Tool:
 
     return Tool(
         name, fields.description, fields.input or JsonSchema(NO_INPUT), act, fields.timeout, fields.max_calls,
-        filler=None if filler is None or filler.say is None else filler.say.render(context),
+        filler=None if filler is None or filler.say is None else aloud(filler.say, call.walker),
         sound=None if filler is None or filler.play is None else partial(filler.play.audio, call),
         filler_after=0.8 if filler is None else filler.after,
         allowed=lambda: fields.when is None or fields.when.evaluate(call.walker.context()),

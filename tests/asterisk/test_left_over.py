@@ -143,6 +143,54 @@ async def test_whom_nobody_took_goes_to_the_fallback_at_the_end(pbx: Instance, w
     await nothing_left(pbx, world)
 
 
+async def test_an_engine_that_lost_its_application_keeps_its_calls_until_it_is_dead(
+    pbx: Instance, world: Instance
+) -> None:
+    """Nothing of it is ended or offered while it lives: neither a caller alone nor two who talk, nor what it made."""
+    lives, asked = True, asyncio.Event()
+
+    async def others() -> bool:
+        asked.set()
+        return lives
+
+    async with dead_engine(pbx) as (dead, arrived):
+        alone = await called(world, arrived)
+        caller = await called(world, arrived)
+        leg, bridge = await connected(dead, caller, arrived)
+        elsewhere = "hf-00000000-1-abcdef"
+        media = await dead.bridges.create(bridge_id=ari.new_id(elsewhere), type="mixing", name=dead.app)
+        await media.add_channel(channel=alone.id)
+        async with open_house(pbx, world, takes_left_over=True, others=others) as house:
+            await asked.wait()
+            await house.exchange._janitor.sweep()  # behind the one that is under way
+            assert house.exchange.live == 0
+            assert set((await dead.bridges.get(bridge_id=bridge.id)).channels) == {caller.id, leg.id}
+            assert (await dead.bridges.get(bridge_id=media.id)).channels == [alone.id]
+            lives = False
+            lines = [await offered(house), await offered(house)]
+            assert {line.facts.channel: line.peer is not None for line in lines} == {alone.id: False, caller.id: True}
+            await gone(dead, media.id)
+            for line in lines:
+                await line.close()
+
+
+async def test_an_engine_that_lost_its_application_leaves_its_heir_alone(pbx: Instance, world: Instance) -> None:
+    async with open_house(pbx, world) as house:
+        arrived: asyncio.Queue[ari.Channel] = asyncio.Queue()
+        async with ari.Client(pbx.ari_url, pbx.ari_user, pbx.ari_password, pbx.application) as heir:
+            heir.on_channel_event("StasisStart", lambda channel, _: arrived.put_nowait(channel))
+            async with asyncio.timeout(5):
+                assert [line async for line in house.lines] == []
+            caller = await called(world, arrived)
+            bridge = await heir.bridges.create(
+                bridge_id=ari.new_id("hf-00000000-1-abcdef"), type="mixing", name=heir.app
+            )
+            await bridge.add_channel(channel=caller.id)
+            await house.exchange._janitor.sweep()
+            assert list((await heir.bridges.get(bridge_id=bridge.id)).channels) == [caller.id]
+            await heir.bridges.destroy(bridge_id=bridge.id)
+
+
 @pytest.mark.parametrize("who", ["person", "caller"])
 async def test_two_who_talk_come_as_one_line_and_end_together(pbx: Instance, world: Instance, who: str) -> None:
     async with dead_engine(pbx) as (dead, arrived):
