@@ -126,7 +126,8 @@ class HandOff:
         self._call.with_person = True
         try:
             await self._call.save()
-        except BaseException:
+        except BaseException:  # the caller hung up, or a clock had run out, in this moment
+            self._call.handed_off = self._call.line.ended.done()
             await asyncio.shield(_parted(self._call, leg))
             raise
         return Result("connected", leg, self._attempts)

@@ -123,3 +123,21 @@ async def test_who_hangs_up_after_the_person_was_not_connected_then(tmp_path: Pa
     )
     assert over.ways == [("transfer", "cancelled"), ("say", "done"), ("wait", "cancelled")]
     assert over.record.outcome == "handed_off"
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.5])
+@virtual_time
+async def test_a_clock_that_runs_out_as_the_person_answers(tmp_path: Path, latency: float) -> None:
+    """Whichever is first: the call is the person's, or it goes on as if nobody had answered."""
+    text = flow(f'- transfer: {{attempts: [{{targets: ["pjsip:a"]}}]}}\n  timeout: 4s\n  {RESCUED}\n')
+    line = VirtualLine(targets={"pjsip:a": {"answer": 4 - 3 * latency}}, latency=latency)
+    over = await dial(library(tmp_path, text), stays_or_is_gone, line=line)
+    timed_out = over.ways[0] == ("transfer", "timeout")
+    assert over.record.outcome == ("completed" if timed_out else "handed_off")
+    assert over.heard == (["Nobody answered in time."] if timed_out else [])
+
+
+async def stays_or_is_gone(line: VirtualLine) -> None:
+    await line.caller.waits(60)
+    if not line.ended.done():
+        await line.caller.hangs_up()
