@@ -321,19 +321,23 @@ class FlowReader:
             near = did_you_mean(str(event), HANDLER_EVENTS) or has(HANDLER_EVENTS)
             message = f"unknown event '{event}'{near}" if event is not None else f"a handler needs an 'event'{near}"
             self._report(value.value_at.get("event", where), "E203", message)
-            return None
+            event = None
         digits = str(value["digits"]) if value.get("digits") is not None else None
-        if (event == "dtmf") != (digits is not None):
+        if event is None:
+            pass  # who knows whether it has digits
+        elif (event == "dtmf") != (digits is not None):
             message = "a dtmf handler needs 'digits'" if event == "dtmf" else f"'digits' do not belong to '{event}'"
             self._report(value.key_at.get("digits", where), "E202" if event == "dtmf" else "E201", message)
         elif digits is not None and not _DIGITS.fullmatch(digits):
             self._report(value.value_at["digits"], "E203", f"'{digits}' are not telephone keys; use 0-9, *, # and A-D")
-        if ("goto" in value) == ("steps" in value):
+        if is_vague := ("goto" in value) == ("steps" in value):
             self._report(where, "E202", "a handler needs either 'goto' or 'steps'")
-            return None
         goto = None
         if "goto" in value:
             goto = str(value["goto"])
             self.reader.draft.refer("section", goto, where_of(value["goto"], value.value_at["goto"]))
         steps = self.reader.read(value["steps"], value.value_at["steps"]) if "steps" in value else None
+        if event is None or is_vague:
+            self.reader.broken = True
+            return None
         return Handler(event, digits, steps, goto, where)

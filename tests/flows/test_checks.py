@@ -241,3 +241,16 @@ sections:
 def test_a_reserved_word_elsewhere_is_told(found: Callable[[str], list[str]]) -> None:
     flow = "vars: {n: {type: integer}}\nsteps: [{say: Hi, disabled: no}]\n"
     assert found(flow) == ["2:8 E105", "3:29 E105", "3:29 E203"]
+
+
+def test_all_mistakes_of_a_handler_are_told(found: Callable[[str], list[str]]) -> None:
+    flow = """handlers:
+  - {event: eror, gooto: a, steps: [{say: 5}]}
+  - {event: dtmf, digits: x, goto: nowhere, steps: [{say: 6}]}
+  - {event: eror, goto: a}
+steps: [{say: Hi}]
+sections: {a: [{say: Hi}]}
+"""
+    assert found(flow) == [
+        "3:13 E203", "3:19 E201", "3:43 E203", "4:5 E202", "4:27 E203", "4:36 E302", "4:59 E203", "5:13 E203",
+    ]  # fmt: skip
