@@ -63,9 +63,7 @@ def mistakes_of(
     return list(found.values())
 
 
-def _mistakes(
-    detail: Any, model: type[BaseModel], given: Map, owner: str, otherwise: Where
-) -> Iterable[Mistake]:
+def _mistakes(detail: Any, model: type[BaseModel], given: Map, owner: str, otherwise: Where) -> Iterable[Mistake]:
     path, kind = tuple(detail["loc"]), detail["type"]
     error = detail.get("ctx", {}).get("error")
     if not isinstance(error, MisfitError):

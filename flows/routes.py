@@ -14,6 +14,7 @@ from flows.draft import Draft
 from flows.hours import known_keys
 from flows.problems import NOWHERE, Where, did_you_mean
 from flows.reader import Map, Seq
+from flows.targets import GROUP, NUMBER, mistake_in
 from flows.versions import Versions, read_versions
 
 MATCH_KEYS = ("did", "caller", "trunk", "direction", "tenant", "attestation", "header", "calendar")
@@ -36,7 +37,7 @@ class Route:
     match: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     calendars: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    fallback: str | None = None
+    fallback: str | None = None  # who is rung when the flow fails: a target, a number, a destination or group:NAME
     account: str | None = None  # whose keys and limits count at the providers; else the flow's, or the engine's own
     versions: Versions | None = None  # how calls are divided when the flow has a next version
     where: Where = NOWHERE
@@ -103,7 +104,6 @@ def _route(given: Any, where: Where, draft: Draft) -> Route | None:
         draft.report(given.value_at["match"], "E203", "'match' must be a mapping, such as {did: \"+14155550100\"}")
         match, flow = Map(where), None
     known_keys(match, MATCH_KEYS, draft)
-    fallback = given.get("fallback")
     plain = {
         key: _accepted(match, key, draft) for key in match if key in MATCH_KEYS and key not in ("header", "calendar")
     }
@@ -112,13 +112,32 @@ def _route(given: Any, where: Where, draft: Draft) -> Route | None:
         match=plain,
         headers={name.lower(): values for name, values in _nested(match, "header", draft).items()},
         calendars=_calendars(match, draft),
-        fallback=None if fallback is None else str(fallback),
+        fallback=_fallback(given, draft),
         account=read_account(given, draft),
         versions=read_versions(given, draft),
         where=where,
         every=not match,
     )
     return None if flow is None else route
+
+
+def _fallback(given: Map, draft: Draft) -> str | None:
+    """Who is rung when the flow fails: a target, a number, a destination or ``group:NAME``."""
+    fallback = given.get("fallback")
+    if fallback is None:
+        return None
+    where = given.value_at["fallback"]
+    if not isinstance(fallback, str):
+        draft.report(where, "E203", 'whom to ring is a text, such as "pjsip:front-desk"; put it in quotes')
+        return None
+    if fallback.startswith(GROUP):
+        draft.refer("group", fallback.removeprefix(GROUP), where)
+    elif ":" in fallback:
+        if mistake := mistake_in(fallback):
+            draft.report(where, "E203", mistake)
+    elif not NUMBER.fullmatch(fallback):
+        draft.refer("destination", str(fallback), where)
+    return str(fallback)
 
 
 def _is_one_of(pattern: str, known: tuple[str, ...]) -> bool:

@@ -53,15 +53,19 @@ def is_test(path: Path) -> bool:
     return path.name.endswith(PATTERN.removeprefix("*")) and not path.is_dir()
 
 
-def found(paths: Iterable[Path]) -> list[Path]:
-    """The test files among these files and folders, in a stable order. Hidden folders are left out."""
-    files: dict[Path, None] = {}
+def found(paths: Iterable[Path]) -> dict[Path, Path | None]:
+    """The test files among these files and folders, in a stable order, each with the folder in which it was found; None
+    when it was named itself. Hidden folders are left out.
+    """
+    files: dict[Path, Path | None] = {}
     for given in paths:
-        inside = sorted(given.rglob(PATTERN)) if given.is_dir() else [given]
-        for path in inside:
+        if not given.is_dir():
+            files[given] = None
+            continue
+        for path in sorted(given.rglob(PATTERN)):
             if not any(part.startswith(".") for part in path.relative_to(given).parts):
-                files[path] = None
-    return list(files)
+                files.setdefault(path, given)
+    return files
 
 
 def house_of(file: Path) -> Path:
@@ -93,10 +97,10 @@ class ScenarioReader:
         """Everything that was loaded."""
         return [library for library, _ in self._houses.values() if library is not None]
 
-    def read(self, path: Path) -> ScenarioFile:
-        """One file. Never raises for what it holds."""
+    def read(self, path: Path, within: Path | None = None) -> ScenarioFile:
+        """One file. Never raises for what it holds. ``within``: the folder in which it was `found`, and must be."""
         try:
-            tree, problems = reader.read(str(path), contents(path, reader.MAX_BYTES))
+            tree, problems = reader.read(str(path), contents(path, reader.MAX_BYTES, within))
         except OSError as error:
             tree, problems = None, [Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}")]
         if problems:

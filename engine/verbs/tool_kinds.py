@@ -179,11 +179,15 @@ class HangupTool(ToolKind):
     """The end of the call."""
 
     leaves: ClassVar[bool] = True
-    result: str = Field("", description="The flow's own word for how the call ended.")
+    result: Text = Field(Text(""), description="The flow's own word for how the call ended.")
+
+    def check(self, scope: Scope, *path: str) -> Iterable[Problem]:
+        """Secrets in the call's result."""
+        yield from leaks(scope, self.result.expressions, "into the record")
 
     async def leave(self, call: Call) -> Outcome:
         """Hang up."""
-        raise Stop(cause=NORMAL, result=self.result)
+        raise Stop(cause=NORMAL, result=self.result.render(call.walker.context()))
 
 
 class TransferTool(TransferFields, ToolKind):

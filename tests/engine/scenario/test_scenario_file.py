@@ -157,7 +157,8 @@ def test_test_files_are_found_in_folders_but_not_in_hidden_ones(tmp_path: Path) 
     for name in ("b.test.yaml", "a/c.test.yaml", ".venv/d.test.yaml", "a/e.flow.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert found([tmp_path, tmp_path / "b.test.yaml"]) == [tmp_path / "a/c.test.yaml", tmp_path / "b.test.yaml"]
+    b, c = tmp_path / "b.test.yaml", tmp_path / "a/c.test.yaml"
+    assert found([tmp_path, b]) == found([b, tmp_path]) == {c: tmp_path, b: None}, "who was named, and who was found"
 
 
 BESIDE = [

@@ -198,7 +198,7 @@ def test_what_is_saved_must_be_returned(tmp_path: Path, save: str, said: str) ->
 
 
 def test_a_return_that_cannot_be_read_is_no_reason_to_miss_what_it_gives(tmp_path: Path) -> None:
-    sub = "flow: a/sub\nsteps:\n  - return: {r: \"${1\"}\n"
+    sub = 'flow: a/sub\nsteps:\n  - return: {r: "${1"}\n'
     step = "- id: c\n  call: {flow: a/sub}\n  save: {r: string}\n  outcomes: {error: []}"
     found = problems(tmp_path, step, others=(sub,))
     assert len(found) == 1
