@@ -152,6 +152,8 @@ BESIDE = [
     # each at the key concerned
     "- converse: {exits: {»silence: {}, »done: {}, »error: {}}, tools: {»finish: {description: x, hangup: {}},"
     " »'a b': {description: x, »hangup: {}, set: {}}}}",
+    "- converse:\n    tools:\n      look:\n        »description: x\n        when: »vars.nosuch\n"
+    "    exits: {a: {requires: [»nosuch]}}\n  outcomes: {a: [], »b: []}",
     "- gather: {say: Hi, digits: 3, »least: 4, »hints: [a], »pause: 1s}",
     "- converse: {provider: [rehearsal, »rehearsal]}",
     "- transfer: {accept: {digit: '1', »decline: '1'}, brief: {text: x, »auto: true}, attempts: [{targets: [»a]}]}",
