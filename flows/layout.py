@@ -18,6 +18,7 @@ from flows import reader, remarks
 from flows.problems import Problem, Where
 
 _HEADER = re.compile(r"([|>])([-+0-9]*)[ \t]*(?:#.*)?(?:\n|$)")
+_MARK = re.compile(r"(?:-|---|\.\.\.)(?:\s|$)")  # a text where it stands, but not at the beginning of a row
 _RARE_BREAK = re.compile("[\x85\u2028\u2029]")  # line ends to YAML 1.1, and to nobody else
 _STEP = 2
 
@@ -178,7 +179,10 @@ class _Writer:
         start, end = reader.span_of(event, self.text)
         self.scalars.append((start, end))
         first, *further = self.text[start:end].split("\n")
-        line = self._line(indent, lead, _joined(head, first if event.style else first.rstrip()), begin, event)
+        first = first if event.style else first.rstrip()
+        if not event.style and _MARK.match(first):
+            first, further = _quoted(event.value), []
+        line = self._line(indent, lead, _joined(head, first), begin, event)
         line.more = [" " * deeper + (row.lstrip() if event.style else row.strip()) for row in further]
         line.more = [row if row.strip() else "" for row in line.more]
 
@@ -214,7 +218,7 @@ def _joined(head: str, text: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A key in double quotes, on one row."""
+    """A key, or a text, in double quotes on one row."""
     dumped: str = yaml.dump(value, Dumper=yaml.CSafeDumper, default_style='"', allow_unicode=True, width=10**9)
     return dumped.rstrip("\n")
 
