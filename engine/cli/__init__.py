@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
@@ -38,6 +39,9 @@ class _Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # it is None when it was closed
+                stream.reconfigure(errors="backslashreplace")  # file names may be any bytes, terminals of any encoding
         try:
             return super().invoke(ctx)
         except UserError as error:

@@ -58,7 +58,35 @@ def test_nothing_is_overwritten() -> None:
     assert not Path("reception/reception.flow.yaml").exists()
 
 
-@pytest.mark.parametrize("name", ["../up", "/etc/x", "a b", "", ".", "a//b", "a/"])
+@pytest.mark.parametrize(
+    "name", ["no", "on", "y", "123", "1.5", "1e5", "null", "true", "2026-01-01", "1_000", "_", "a.b", "true/no", "1a"]
+)
+def test_a_name_that_yaml_takes_for_something_else_is_quoted(name: str) -> None:
+    """A flow may be called by a number, say that which callers dial."""
+    assert run("new", name).exit_code == 0
+    checked = run("check", name)
+    assert (checked.exit_code, checked.stdout) == (0, "")
+    assert run("test", name).exit_code == 0
+    assert run("graph", name).exit_code == 0
+
+
+@pytest.mark.parametrize("folder", ["two words", "a\nb: {", "\udcff\udcfe", "it's", "\x1b[31m"])
+def test_a_new_flow_is_right_in_any_folder(folder: str) -> None:
+    assert run("new", "hotel", "--in", folder).exit_code == 0
+    assert run("check", folder).exit_code == 0
+    assert run("test", folder).exit_code == 0
+
+
+def test_a_name_that_is_too_long_for_a_file_is_refused() -> None:
+    for length in (200, 201, 300, 5000):
+        result = run("new", "a" * length)
+        assert result.exit_code == (0 if length == 200 else 2)
+        assert ("at most 200 characters" in result.stderr) == (length != 200)
+    result = run("new", "hotel", "--in", "/".join(["a" * 200] * 30))
+    assert (result.exit_code, "File name too long" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/x", "a b", "", ".", "a//b", "a/", ".5", "é", "a\n"])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
     result = run("new", name)
     assert result.exit_code == 2
