@@ -65,7 +65,7 @@ def section_id(name: str) -> str:
 class _Builder:
     flow: Flow
     nodes: list[Node] = field(default_factory=list)
-    edges: dict[tuple[str, str], tuple[list[str], bool]] = field(default_factory=dict)
+    edges: dict[tuple[str, str], tuple[list[str], bool]] = field(default_factory=dict)  # labels; a call
 
     def build(self) -> Graph:
         flow = self.flow
