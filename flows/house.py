@@ -32,8 +32,8 @@ def around(path: Path) -> list[Path]:
     if path.is_dir():
         return [path]
     house = house_of(path)
-    own = os.path.abspath(path)
-    return [house] if any(os.path.abspath(one) == own for one in inside(house, PATTERNS)) else [house, path]
+    beside = [os.path.abspath(one) for one in inside(house, PATTERNS)]
+    return [*([house] if beside else ()), *([] if os.path.abspath(path) in beside else [path])]
 
 
 def inside(folder: Path, patterns: Iterable[str]) -> list[Path]:

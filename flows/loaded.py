@@ -53,6 +53,18 @@ class Loaded:
         where it calls one that is not there, also those of files that could not be read at all."""
         return in_the_way(given, self.read, self.problems)
 
+    def told(self, path: Path) -> list[Problem]:
+        """What an author of one of the files is told: all that is wrong with it, and the errors of others that stand in
+        its way."""
+        flow = self.of(path)
+        if flow is not None:
+            return sorted({*flow.problems, *self.in_the_way(flow)})
+        own = os.path.abspath(path)
+        found = [problem for problem in self.problems if os.path.abspath(problem.file) == own]
+        if path.name == "routes.yaml" and any(problem.code == "E302" for problem in found):  # to no known flow
+            found += self.unread()
+        return sorted(set(found))
+
     def unread(self) -> list[Problem]:
         """The errors of files that might be flows, if they could be read."""
         return _unread(self.read, self.problems)
