@@ -4,6 +4,7 @@ editor."""
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,7 +119,7 @@ class Language:
             except OSError as error:
                 files.problems.append(Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}"))
                 continue
-            files.revision.update(str(path.relative_to(root)).encode() + b"\0" + hashlib.sha256(content).digest())
+            files.revision.update(os.fsencode(path.relative_to(root)) + b"\0" + hashlib.sha256(content).digest())
             tree, problems = reader.read(str(path), content)
             files.problems += problems
             if tree is None and problems:
@@ -148,7 +149,7 @@ class Language:
             flow = flow_reader.read()
             flow_reader.flow = flow
             for name, content in flow_reader.reader.draft.files.items():
-                files.revision.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+                files.revision.update(os.fsencode(name) + b"\0" + hashlib.sha256(content).digest())
             flows = nexts if is_next(flow_reader.file) else stable
             if flow.name in flows:
                 message = f"flow '{flow.name}' is in {flows[flow.name].file} already"

@@ -65,9 +65,9 @@ def _loaded(flow: str, folder: Path | None) -> Flow:
     else:
         loaded = Language(installed()).load([folder or Path()])
         found, wrong = loaded.flow(flow), loaded.unread()
-        known = [one.flow.name for one in loaded.read]
+        known = {one.flow.name for one in loaded.read}
         missing = f"no flow '{flow}' in {folder or Path()}{did_you_mean(flow, known) or has(known)}"
-        if os.path.isdir(file):
+        if os.path.isdir(flow):
             missing += f"; {flow} is a folder: name a flow of it, and the folder with --in"
     if found is None:
         _tell(wrong)

@@ -319,3 +319,19 @@ def test_a_file_of_any_name_is_checked_as_a_flow() -> None:
     Path("draft.yaml").write_text(CALLS)
     result = run("check", "draft.yaml")
     assert (result.exit_code, result.stderr) == (0, "0 errors, 0 warnings; 1 flow can run\n")
+
+
+# ── Whatever lies about ───────────────────────────────────────────────────────────────────────────────────────────────
+
+NOT_UTF_8 = "a\udcff.flow.yaml"
+
+
+@pytest.mark.parametrize("command", ["check", "test", "graph"])
+def test_the_name_of_a_file_may_be_any_bytes(command: str) -> None:
+    Path("p\udcff.md").write_text("Be kind.")
+    Path(NOT_UTF_8).write_bytes(
+        b"flow: a\nsteps:\n  - converse: {prompt_file: 'p.md', exits: {a: {}}}\n    catch: []\n"
+    )
+    Path("p.md").symlink_to("p\udcff.md")
+    Path("a.test.yaml").write_text("test: a\nflow: a\nscript: [{caller: Hi, converse: {exit: a}}]\n")
+    assert run(command, "." if command == "test" else NOT_UTF_8).exit_code == 0
