@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -335,3 +337,50 @@ def test_the_name_of_a_file_may_be_any_bytes(command: str) -> None:
     Path("p.md").symlink_to("p\udcff.md")
     Path("a.test.yaml").write_text("test: a\nflow: a\nscript: [{caller: Hi, converse: {exit: a}}]\n")
     assert run(command, "." if command == "test" else NOT_UTF_8).exit_code == 0
+
+
+TOO_LONG = "/".join(["n" * 200] * 30)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", TOO_LONG], ["test", TOO_LONG], ["graph", TOO_LONG], ["new", "a", "--in", TOO_LONG],
+        ["replay", "1", "-o", f"{TOO_LONG}.test.yaml"], ["replay", "1", "--database", f"sqlite+aiosqlite:///{TOO_LONG}"],
+        ["check", "loop"], ["test", "loop"], ["graph", "loop"], ["new", "a", "--in", "loop"],
+        ["replay", "1", "-o", "loop/a.test.yaml"], ["replay", "1", "-o", "loop.test.yaml"],
+        ["graph", "folder.flow.yaml"], ["graph", ""], ["new", ""], ["check", ""], ["schema", "x"],
+        ["test", "--junit", f"{TOO_LONG}.xml"],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:30],
+)  # fmt: skip
+def test_odd_arguments_end_with_words(arguments: list[str]) -> None:
+    Path("loop").symlink_to("loop")
+    Path("loop.test.yaml").symlink_to("nowhere")
+    Path("folder.flow.yaml").mkdir()
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr
+
+
+def test_a_folder_that_is_called_like_a_flow_is_told() -> None:
+    Path("folder.flow.yaml").mkdir()
+    result = run("check", ".")
+    assert "folder.flow.yaml:1:1: error[E101]: cannot be read: Is a directory" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["check hotel/x.flow.yaml", "test hotel"])
+@pytest.mark.parametrize("streams", ["<&- >&-", "<&- >&- 2>&-", "| head -c 1", ">/dev/full"])
+def test_no_stream_makes_a_command_stumble(command: str, streams: str) -> None:
+    """Closed ones, a reader who has read enough, a full disk."""
+    run("new", "hotel")
+    Path("hotel/x.flow.yaml").write_text("flow: x\nsteps: [{sya: Hi}]\n")
+    hookflash = Path(sys.executable).parent / "hookflash"
+    line = ["sh", "-c", f"{hookflash} {command} {streams}"]
+    ended = subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+    if streams == ">/dev/full":
+        assert (ended.returncode, "cannot write: No space left on device" in ended.stderr) == (2, True)
+    elif "head" not in streams:
+        assert ended.returncode == (1 if "check" in command else 0)
