@@ -32,8 +32,9 @@ def around(path: Path) -> list[Path]:
     if path.is_dir():
         return [path]
     house = house_of(path)
-    beside = [os.path.abspath(one) for one in inside(house, PATTERNS)]
-    return [*([house] if beside else ()), *([] if os.path.abspath(path) in beside else [path])]
+    beside = inside(house, PATTERNS)
+    is_found = path not in beside and os.path.abspath(path) in map(os.path.abspath, beside)
+    return [*([house] if beside else ()), *([] if is_found else [path])]  # named itself, it may be a link to elsewhere
 
 
 def inside(folder: Path, patterns: Iterable[str]) -> list[Path]:

@@ -59,7 +59,8 @@ def check(paths: tuple[Path, ...], form: str, config: Path | None) -> None:
 
     language = Language(installed(), known_voices(), *_known(config))
     reader = ScenarioReader(language)
-    wrong = {problem for path in found(paths) if is_test(path) for problem in reader.read(path).problems}
+    tests = [(path, within) for path, within in found(paths).items() if is_test(path)]
+    wrong = {problem for test in tests for problem in reader.read(*test).problems}
     others = [path for path in paths if not is_test(path)]
     flows: set[str] = set()
     for told, runs in _checked(language, others):

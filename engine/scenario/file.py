@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from engine.scenario.fields import ScenarioFields
 from engine.scenario.names import check_names
 from flows import reader
@@ -19,7 +17,8 @@ from flows.house import around, house_of, inside
 from flows.language import Language
 from flows.library import Library
 from flows.loaded import Loaded
-from flows.mistakes import merged, problems_of
+from flows.mending import Mended, read_fields
+from flows.mistakes import merged
 from flows.problems import Problem, Where
 from flows.reader import Map, Seq, where_of
 
@@ -55,12 +54,18 @@ def is_test(path: Path) -> bool:
     return path.name.endswith(PATTERN.removeprefix("*")) and not path.is_dir()
 
 
-def found(paths: Iterable[Path]) -> list[Path]:
-    """The test files among these files and folders, in a stable order. Hidden folders are left out."""
-    files: dict[Path, None] = {}
+def found(paths: Iterable[Path]) -> dict[Path, Path | None]:
+    """The test files among these files and folders, in a stable order, each with the folder in which it was found; None
+    when it was named itself. Hidden folders are left out.
+    """
+    files: dict[Path, Path | None] = {}
     for given in paths:
-        files |= dict.fromkeys(inside(given, (PATTERN,)) if given.is_dir() else [given])
-    return list(files)
+        if not given.is_dir():
+            files[given] = None
+            continue
+        for path in inside(given, (PATTERN,)):
+            files.setdefault(path, given)
+    return files
 
 
 class ScenarioReader:
@@ -82,10 +87,10 @@ class ScenarioReader:
         wrong = (one.file for loaded in self._houses.values() for one in loaded.problems if one.severity == "error")
         return sorted(set(wrong))
 
-    def read(self, path: Path) -> ScenarioFile:
-        """One file. Never raises for what it holds."""
+    def read(self, path: Path, within: Path | None = None) -> ScenarioFile:
+        """One file. Never raises for what it holds. ``within``: the folder in which it was `found`, and must be."""
         try:
-            tree, problems = reader.read(str(path), contents(path, reader.MAX_BYTES))
+            tree, problems = reader.read(str(path), contents(path, reader.MAX_BYTES, within))
         except OSError as error:
             tree, problems = None, [Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}")]
         if problems:
@@ -94,14 +99,17 @@ class ScenarioReader:
         tests = [test for given in _tests(tree, draft) if (test := _validated(given, draft)) is not None]
         loaded = self._loaded(path)
         wrong: set[Problem] = set()
-        for fields, given in tests:
+        for fields, given, mended in tests:
             flow = loaded.flow(fields.flow)
             wrong.update(loaded.unread() if flow is None else loaded.in_the_way(flow))
-            if flow is None or fields.flow in loaded.sound.flows:
-                check_names(fields, given, loaded.sound, draft)
+            if flow is not None and fields.flow not in loaded.sound.flows:
+                continue
+            apart = Draft(path, path.parent, _no_steps)
+            check_names(fields, given, loaded.sound, apart)
+            draft.problems += [one for one in apart.problems if mended is None or one.where not in mended.places]
         if wrong or draft.problems:
             return ScenarioFile(path, (), tuple(sorted(wrong.union(draft.problems))))
-        return ScenarioFile(path, tuple(Scenario(path, fields, loaded.sound) for fields, _ in tests), ())
+        return ScenarioFile(path, tuple(Scenario(path, fields, loaded.sound) for fields, _, _ in tests), ())
 
     def _loaded(self, path: Path) -> Loaded:
         """What a test runs on."""
@@ -138,12 +146,9 @@ def _tests(tree: Any, draft: Draft) -> list[Map]:
     return tests
 
 
-def _validated(given: Map, draft: Draft) -> tuple[ScenarioFields, Map] | None:
-    try:
-        return ScenarioFields.model_validate(given, context=draft), given
-    except ValidationError as error:
-        draft.problems += problems_of(error, ScenarioFields, given, "a test", where_of(given))
-        return None
+def _validated(given: Map, draft: Draft) -> tuple[ScenarioFields, Map, Mended | None] | None:
+    fields, rest, mended = read_fields(ScenarioFields, given, draft, "a test", where_of(given))
+    return None if fields is None else (fields, rest, mended)
 
 
 def _no_steps(value: Seq) -> tuple[()]:

@@ -52,8 +52,8 @@ def test_a_house_above_this_folder_is_found(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_file_of_any_name_is_read_with_its_house() -> None:
     touch("a/x.flow.yaml", "a/old.yaml", "a/.x.flow.yaml")
-    assert around(Path("a/x.flow.yaml")) == [Path("a")]
-    assert around(Path("a/../a/x.flow.yaml")) == [Path("a/../a")]
+    assert around(Path("a/x.flow.yaml")) == [Path("a"), Path("a/x.flow.yaml")]
+    assert around(Path("a/../a/x.flow.yaml")) == [Path("a/../a"), Path("a/../a/x.flow.yaml")]
     for odd in ("a/old.yaml", "a/.x.flow.yaml"):
         assert around(Path(odd)) == [Path("a"), Path(odd)]
     assert around(Path("a")) == [Path("a")]
