@@ -102,9 +102,8 @@ class Language:
         problems = sorted({*files.problems, *(problem for one in read for problem in one.problems)})
         sought = frozenset(files.sought.union(*(flow_reader.reader.draft.sought for flow_reader in files.flows)))
         revision = files.revision.hexdigest()[:16]
-        hidden = _by_revision(flows, secrets.feeding()) | _by_revision(nexts, soon.feeding())
-        copies = _by_revision(flows, secrets.copies()) | _by_revision(nexts, soon.copies())
-        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden, copies)
+        secret = _by_revision(flows, secrets.copies()) | _by_revision(nexts, soon.copies())
+        library = Library(flows, files.routes, files.resources, revision, sought, nexts, secret)
         if not any(problem.severity == "error" for problem in problems):
             return Loaded(library, problems, sought, read, library)
         right = {one.flow.revision for one in read if not in_the_way(one, read, problems)}
