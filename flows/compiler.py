@@ -4,6 +4,7 @@ are known."""
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ class FlowReader:
         """A hash of the flow's file and of every file that it names."""
         digest = hashlib.sha256(self.content)
         for name, content in sorted(self.reader.draft.files.items()):
-            digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+            digest.update(os.fsencode(name) + b"\0" + hashlib.sha256(content).digest())
         return digest.hexdigest()[:16]
 
     def _report(self, where: Where, code: str, message: str) -> None:

@@ -16,6 +16,7 @@ import yaml
 
 from flows import reader, remarks
 from flows.problems import Problem, Where
+from flows.syntax import span_of
 
 _HEADER = re.compile(r"([|>])([-+0-9]*)[ \t]*(?:#.*)?(?:\n|$)")
 _MARK = re.compile(r"(?:-|---|\.\.\.)(?:\s|$)")  # a text where it stands, but not at the beginning of a row
@@ -154,7 +155,7 @@ class _Writer:
     def _mapping(self, indent: int, lead: str) -> None:
         while not isinstance(self._peek(), yaml.MappingEndEvent):
             key = self._take()
-            start, end = reader.span_of(key, self.text)
+            start, end = span_of(key, self.text)
             raw = self.text[start:end]
             self.scalars.append((start, end))
             if not raw or "\n" in raw or key.style in ("|", ">"):
@@ -176,7 +177,7 @@ class _Writer:
         if event.style in ("|", ">"):
             self._block(indent, lead, head, begin, event, deeper)
             return
-        start, end = reader.span_of(event, self.text)
+        start, end = span_of(event, self.text)
         self.scalars.append((start, end))
         first, *further = self.text[start:end].split("\n")
         first = first if event.style else first.rstrip()
@@ -187,7 +188,7 @@ class _Writer:
         line.more = [row if row.strip() else "" for row in line.more]
 
     def _block(self, indent: int, lead: str, head: str, begin: int, event: Any, deeper: int) -> None:
-        start, end = reader.span_of(event, self.text)
+        start, end = span_of(event, self.text)
         header = _HEADER.match(self.text, start)
         assert header is not None, "libyaml found a block of text here"
         self.scalars.append((header.end(), end))

@@ -161,6 +161,7 @@ class Converse(Verb):
     summary: ClassVar[str] = "Let the AI talk with the caller until it takes an exit."
     Fields: ClassVar[type[Fields]] = ConverseFields
     interactive: ClassVar[bool] = True
+    ends_done: ClassVar[bool] = False
     outcome_word: ClassVar[str] = "exit"
     failure: ClassVar[str | None] = "provider_error"
 
