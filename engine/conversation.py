@@ -73,6 +73,7 @@ class Conversation:
         self._inbox: asyncio.Queue[TurnEvent | Broken] = asyncio.Queue()
         self._tasks: asyncio.TaskGroup | None = None
         self._speaking: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._sit(seat)
 
     @property
@@ -141,18 +142,36 @@ class Conversation:
         await self._go_on(seat)
         return None
 
-    async def _renew(self) -> None:
-        """The provider will end the session: a new one of the same goes on, between two turns, unheard."""
+    def renew_between_turns(self) -> None:
+        """The provider will end the session: a new one of the same is connected beside the talk."""
+        since, mouth = self._turn.quiet_since, self._mouth
+        if mouth.expiring and since is not None and self._renewing is None and self._tasks is not None:
+            self._renewing = self._tasks.create_task(self._renew(mouth, since), name="renewal")
+
+    async def _renew(self, mouth: Mouth, quiet_since: float) -> None:
+        """It takes the seat, unheard, if nobody has spoken since; else another one is tried when nobody speaks again.
+
+        Between the look and the change nothing can happen: what is said belongs to the one session or to the other.
+        """
         old = self.seat
         try:
             seat = await self.succession.again(old.name)
         except VoiceError:
-            return  # it talks on as long as it may
-        self._leave_the_seat(old)
-        self._sit(seat)
-        self._begin_to_talk()
+            mouth.expiring = False  # it talks on as long as it may
+            return
+        finally:
+            self._renewing = None
+        if self._turn.quiet_since != quiet_since or self._turn.leaving is not None or not self._inbox.empty():
+            self.succession.leave(seat)
+            self.renew_between_turns()
+        else:
+            self._leave_the_seat(old)
+            self._sit(seat)
+            self._begin_to_talk()
 
     def _leave_the_seat(self, old: Seat) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
         self.playout.listener = None
         if self._speaking is not None:
             self._speaking.cancel()
@@ -232,9 +251,7 @@ class Conversation:
                     return outcome
             if comforted and not self._turn.comforting:
                 await self.hold.stop()
-            if self._mouth.expiring and self._turn.quiet_since is not None:
-                self._mouth.expiring = False
-                await self._renew()
+            self.renew_between_turns()
 
     async def _next(self) -> TurnEvent | Broken:
         try:

@@ -143,6 +143,7 @@ class Mouth:
             case Expiring(seconds):
                 log.info("the provider will end the session", provider=self._seat.name, seconds=seconds)
                 self.expiring = True
+                talk.renew_between_turns()
 
     def _spoken_over(self) -> None:
         self.speech_at = time.perf_counter()
