@@ -51,12 +51,14 @@ AFTER_BRIDGE = 1.0  # seconds between the bridge and the music, when nobody has 
 class Conversation:
     """One `converse` step: `run` talks until there is an outcome, and closes the voices.
 
-    ``seat`` is the voice that begins, connected; ``succession`` knows who goes on when it fails.
+    ``seat`` is the voice that begins, connected; ``succession`` knows who goes on when it fails. ``bridge``: what the
+    caller hears while another voice takes over, as soon as it is spoken; it raises nothing.
     """
 
     def __init__(
         self, call: Call, playout: Playout, seat: Seat, succession: Succession, toolbox: Toolbox, options: TurnOptions,
-        *, greeting: str | None, reprompt: str, bridge: bytes = b"", waiting_since: float | None = None,
+        *, greeting: str | None, reprompt: str, bridge: asyncio.Future[bytes] | None = None,
+        waiting_since: float | None = None,
     ) -> None:  # fmt: skip
         self.call = call
         self.playout = playout
@@ -68,7 +70,7 @@ class Conversation:
         self.succession = succession
         self._greeting = greeting
         self._reprompt = reprompt
-        self._bridge = bridge  # what the caller hears while another voice takes over
+        self._bridge = bridge
         self._turn = Turn(options, self.clock(), waiting_since=waiting_since)
         self._inbox: asyncio.Queue[TurnEvent | Broken] = asyncio.Queue()
         self._tasks: asyncio.TaskGroup | None = None
@@ -107,7 +109,7 @@ class Conversation:
             self.call.live.turn = None
             self.call.live.caller_says = self.call.live.voice_says = ""
             self.call.line.drop_digits()  # they were meant for this talk
-            self.succession.leave(self.seat)
+            self.succession.end()
             if not finished and not self.playout.closed.is_set():
                 await asyncio.shield(asyncio.ensure_future(self._silence()))
 
@@ -131,8 +133,9 @@ class Conversation:
         self._leave_the_seat(old)
         assert self._tasks is not None
         await self.hold.stop()
-        await self.playout.send(self.playout.name("bridge"), self._bridge)
-        self._keep_company(len(self._bridge) / BYTES_PER_MS / 1000 + AFTER_BRIDGE)
+        bridge = self._bridge.result() if self._bridge is not None and self._bridge.done() else b""
+        await self.playout.send(self.playout.name("bridge"), bridge)
+        self._keep_company(len(bridge) / BYTES_PER_MS / 1000 + AFTER_BRIDGE)
         try:
             seat = await self.succession.next(old, reason)
         except VoiceError as error:

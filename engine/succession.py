@@ -52,7 +52,7 @@ class Broken:
 
 class Succession:
     """The voices of one talk. ``session(name, notes)`` is what the voice of that provider is told when it connects;
-    ``notes`` are lines for its instructions.
+    ``notes`` are lines for its instructions. Whoever makes it calls `end` when the talk is over.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Succession:
         self._clock = asyncio.get_running_loop().time
         self._retried_at = -RETRY_AFTER
         self._learnt: list[str] = []
-        self._left_seats: set[int] = set()
+        self._open: dict[int, Seat] = {}
 
     def goes_on(self, after: Seat, code: str) -> bool:
         """Whether there is somebody who could take over: the next in the list, or at its end a new session of the same
@@ -118,10 +118,14 @@ class Succession:
 
     def leave(self, seat: Seat) -> None:
         """Close a voice, once; what comes next does not wait for it."""
-        if seat.number not in self._left_seats:
-            self._left_seats.add(seat.number)
+        if self._open.pop(seat.number, None) is not None:
             self._call.services.metrics.voice(seat.name).sessions.dec()
             self._call.errand(settle(self._call, seat.voice, seat.name), f"close of {seat.name}")
+
+    def end(self) -> None:
+        """Nobody talks any more: close every voice that was connected, however the talk came to its end."""
+        for seat in tuple(self._open.values()):
+            self.leave(seat)
 
     def spoke(self, name: str) -> None:
         """A voice gave an answer: it works. That it could be connected says little: so it can be without any credit."""
@@ -177,4 +181,5 @@ class Succession:
         self._call.record.timings.setdefault("voice_ready_ms", round(took * 1000, 2))
         seat = Seat(name, voice, provider.capabilities, self._seats)
         self._seats += 1
+        self._open[seat.number] = seat
         return seat

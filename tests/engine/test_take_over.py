@@ -1,0 +1,129 @@
+"""The moments between two voices: what the caller hears, what the next one knows, and that no session stays open."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.services import Services
+from engine.speech import Speech
+from engine.virtual import Closes, Says, VirtualLine, VirtualProvider, virtual_services
+from engine.virtual.clock import virtual_time
+from engine.virtual.voice import VirtualSpeaker
+from engine.voices import Voices
+from tests.engine.verbs.phone import Over, Script, dial, flow, library
+from tests.engine.verbs.talking import asks, converse, finish, outcome
+
+TWO = "provider: [openai, grok]\ngreeting: Hello.\nbridge: Wait."
+HANDLER = "handlers: [{event: dtmf, digits: '0', steps: [{say: Operator.}]}]"
+
+
+class SlowSpeaker(VirtualSpeaker):
+    async def speak(self, text: str, **options: Any) -> bytes:
+        await asyncio.sleep(9.0)
+        return await super().speak(text, **options)
+
+
+class Speakers(VirtualProvider):
+    def speaker(self) -> VirtualSpeaker:
+        return SlowSpeaker()
+
+
+def house_of(*providers: VirtualProvider, speaks: VirtualProvider | None = None) -> Services:
+    """Services with these voices; ``speaks`` synthesises prompts."""
+    voices = Voices()
+    for provider in (*providers, *([] if speaks is None else [speaks])):
+        voices.add(provider.name, provider)
+    speech = Speech(voices, (speaks or providers[0]).name)
+    return virtual_services(providers[0], voices=voices, speech=speech, default_voice=providers[0].name)
+
+
+async def two(
+    folder: Path, script: Script, first: VirtualProvider, second: VirtualProvider, *, steps: str = "", **options: Any
+) -> Over:
+    """A call in which two voices may talk; at its end no session of either is open."""
+    services = options.pop("services", None) or house_of(first, second)
+    over = await dial(library(folder, steps or converse(TWO)), script, provider=first, services=services, **options)
+    for provider in (first, second):
+        assert all(voice.closed for voice in provider.voices), provider.name
+        labels = {"provider": provider.name}
+        assert not services.metrics.registry.get_sample_value("hookflash_provider_sessions_active", labels)
+    return over
+
+
+@virtual_time
+async def test_the_first_word_does_not_wait_for_the_words_of_the_bridge(tmp_path: Path) -> None:
+    async def script(line: VirtualLine) -> None:
+        await line.caller.hears("hello", within=2.0)
+        await line.caller.says("Goodbye.", 1.0)
+
+    first, second = VirtualProvider([[finish()]], name="openai"), VirtualProvider(name="grok")
+    services = house_of(first, second, speaks=Speakers(name="slow"))
+    over = await two(tmp_path, script, first, second, services=services)
+    assert outcome(over) == "done_"
+
+
+@virtual_time
+async def test_a_voice_takes_over_before_the_words_of_the_bridge_are_there(tmp_path: Path) -> None:
+    first = VirtualProvider([[Closes()]], name="openai")
+    second = VirtualProvider([[Says("Nine dollars."), finish()]], name="grok", connects_after=0.5)
+    over = await two(tmp_path, asks, first, second, services=house_of(first, second, speaks=Speakers(name="slow")))
+    assert (outcome(over), over.heard) == ("done_", ["Hello.", "Nine dollars."])
+
+
+@pytest.mark.parametrize("after", [step * 0.1 for step in range(8)])
+@pytest.mark.parametrize("leaves", ["hangs up", "presses", "runs out of time"])
+@virtual_time
+async def test_no_session_stays_open_when_the_talk_ends_while_it_begins(
+    tmp_path: Path, leaves: str, after: float
+) -> None:
+    async def script(line: VirtualLine) -> None:
+        await line.log.until("answered")
+        await line.caller.waits(after)
+        if leaves == "hangs up":
+            await line.caller.hangs_up()
+        elif leaves == "presses":
+            await line.caller.presses("0")
+
+    first, second = VirtualProvider(name="openai", connects_after=0.3), VirtualProvider(name="grok")
+    steps = converse(TWO, head=HANDLER)
+    if leaves == "runs out of time":
+        steps = steps.replace("  outcomes:", f"  timeout: {0.1 + after:.1f}s\n    outcomes:")
+    services = house_of(first, second, speaks=Speakers(name="slow"))
+    await two(tmp_path, script, first, second, steps=steps, services=services)
+
+
+@pytest.mark.parametrize("after", [step * 0.02 for step in range(-4, 12)])
+@virtual_time
+async def test_no_session_stays_open_when_the_caller_hangs_up_while_another_takes_over(
+    tmp_path: Path, after: float
+) -> None:
+    first, second = VirtualProvider([[Closes()]], name="openai"), VirtualProvider(name="grok", connects_after=2.9)
+
+    async def script(line: VirtualLine) -> None:
+        await asks(line)
+        while not second.voices:
+            await line.caller.waits(0.005)
+        await line.caller.waits(2.9 + after)
+        await line.caller.hangs_up()
+
+    await two(tmp_path, script, first, second, line=VirtualLine(latency=0.2))
+
+
+@pytest.mark.parametrize("after", [step * 0.04 for step in range(14)])
+@virtual_time
+async def test_no_session_stays_open_when_somebody_answers_while_the_company_connects(
+    tmp_path: Path, after: float
+) -> None:
+    provider = VirtualProvider(connects_after=1.0)
+    line = VirtualLine(latency=0.2, targets={"pjsip:bob": {"answer": 0.6 + after}})
+
+    async def script(line: VirtualLine) -> None:
+        await line.log.until("connected")
+        await line.caller.hangs_up()
+
+    steps = "- transfer: {attempts: [{targets: ['pjsip:bob']}], caller_hears: ai}\n  outcomes: {failed: []}\n"
+    await dial(library(tmp_path, flow(steps)), script, provider=provider, line=line)
