@@ -188,6 +188,8 @@ class Conversation:
         self._begin_to_talk()
         for action in self._turn.handle(Replaced(), self.clock()):
             await self._do(action)
+        if self.succession.has_news:  # a tool has answered while it was connected
+            await self.tell(self._voice.update(instructions=self.succession.instructions(seat.name)))
         if heard_nothing and self._greeting:
             await self._say(self._greeting)
         else:

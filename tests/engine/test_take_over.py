@@ -10,11 +10,11 @@ import pytest
 
 from engine.services import Services
 from engine.speech import Speech
-from engine.virtual import Closes, Says, VirtualLine, VirtualProvider, virtual_services
+from engine.virtual import Calls, Closes, Says, VirtualLine, VirtualProvider, virtual_services
 from engine.virtual.clock import virtual_time
 from engine.virtual.voice import VirtualSpeaker
 from engine.voices import Voices
-from tests.engine.verbs.phone import Over, Script, dial, flow, library
+from tests.engine.verbs.phone import Endpoints, Over, Script, dial, flow, library
 from tests.engine.verbs.talking import asks, converse, finish, outcome
 
 TWO = "provider: [openai, grok]\ngreeting: Hello.\nbridge: Wait."
@@ -32,13 +32,13 @@ class Speakers(VirtualProvider):
         return SlowSpeaker()
 
 
-def house_of(*providers: VirtualProvider, speaks: VirtualProvider | None = None) -> Services:
+def house_of(*providers: VirtualProvider, speaks: VirtualProvider | None = None, **changes: Any) -> Services:
     """Services with these voices; ``speaks`` synthesises prompts."""
     voices = Voices()
     for provider in (*providers, *([] if speaks is None else [speaks])):
         voices.add(provider.name, provider)
     speech = Speech(voices, (speaks or providers[0]).name)
-    return virtual_services(providers[0], voices=voices, speech=speech, default_voice=providers[0].name)
+    return virtual_services(providers[0], voices=voices, speech=speech, default_voice=providers[0].name, **changes)
 
 
 async def two(
@@ -127,3 +127,35 @@ async def test_no_session_stays_open_when_somebody_answers_while_the_company_con
 
     steps = "- transfer: {attempts: [{targets: ['pjsip:bob']}], caller_hears: ai}\n  outcomes: {failed: []}\n"
     await dial(library(tmp_path, flow(steps)), script, provider=provider, line=line)
+
+
+TOOL = TWO + "\ntools: {look: {description: Looks., http: {endpoint: pos, path: /x}}}"
+
+
+@pytest.mark.parametrize("takes", [0.2, 1.0, 1.9, 6.0])
+@virtual_time
+async def test_what_a_tool_says_while_another_voice_connects_is_known_to_it(tmp_path: Path, takes: float) -> None:
+    first = VirtualProvider([[Calls("look"), Closes()]], name="openai")
+    replies = [[Says("I look."), *([] if takes > 3.0 else [finish()])], [Says("It is there."), finish()]]
+    second = VirtualProvider(replies, name="grok", connects_after=2.0)
+    services = house_of(first, second, http=Endpoints({"/x": (takes, {"left": 4711})}))
+    over = await two(tmp_path, asks, first, second, steps=converse(TOOL), services=services)
+    assert outcome(over) == "done_"
+    [voice] = second.voices
+    assert '- look({}) said {"left": 4711}' in voice.instructions
+    assert over.heard[2:] == (["I look.", "It is there."] if takes > 3.0 else ["I look."])
+    assert "Still running, do not call again" in voice.session.instructions
+    assert first.voices[0].results == []
+
+
+@virtual_time
+async def test_of_two_that_could_take_over_the_second_knows_what_came_while_the_first_was_asked(tmp_path: Path) -> None:
+    first = VirtualProvider([[Calls("look"), Closes()]], name="openai")
+    mute = VirtualProvider(name="gemini", connects_after=60.0)
+    second = VirtualProvider([[Says("It is there."), finish()]], name="grok")
+    services = house_of(first, second, mute, http=Endpoints({"/x": (2.0, {"left": 4711})}))
+    steps = converse(TOOL.replace("[openai, grok]", "[openai, gemini, grok]"))
+    over = await two(tmp_path, asks, first, second, steps=steps, services=services)
+    assert outcome(over) == "done_"
+    assert "4711" in second.voices[0].session.instructions
+    assert "Still running" not in second.voices[0].session.instructions
