@@ -11,7 +11,10 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
+
+import structlog
 
 from engine.audio import BYTES_PER_MS, Heard
 from engine.beside import beside
@@ -43,6 +46,8 @@ from providers.voice import ToolCall, VoiceError
 
 if TYPE_CHECKING:
     from engine.call import Call
+
+log = structlog.get_logger()
 
 DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
 AFTER_BRIDGE = 1.0  # seconds between the bridge and the music, when nobody has taken over yet
@@ -105,7 +110,7 @@ class Conversation:
                 finished = True
                 return outcome
         finally:
-            self.playout.listener = self.playout.on_drained = self._tasks = None
+            self.playout.listener = self.playout.on_drained = self.playout.on_failed = self._tasks = None
             self.call.live.turn = None
             self.call.live.caller_says = self.call.live.voice_says = ""
             self.call.line.drop_digits()  # they were meant for this talk
@@ -117,6 +122,7 @@ class Conversation:
         assert self._tasks is not None
         self._speaking = self._tasks.create_task(self._mouth.run(), name=f"voice {self.seat.name}")
         self.playout.listener, self.playout.on_drained = self._voice.send_audio, self._mouth.drained
+        self.playout.on_failed = partial(self.broke, self.seat)
 
     # ── Another voice ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,7 +134,11 @@ class Conversation:
         """
         old = self.seat
         self.succession.failed(old.name, code)
-        if self._turn.leaving is not None or not self.succession.goes_on(old, code):
+        if self._turn.leaving is not None:  # the way out is known: what was received of the farewell is still heard
+            await self._mouth.breaks_off()
+            self._leave_the_seat(old)
+            return None
+        if not self.succession.goes_on(old, code):
             return Outcome("provider_error", detail=f"{old.name}: {reason}")
         self._leave_the_seat(old)
         assert self._tasks is not None
@@ -243,7 +253,7 @@ class Conversation:
             if isinstance(event, Broken):
                 if event.voice is None:
                     outcome = Outcome("provider_error", detail=f"{self.seat.name}: {event.reason}")
-                elif event.voice == self.seat.number:
+                elif event.voice == self.seat.number and self.succession.talks(self.seat):
                     outcome = await self._take_over(event.reason, event.code)
                 if outcome is not None:
                     return outcome
@@ -328,3 +338,13 @@ class Conversation:
                 await command
         except TimeoutError:
             self._deaf(what)
+        except Exception as error:
+            self.broke(self.seat, error)
+
+    def broke(self, seat: Seat, error: Exception) -> None:
+        """A voice, perhaps a plugin's, failed in a way of its own: the next one goes on."""
+        if isinstance(error, VoiceError):
+            self.post(Broken(str(error), seat.number, error.code or "error"))
+        else:
+            log.error("a voice failed in a way that it does not know", provider=seat.name, exc_info=error)
+            self.post(Broken(f"{type(error).__name__}: {error}", seat.number, "error"))

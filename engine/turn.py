@@ -276,7 +276,7 @@ class Turn:
         elif not self.prompted:
             self.failures = 0
         self.prompted = False
-        if self.failures > 1:
+        if self.failures > 1 and self.leaving is None:  # a known way out is kept
             return [End("failed")]
         if not ended.spoke:
             nobody = self.caller_speaks_since is None and self.playing is None

@@ -126,7 +126,7 @@ class Breaks(VirtualVoice):
 @virtual_time
 async def test_a_voice_that_raises_ends_the_step_and_not_the_call(tmp_path: Path) -> None:
     over = await talk(tmp_path, quiet, after="- say: Sorry.\n", provider=provider_of(Breaks))
-    assert (outcome(over), detail(over)) == ("provider_error", "KeyError: 'response.done'")
+    assert (outcome(over), detail(over)) == ("provider_error", "virtual: KeyError: 'response.done'")
     assert over.heard[-1] == "Sorry."
 
 

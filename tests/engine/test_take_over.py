@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,23 @@ import pytest
 
 from engine.services import Services
 from engine.speech import Speech
-from engine.virtual import Calls, Closes, Says, VirtualLine, VirtualProvider, virtual_services
+from engine.virtual import (
+    Calls,
+    Closes,
+    Fails,
+    Says,
+    Stalls,
+    VirtualLine,
+    VirtualProvider,
+    VirtualVoice,
+    virtual_services,
+)
 from engine.virtual.clock import virtual_time
 from engine.virtual.voice import VirtualSpeaker
 from engine.voices import Voices
+from providers.voice import TurnDone, VoiceEvent
 from tests.engine.verbs.phone import Endpoints, Over, Script, dial, flow, library
-from tests.engine.verbs.talking import asks, converse, finish, outcome
+from tests.engine.verbs.talking import asks, converse, finish, outcome, provider_of
 
 TWO = "provider: [openai, grok]\ngreeting: Hello.\nbridge: Wait."
 HANDLER = "handlers: [{event: dtmf, digits: '0', steps: [{say: Operator.}]}]"
@@ -159,3 +171,65 @@ async def test_of_two_that_could_take_over_the_second_knows_what_came_while_the_
     assert outcome(over) == "done_"
     assert "4711" in second.voices[0].session.instructions
     assert "Still running" not in second.voices[0].session.instructions
+
+
+FAREWELL = "I put you through to a colleague now."
+
+
+@pytest.mark.parametrize("end", [Closes(), Fails(), Stalls()], ids=["closes", "fails", "stalls"])
+@pytest.mark.parametrize("ms", [300, 3000, 9000])
+@virtual_time
+async def test_an_exit_that_was_taken_is_kept_when_the_voice_breaks_in_its_farewell(
+    tmp_path: Path, ms: int, end: Any
+) -> None:
+    first, second = VirtualProvider([[Says(FAREWELL, ms), finish("person"), end]], name="openai"), VirtualProvider()
+    over = await two(tmp_path, asks, first, second, steps=converse(TWO, after="- say: Next.\n"))
+    assert outcome(over) == "person"
+    assert second.voices == []
+    heard = over.line.log.find("heard", "cut")[1]
+    assert heard.ms == ms if ms < 4000 else 3900 < heard.ms < 5500
+    if not isinstance(end, Stalls):
+        assert over.record.steps[0].ms == pytest.approx(heard.at * 1000, abs=2), "nobody waits for what will not come"
+
+
+class Raises(VirtualVoice):
+    """Mistakes of a plugin: in its events, in a command, in what takes the caller's audio."""
+
+    where = ""
+
+    async def events(self) -> AsyncIterator[VoiceEvent]:
+        async for event in super().events():
+            yield event
+            if self.where == "events" and isinstance(event, TurnDone):
+                raise ValueError("a bad frame")
+
+    async def truncate(self, item: str, played_ms: int) -> None:
+        if self.where == "truncate":
+            raise ValueError("a bad frame")
+
+    async def send_audio(self, audio: bytes) -> None:
+        await super().send_audio(audio)
+        if self.where == "send_audio" and self.heard:
+            raise ValueError("a bad frame")
+
+
+@pytest.mark.parametrize("where", ["events", "truncate", "send_audio"])
+@virtual_time
+async def test_a_voice_that_raises_has_failed_and_the_next_one_goes_on(tmp_path: Path, where: str) -> None:
+    async def script(line: VirtualLine) -> None:
+        await line.log.until("answered")
+        await line.caller.waits(1.4)
+        await line.caller.says("Stop it!", 0.6)
+        await line.caller.waits(2.0)
+        await line.caller.says("Well?", 0.6)
+        await line.caller.waits(2.0)
+        await line.caller.hangs_up()
+
+    kind = type("RaisesThere", (Raises,), {"where": where})
+    first = provider_of(kind, [[Says("Pizza.")]], name="openai")
+    second = VirtualProvider([[Says("Soup.")]] * 3, name="grok")
+    over = await two(tmp_path, script, first, second, steps=converse(TWO.replace("Hello.", "Hello. " * 9)))
+    assert over.heard[-1] == "Soup."
+    system = [said.text for said in over.record.transcript if said.role == "system"]
+    assert system == ["grok took over from openai: ValueError: a bad frame"]
+    assert over.record.error == ""
