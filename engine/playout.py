@@ -127,6 +127,11 @@ class Playout:
                 await give(silence)
             heard = self.heard
 
+    @property
+    def is_playing(self) -> bool:
+        """Whether something is left to be heard of what was handed over."""
+        return self._clock() < self._said_ends
+
     async def lost(self) -> None:
         """Until the audio is gone although the call is not: its end would be known by then, and cancels this."""
         await self.closed.wait()
