@@ -126,9 +126,11 @@ class CallBridge:
     async def _made(self) -> ari.Bridge:
         bridges = self._switch.client.bridges
         try:
-            return await bridges.create_with_id(bridge_id=self.id, type=KIND, name=self._switch.client.app)
+            made = await bridges.create_with_id(bridge_id=self.id, type=KIND, name=self._switch.client.app)
         except ari.Conflict:  # the id is ours alone: an earlier request, whose answer never came, took effect after all
             return await bridges.get(bridge_id=self.id)
+        self._is_member = False  # the bridge in which the party was already could not be found, and is no more
+        return made
 
     async def _add(self, other: Party) -> None:
         members = [other.id] if self._is_member else [self.party.id, other.id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -60,7 +60,8 @@ class ExchangeSettings:
     `app`: the Stasis application that the dialplan names; None: one of this process alone. `media`: the driver, or
     `auto` for the best that this Asterisk has, and the next one where that fails. `media_host`: where Asterisk reaches
     us, for AudioSocket and RTP. `takes_left_over`: callers whom an earlier engine of this application left come as
-    lines, too (`Facts.left_over`); otherwise they go back to the dialplan.
+    lines, too (`Facts.left_over`); otherwise they go back to the dialplan. `others`: whether another engine of this
+    application lives, whose calls are left to it until it does not; it never raises.
     """
 
     url: str
@@ -73,19 +74,20 @@ class ExchangeSettings:
     targets: Targets = field(default_factory=Targets)
     start_timeout: float = 5.0  # seconds for Asterisk to answer at the start
     takes_left_over: bool = False
+    others: Callable[[], Awaitable[bool]] | None = None
 
 
 class Exchange:
     """Gives lines. `async with Exchange.open(settings) as exchange: async for line in exchange.lines(): …`."""
 
     def __init__(
-        self, client: ari.Client, switch: Switch, audio: ExternalMedia, targets: Targets, *, takes_left_over: bool
+        self, client: ari.Client, switch: Switch, audio: ExternalMedia, settings: ExchangeSettings
     ) -> None:  # fmt: skip
         self._client = client
         self._switch = switch
         self._audio = audio
-        self._targets = targets
-        self._janitor = Janitor(switch, self._on_left_over if takes_left_over else None)
+        self._targets = settings.targets
+        self._janitor = Janitor(switch, self._on_left_over if settings.takes_left_over else None, settings.others)
         self._lines: dict[str, AsteriskLine] = {}
         self._arrivals: asyncio.Queue[AsteriskLine | None] = asyncio.Queue()
         self._hopeless: asyncio.TimerHandle | None = None
@@ -116,7 +118,7 @@ class Exchange:
                     drivers = await _drivers(settings)
                     audio = ExternalMedia(switch, settings.url, drivers, settings.format, settings.media_host)
                     await stack.enter_async_context(audio)
-                    exchange = cls(client, switch, audio, settings.targets, takes_left_over=settings.takes_left_over)
+                    exchange = cls(client, switch, audio, settings)
                     await stack.enter_async_context(client)
                 await stack.enter_async_context(exchange._serving())
                 yield exchange

@@ -5,6 +5,10 @@ removed when its engine is surely dead: the process is gone from this place (hos
 application is ours now. Callers who were left alone are offered to whoever may know their call, and go on in the
 dialplan, to the fallback behind `Stasis`, when nobody wants offers. Two people who talk to each other are offered, too,
 once, and else left alone until one of them hangs up.
+
+An engine whose application was taken while it lived still has its calls, and ends them. Who can tell that it lives
+(`others`) leaves all of them alone until it does not; the janitor of the engine that lost the application removes
+nothing of its heir's.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from asterisk.switch import Switch
 logger = logging.getLogger(__name__)
 
 EVERY = 60.0  # seconds between two rounds
+AGAIN = 1.0  # seconds to the next round while another engine of our application lives
 SOON = 6.0  # seconds to the next round when something may have been left: longer than a request may take
 GRACE = 1.0  # seconds that a channel without an owner gets: its StasisStart may be on its way to us
 
@@ -35,8 +40,8 @@ _MEDIA = re.compile(r"(WebSocket|AudioSocket|UnicastRTP)/")
 _alive: set[str] = set()  # the tags of this process
 
 
-def _place() -> str:
-    """This host, boot and process namespace: where a process id means something."""
+def here() -> str:
+    """A sign of this host, boot and process namespace: where a process id means something."""
     facts = [socket.gethostname()]
     try:
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
@@ -48,7 +53,7 @@ def _place() -> str:
 
 def new_tag() -> str:
     """A tag for one exchange of this process."""
-    tag = f"hf-{_place()}-{os.getpid()}-{secrets.token_hex(3)}"
+    tag = f"hf-{here()}-{os.getpid()}-{secrets.token_hex(3)}"
     _alive.add(tag)
     return tag
 
@@ -84,12 +89,20 @@ class LeftOver:
 
 
 class Janitor:
-    """Sweeps one Asterisk for one exchange. ``offer``: who takes callers that a dead engine of our application left."""
+    """Sweeps one Asterisk for one exchange. ``offer``: who takes callers that a dead engine of our application left;
+    ``others``: whether another engine of our application lives, which never raises.
+    """
 
-    def __init__(self, switch: Switch, offer: Callable[[LeftOver], None] | None = None) -> None:
+    def __init__(
+        self, switch: Switch, offer: Callable[[LeftOver], None] | None = None,
+        others: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:  # fmt: skip
         self._switch = switch
         self._client = switch.client
         self._offer = offer
+        self._others = others
+        self._heir = True  # of whoever had our application before
+        self._waits = False  # for another engine of our application to end its calls
         self._offered: set[str] = set()  # bridges of two who talk
         self._sweeping = asyncio.Lock()
         self.talking: frozenset[str] = frozenset()
@@ -101,7 +114,7 @@ class Janitor:
         while True:
             await self.sweep()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY):
+                async with asyncio.timeout(AGAIN if self._waits else EVERY):
                     await doubt.wait()
             if doubt.is_set():
                 await asyncio.sleep(SOON)
@@ -118,13 +131,26 @@ class Janitor:
                 return
             channels = {channel.id: channel for channel in listed}
             ours = {each: channels[each] for each in mine if each in channels}
+            self._heir = await self._is_heir()  # asked last: who begins to live now has nothing in these lists
             talking = self.talking = await self._sweep_bridges(bridges, channels, ours)
             for channel in channels.values():
                 if channel.id not in talking and self._is_leftover(channel.id, _app_of(channel)):
                     logger.warning("hanging up %s (%s), which nobody owns", channel.id, channel.name)
                     await _quietly(self._client.channels.hangup(channel_id=channel.id))
-            strays = [each for each in ours if each not in talking and not _TAG.fullmatch(each)]
-            await self._offer_alone([channels[each] for each in await self._nobodys(strays)])
+            if self._heir:
+                strays = [each for each in ours if each not in talking and not _TAG.fullmatch(each)]
+                await self._offer_alone([channels[each] for each in await self._nobodys(strays)])
+
+    async def _is_heir(self) -> bool:
+        """Whether what is left in our application is ours to end."""
+        if self._client.state is ari.State.LOST:
+            self._waits = False
+            return False
+        waits = self._others is not None and await self._others()
+        if waits and not self._waits:
+            logger.warning("another engine of %s lives: its calls are left to it until it ends", self._client.app)
+        self._waits = waits
+        return not waits
 
     async def _sweep_bridges(
         self, bridges: list[ari.Bridge], channels: Mapping[str, ari.Channel], ours: Mapping[str, ari.Channel]
@@ -169,7 +195,7 @@ class Janitor:
         """Two who talk are offered when one of them called and the other was dialled by the engine that died."""
         callers = [each for each in people if not _TAG.fullmatch(each.id)]
         dialled = [each for each in people if _TAG.fullmatch(each.id)]
-        if self._offer is not None and len(callers) == len(dialled) == 1 and bridge not in self._offered:
+        if self._offer is not None and self._heir and len(callers) == len(dialled) == 1 and bridge not in self._offered:
             self._offered.add(bridge)
             self._offer(LeftOver(callers[0], bridge, dialled[0]))
 
@@ -193,9 +219,9 @@ class Janitor:
         tag, place, pid = found.groups()
         if tag == self._switch.tag or tag in _alive:
             return tag == self._switch.tag
-        if app == self._client.app:
+        if app == self._client.app and self._heir:
             return True  # the application's name is ours now, so its former engine hears nothing any more
-        return place == _place() and (int(pid) == os.getpid() or not is_running(int(pid)))
+        return place == here() and (int(pid) == os.getpid() or not is_running(int(pid)))
 
 
 def _app_of(channel: ari.Channel) -> str:

@@ -106,10 +106,10 @@ def invite_variables(options: DialOptions, own_number: str) -> dict[str, str]:
     """
     if len(options.headers) > MAX_HEADERS:
         raise LineError(f"{len(options.headers)} headers are too many: an INVITE takes {MAX_HEADERS} of ours")
-    variables = {f"PJSIP_HEADER(add,{name})": _header(name, value) for name, value in options.headers.items()}
+    variables = {f"PJSIP_HEADER(add,{name})": header(name, value) for name, value in options.headers.items()}
     number, name = options.caller_id, options.caller_name
-    if number is not None and not _CALLER_ID.fullmatch(number):
-        raise LineError(f"the caller id {number!r} is no phone number")
+    if number is not None:
+        caller_id(number)
     if name is not None and not _CALLER_NAME.fullmatch(name):
         raise LineError(f"the caller name {name!r} has characters that a SIP display name cannot carry, or is too long")
     if number is not None or name is not None:
@@ -118,7 +118,15 @@ def invite_variables(options: DialOptions, own_number: str) -> dict[str, str]:
     return variables
 
 
-def _header(name: str, value: str) -> str:
+def caller_id(number: str) -> str:
+    """A number that may be shown. Raises `LineError`."""
+    if not _CALLER_ID.fullmatch(number):
+        raise LineError(f"the caller id {number!r} is no phone number")
+    return number
+
+
+def header(name: str, value: str) -> str:
+    """The value of a header that may be set. Raises `LineError`."""
     if not _HEADER_NAME.fullmatch(name) or _RESERVED.fullmatch(name):
         raise LineError(f"the SIP header {name!r} cannot be set")
     if not _HEADER_VALUE.fullmatch(value):

@@ -58,6 +58,16 @@ async def first_of(*work: Coroutine[Any, Any, Any]) -> int:
         await _cleaned_up(tasks)
 
 
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run something, which has a bound of its own, to its end. Being cancelled meanwhile is raised only then."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _cleaned_up([task])
+        raise
+
+
 async def _cleaned_up(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Until cancelled tasks have ended. Being cancelled meanwhile does not cancel them again: they are cleaning up."""
     cancelled: asyncio.CancelledError | None = None

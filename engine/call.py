@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,9 @@ import structlog
 
 from engine.accounts import using
 from engine.beside import beside, first_of
+from engine.checkpoint import keep
 from engine.discretion import HIDDEN, is_secret, outline, told_in
+from engine.errands import Errands
 from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
 from engine.outcome import Leave, Return, Stop
@@ -64,6 +66,7 @@ class Call:
         self.spending = Spending(lowest((flow.max_cost, services.max_cost)), self.record.cost)
         self.course: Callable[[], Awaitable[None]] = self.root.run  # what the call does until it ends
         self.inbox = Inbox()
+        self.unkept = asyncio.Event()  # something changed since the call was last saved
         self.recording: Recording | None = None  # the latest, which may be over
         self.taps: tuple[Sides, ...] = ()  # who hears the call: a recording, who listens
         self.is_private = False  # a sensitive step runs: nobody hears the call
@@ -73,7 +76,7 @@ class Call:
         self._early = False  # prompts are heard before the answer
         self._group: asyncio.TaskGroup | None = None
         self._opening = asyncio.Lock()
-        self._errands: dict[asyncio.Task[None], float] = {}  # seconds that each has when the call is over
+        self._errands = Errands()
         self._stopped = False  # by the engine, which waits for nothing long
 
     def _new_record(self, flow: Flow) -> CallRecord:
@@ -134,6 +137,7 @@ class Call:
     def charge(self, amount: Decimal) -> None:
         """Something cost this: it counts towards what the call may cost, and the day."""
         self.record.cost += amount
+        self.unkept.set()
         self.services.days.add(self.tenant, amount, self.services.clock.now())
         if self.spending.add(amount):
             told = f"the call cost {written(self.record.cost)} of {written(self.spending.most or amount)} that it may"
@@ -218,20 +222,23 @@ class Call:
         """Run something that the flow does not wait for. When the call is over it has ``within`` seconds left, the time
         of a wind-up if nothing is said; the engine's drain waits for it, its stop does not.
         """
-        task = asyncio.create_task(work, name=name)
-        self._errands[task] = self.services.wind_up if within is None else within
-        task.add_done_callback(self._errands.pop)
+        self._errands.run(work, name, self.services.wind_up if within is None else within)
 
     def said(self, role: Literal["caller", "voice", "system"], text: str, *, interrupted: bool = False) -> Spoken:
         """Write down something that was said."""
         step = self.record.steps[-1].path if self.record.steps else ""
         spoken = Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)
         self.record.transcript.append(spoken)
-        self.changed()
+        self.changed(keep=True)
         return spoken
 
-    def changed(self) -> None:
-        """Tell whoever watches that the call is another than before. Costs next to nothing."""
+    def changed(self, *, keep: bool = False) -> None:
+        """Tell whoever watches that the call is another than before. Costs next to nothing.
+
+        ``keep``: the next engine must know it, should this one die before the step ends.
+        """
+        if keep:
+            self.unkept.set()
         self.services.watch.changed(self)
 
     def pressed(self, key: str, *, secret: bool | None = None) -> None:
@@ -242,10 +249,11 @@ class Call:
         now = self.services.clock.now()
         entry = KeyPress(key=HIDDEN if secret else key, at=now, step="" if step is None else step.path)
         self.record.presses.append(entry)
-        self.changed()
+        self.changed(keep=True)
 
     async def save(self) -> None:
         """Keep the record as it is now."""
+        self.unkept.clear()
         self.changed()
         await self.services.records.save(self.record)
 
@@ -276,6 +284,7 @@ class Call:
         try:
             async with beside() as group:
                 self._group = group
+                group.create_task(keep(self), name=f"keep {self.record.id}")
                 if await first_of(self._walk(), self._hung_up(), self.steering.answered()) == 2:
                     await first_of(self._handed_off(), self._hung_up())
         except LineGone:
@@ -334,25 +343,6 @@ class Call:
         except Exception as error:
             log.warning("the hangup handler failed", error=str(error))
 
-    async def _end_errands(self) -> None:
-        """What the flow did not wait for comes to its end, or is cancelled."""
-        clock = asyncio.get_running_loop().time
-        began, longest = clock(), self.services.wind_up if self._stopped else float("inf")
-        patience = {task: min(seconds, longest) for task, seconds in self._errands.items()}
-        try:
-            for seconds in sorted({*patience.values()}):
-                due = [task for task in patience if patience[task] <= seconds]
-                await asyncio.wait(due, timeout=max(0.0, began + seconds - clock()))
-                await self._give_up(due)
-        finally:
-            await self._give_up(list(patience))
-
-    async def _give_up(self, errands: Sequence[asyncio.Task[None]]) -> None:
-        left = [task for task in errands if task.cancel()]
-        if left:
-            log.warning("errands of the call were not done in time", errands=[task.get_name() for task in left])
-            await asyncio.gather(*left, return_exceptions=True)
-
     async def _leave_to_dialplan(self) -> None:
         """The engine stops in the middle of the call: what stands behind it takes the caller, not a dead line."""
         if self.with_person or self.line.ended.done():
@@ -379,7 +369,7 @@ class Call:
             self.record.cause = ending.cause if self.record.cause is None else self.record.cause
         if self._errands:
             await self.save()  # the call is over, whatever is still written about it
-            await self._end_errands()
+            await self._errands.end(self.services.wind_up if self._stopped else float("inf"))
         await self.save()
         structlog.contextvars.unbind_contextvars("call_id", "flow")
 

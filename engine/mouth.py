@@ -202,6 +202,7 @@ class Mouth:
         if not failed:
             self._talk.succession.spoke(self._seat.name)
         self._talk.minutes.note(item, interrupted=event.status == "interrupted")
+        self._call.changed(keep=True)
         if self.item == item:
             self.item = None
         if item != self._cut:

@@ -56,8 +56,8 @@ class Stop(Leave):
         self.failed = failed  # something went wrong, and the flow did not say what then
 
 
-class Unhandled(Leave):
-    """A step ended badly and the flow did not say what then."""
+class Failed(Leave):
+    """Base of the ways out by which a step that ended badly takes the call elsewhere."""
 
     def __init__(self, step: Step, outcome: Outcome) -> None:
         super().__init__(
@@ -65,6 +65,14 @@ class Unhandled(Leave):
         )
         self.step = step
         self.outcome = outcome
+
+
+class Unhandled(Failed):
+    """A step ended badly and the flow did not say what then."""
+
+
+class Endless(Failed):
+    """The flow went in circles, and not for the first time: no `catch` and no flow that was called answers for it."""
 
 
 class StepError(Exception):

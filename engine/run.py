@@ -16,7 +16,7 @@ import structlog
 from engine.beside import first_of
 from engine.limits import day_is_spent, limits_of
 from engine.line import LineError, LineGone
-from engine.outcome import Goto, Leave, Outcome, Return, StepError, Unhandled
+from engine.outcome import Endless, Failed, Goto, Leave, Outcome, Return, StepError, Unhandled
 from engine.record import StepTrace
 from engine.recording import unrecorded
 from engine.values import declare, fit
@@ -36,6 +36,7 @@ UNREAD = 32  # keys that may wait to be read; a caller who leans on the keypad s
 MAX_DEPTH = 16  # sections and flows that were called and have not come back
 LONGEST_PAUSE = 60.0  # seconds between two tries of a step
 MAX_JUMPS = 32  # jumps with no word or key from the caller in between
+BREATH = 32  # steps, and looks at steps that do not run, until other calls have their turn
 
 # Which handler answers for an outcome that no step handled; every other one goes to `error`.
 HANDLER_OF = {"silence": "silence", "provider_error": "provider_down"}
@@ -67,6 +68,8 @@ class Walker:
         self._root: Walker = parent._root if parent else self
         self._count = 0
         self._jumps = 0
+        self._circles = 0  # how often the call ran too many steps, or jumped too often
+        self._looks = 0
 
     # ── For verbs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -79,8 +82,16 @@ class Walker:
         self._root._jumps += 1
         if self._root._jumps > MAX_JUMPS:
             self._root._jumps = 0  # whatever answers for it may jump, too
-            raise StepError(f"loop: {MAX_JUMPS} jumps without a word from the caller")
+            assert self.step is not None, "only steps jump"
+            raise StepError(self._circle(self.step, f"{MAX_JUMPS} jumps without a word from the caller"))
         raise Goto(section)
+
+    def _circle(self, step: Step, why: str) -> str:
+        """What is wrong, in words. Raises `Endless` the next time: what answers may lead into the circle again."""
+        self._root._circles += 1
+        if self._root._circles > 1:
+            raise Endless(step, Outcome("error", detail=f"loop: {why}"))
+        return f"loop: {why}"
 
     def heard_caller(self) -> None:
         """The caller said or pressed something: the flow is not looping on its own."""
@@ -89,7 +100,7 @@ class Walker:
     def set(self, name: str, value: Any) -> None:
         """Give a declared variable a value. Raises `StepError` when it does not fit the declaration."""
         self.vars[name] = fit(value, self.flow.vars[name].type, f"vars.{name}")
-        self.call.changed()
+        self.call.changed(keep=True)
 
     def keep(self, step: Step, outcome: Outcome) -> None:
         """Let expressions see how a step ended. A step that the caller ends by hanging up may do it itself."""
@@ -170,10 +181,10 @@ class Walker:
         while True:
             try:
                 return await self.run_steps(steps)
-            except (Goto, HandlerFired, Unhandled) as way_out:
+            except (Goto, HandlerFired, Failed) as way_out:
                 steps = self._behind(way_out)
 
-    def _behind(self, way_out: Goto | HandlerFired | Unhandled) -> Sequence[Step]:
+    def _behind(self, way_out: Goto | HandlerFired | Failed) -> Sequence[Step]:
         """The steps to which a way out leads. Raises it when this flow has none for it."""
         if isinstance(way_out, HandlerFired):
             if way_out.owner is not self:
@@ -181,14 +192,20 @@ class Walker:
             return self._steps_of(way_out.handler)
         if isinstance(way_out, Goto):
             return self.flow.sections[way_out.section]
+        if isinstance(way_out, Endless) and self.parent is not None:  # this flow may be what is called in circles
+            raise way_out
         handler = self._answer_for(way_out)
         if handler is None:
             raise way_out
         return self._steps_of(handler)
 
     async def run_steps(self, steps: Sequence[Step]) -> None:
-        """Run a list of steps, each with what its outcome leads to."""
+        """Run a list of steps, each with what its outcome leads to. Other calls have their turn now and then: nothing
+        that a step does need ever wait.
+        """
+        await self._breathe()
         for step in steps:
+            await self._breathe()
             if step.disabled or (step.when is not None and not self._holds(step)):
                 continue
             try:
@@ -199,6 +216,11 @@ class Walker:
                 await self.run_steps(step.catch)
             else:
                 await self._follow(step, outcome)
+
+    async def _breathe(self) -> None:
+        self._root._looks += 1
+        if self._root._looks % BREATH == 0:
+            await asyncio.sleep(0)
 
     def _holds(self, step: Step) -> bool:
         assert step.when is not None
@@ -249,7 +271,7 @@ class Walker:
         self._root._count += 1
         if self._root._count > MAX_STEPS:
             self._root._count = 0  # whatever answers for it may run its own steps
-            raise Unhandled(step, Outcome("error", detail=f"loop: the call ran {MAX_STEPS} steps"))
+            raise Unhandled(step, Outcome("error", detail=self._circle(step, f"the call ran {MAX_STEPS} steps")))
         record = self.call.record
         trace = StepTrace(
             id=step.id,
@@ -270,7 +292,7 @@ class Walker:
             self._need_caller(step)  # what it waited for may have ended because the caller went
             outcome = ended
         except Leave as way_out:
-            name = {Unhandled: "error", HandlerFired: "cancelled"}.get(type(way_out), "done")
+            name = {Unhandled: "error", Endless: "error", HandlerFired: "cancelled"}.get(type(way_out), "done")
             outcome = Outcome(name, detail=str(way_out) or type(way_out).__name__.lower())
             raise
         except asyncio.CancelledError:
@@ -365,7 +387,7 @@ class Walker:
                 return handler
         return None
 
-    def _answer_for(self, failure: Unhandled) -> Handler | None:
+    def _answer_for(self, failure: Failed) -> Handler | None:
         self.call.record.error = self.call.record.error or str(failure)
         log.warning("a step failed and the flow's handler takes over", step=str(failure))
         special = HANDLER_OF.get(failure.outcome.name)

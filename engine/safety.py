@@ -10,7 +10,8 @@ import structlog
 from engine.audio import reorder
 from engine.handoff import Plan, Round, hand_off, stay_connected
 from engine.line import LineError, LineGone
-from engine.outcome import Stop
+from engine.outcome import StepError, Stop
+from engine.whom import dialled
 from providers.voice import VoiceError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ async def rescue(call: Call) -> Stop:
     destination = call.fallback
     if destination is not None:
         try:
-            plan = Plan(rounds=[Round((destination,), timeout=60.0)], timeout=60.0)
+            targets = tuple(dialled((destination,), call.library.resources))
+            plan = Plan(rounds=[Round(targets, timeout=60.0)], timeout=60.0)
             result = await hand_off(call, plan, "safety")
             if result.leg is not None:
                 await stay_connected(call, result.leg)
@@ -37,7 +39,7 @@ async def rescue(call: Call) -> Stop:
             log.error("the safety destination did not answer", target=destination, status=result.status)
         except LineGone:
             raise
-        except LineError as error:
+        except (LineError, StepError) as error:
             log.error("the safety destination could not be rung", target=destination, error=str(error))
     with contextlib.suppress(LineError):
         if await call.line.give_back():

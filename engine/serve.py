@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +46,8 @@ from flows.library import Library
 from providers.voice import VoiceError
 
 log = structlog.get_logger()
+
+Others = Callable[[], Awaitable[bool]]  # whether another engine of this name and application lives
 
 CONNECT_WITHIN = 5.0  # seconds for one attempt to reach Asterisk
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # seconds between two attempts: twice as long each time
@@ -155,7 +157,8 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, routes))
         stack.enter_context(console.served())
         await stack.enter_async_context(beside(metrics.watch_loop(), reload.run()))
-        exchange = await _connected(stack, settings, readiness, url)
+        others = await _others(stack, settings, records)
+        exchange = await _connected(stack, settings, readiness, url, others)
         await stack.enter_async_context(beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness)))
         log.info(
             "ready", asterisk=settings.asterisk.url, app=exchange.app, media=exchange.media, flows=len(library.flows),
@@ -164,14 +167,23 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         yield Engine(switchboard, exchange, readiness, services, url, reload, lost)
 
 
-async def _connected(stack: AsyncExitStack, settings: Settings, readiness: Readiness, url: str) -> Exchange:
+async def _others(stack: AsyncExitStack, settings: Settings, records: Keeper) -> Others | None:
+    """Say in the database that this engine lives, as long as the stack stands; None without one."""
+    if not isinstance(records, Records):
+        return None
+    return (await stack.enter_async_context(records.presence(settings.name, settings.asterisk.app))).others
+
+
+async def _connected(
+    stack: AsyncExitStack, settings: Settings, readiness: Readiness, url: str, others: Others | None = None
+) -> Exchange:
     """The connection to Asterisk, which may come up after the engine. Raises `StartError` for what waiting cannot mend:
     a wrong password, an Asterisk that is too old."""
     told, clock = settings.asterisk, asyncio.get_running_loop().time
     wanted = ExchangeSettings(
         url=told.url, user=told.user, password=told.password.get_secret_value(), app=told.app, media=told.media,
         format=told.law, targets=Targets(trunk=told.trunk, teams=told.teams), start_timeout=CONNECT_WITHIN,
-        takes_left_over=True,
+        takes_left_over=True, others=others,
     )  # fmt: skip
     began, reminded, pause = clock(), float("-inf"), FIRST_PAUSE
     while True:

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from engine.prices import CURRENCY
+from flows.targets import mistake_in
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -42,7 +43,7 @@ def _ari_root(value: str) -> str:
 
 
 def _target(value: str) -> str:
-    if not re.fullmatch(r"(pjsip|tel|teams):\S+", value):
+    if mistake_in(value):
         raise ValueError("must be a target such as pjsip:front-desk, tel:+14155550100 or teams:reception")
     return value
 

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 import structlog
 
+from engine.beside import to_its_end
 from engine.call import Call
-from engine.checkpoint import state_of
+from engine.checkpoint import Left, state_of
+from engine.errors import UserError
 from engine.health import Readiness
 from engine.line import Line
 from engine.record import CallRecord
@@ -48,6 +50,7 @@ class Switchboard:
         self.trials = Trials(services.metrics)
         self._services = services
         self._readiness = readiness
+        self._returning = 0  # callers of a dead engine of whom it is not known yet whether their call goes on here
         self._claiming = asyncio.Lock()  # one after the other: many at once would keep each other from writing
         self._empty = asyncio.Event()
         self._empty.set()
@@ -61,13 +64,14 @@ class Switchboard:
     async def drain(self, timeout: float) -> int:
         """Take no new call and wait for the live ones; how many were still live when the time was over."""
         self._readiness.draining = True
-        log.info("draining", calls=len(self.calls), seconds=timeout)
+        log.info("draining", calls=self._live, seconds=timeout)
         try:
             async with asyncio.timeout(timeout):
-                await self._empty.wait()
+                while self._live:
+                    await self._empty.wait()
         except TimeoutError:
-            log.warning("calls are still live at the end of the drain", calls=len(self.calls))
-        return len(self.calls)
+            log.warning("calls are still live at the end of the drain", calls=self._live)
+        return self._live
 
     async def _answer_for(self, line: LeftLine) -> None:
         """One call, whatever becomes of it: what fails here must not end the calls beside it."""
@@ -77,7 +81,8 @@ class Switchboard:
             decision = self._decide(line)
             await (self._refuse(line, decision) if isinstance(decision, str) else self._take(line, decision))
         except Exception as error:
-            log.exception("a call failed outside of its flow", call_id=line.facts.id, error=str(error))
+            said = f"{type(error).__name__}: {error}"
+            log.exception("a call failed outside of its flow", call_id=line.facts.id, error=said)
             await (self._let_be(line) if line.facts.left_over else self._give_back(line))
 
     def _decide(self, line: Line) -> Route | str:
@@ -101,19 +106,54 @@ class Switchboard:
 
     async def _take_back(self, line: LeftLine) -> None:
         """A caller whose engine died. The call goes on when it is known, however full it is here: it had its place."""
-        facts, checkpoints = line.facts, self._services.checkpoints
-        left = None
-        if checkpoints is not None and not self._readiness.draining:
-            async with asyncio.timeout(CLAIM_WITHIN), self._claiming:
-                left = await checkpoints.claim(self._services.engine, facts.channel)
-        if left is None or left.record.id in self.calls or left.record.id in self.over:
-            log.warning("nobody knows the call of an engine that died", did=facts.did, channel=facts.channel)
+        self._returning += 1
+        self._count()
+        try:
+            found = await self._recalled(line)
+        finally:
+            self._returning -= 1
+            self._count()
+        if found is not None:
+            await self._run(*found)
+
+    async def _recalled(self, line: LeftLine) -> tuple[Call, int] | None:
+        """The call that goes on here, and how often it has gone on; None: it does not, and nothing is held of it."""
+        try:
+            left = await self._claim(line)
+        except asyncio.CancelledError:  # the engine stops: what it has not taken yet it must not hang up
             await self._let_be(line)
-        else:
-            await self._run(resumed(line, left, self.library, self._services), left.checkpoint.resumed)
+            raise
+        if not isinstance(left, str):
+            return resumed(line, left, self.library, self._services), left.checkpoint.resumed
+        log.warning(
+            "the call of an engine that died does not go on here", reason=left, did=line.facts.did,
+            channel=line.facts.channel, then="the two talk on" if line.peer else "the dialplan takes the caller",
+        )  # fmt: skip
+        await self._let_be(line)
+        return None
+
+    async def _claim(self, line: LeftLine) -> Left | str:
+        """What was kept of this caller's call, or why it does not go on here."""
+        checkpoints = self._services.checkpoints
+        if self._readiness.draining:
+            return "this engine stops"
+        if checkpoints is None:
+            return "nothing is kept of calls"
+        try:
+            async with asyncio.timeout(CLAIM_WITHIN), self._claiming:
+                left = await checkpoints.claim(self._services.engine, line.facts.channel)
+        except TimeoutError:
+            return f"the database did not tell of it within {CLAIM_WITHIN:g} s"
+        except UserError as error:
+            return str(error)
+        if left is None:
+            return "nobody knows it"
+        if left.record.id in self.calls or left.record.id in self.over:
+            return "it has gone on here before"
+        return left
 
     async def _let_be(self, line: LeftLine) -> None:
-        """Nobody knows this call: two who talk talk on, a caller alone goes back to the dialplan."""
+        """It does not go on here: two who talk talk on, a caller alone goes back to the dialplan."""
         if line.peer is not None:
             line.let_be()
         else:
@@ -157,25 +197,35 @@ class Switchboard:
 
     @staticmethod
     async def _give_back(line: Line) -> None:
-        """To the dialplan, or congestion. Never raises, and leaves nothing of the line."""
-        try:
-            async with asyncio.timeout(REFUSE_WITHIN):
-                if not await line.give_back():
-                    await line.hangup(42)  # Q.850: switching equipment congestion
-        except Exception as error:
-            log.error("a call could not be given back", call_id=line.facts.id, error=f"{type(error).__name__}: {error}")
-        try:
-            async with asyncio.timeout(REFUSE_WITHIN):
-                await line.close()
-        except Exception as error:
-            log.error("a line could not be released", call_id=line.facts.id, error=f"{type(error).__name__}: {error}")
+        """To the dialplan, or congestion; also when the engine is stopped meanwhile. Leaves nothing of the line."""
+        await to_its_end(_given_back(line))
+
+    @property
+    def _live(self) -> int:
+        """Calls that a drain waits for."""
+        return len(self.calls) + self._returning
 
     def _count(self) -> None:
         self._readiness.active = len(self.calls)
-        if self.calls:
+        if self._live:
             self._empty.clear()
         else:
             self._empty.set()
+
+
+async def _given_back(line: Line) -> None:
+    """Never raises."""
+    try:
+        async with asyncio.timeout(REFUSE_WITHIN):
+            if not await line.give_back():
+                await line.hangup(42)  # Q.850: switching equipment congestion
+    except Exception as error:
+        log.error("a call could not be given back", call_id=line.facts.id, error=f"{type(error).__name__}: {error}")
+    try:
+        async with asyncio.timeout(REFUSE_WITHIN):
+            await line.close()
+    except Exception as error:
+        log.error("a line could not be released", call_id=line.facts.id, error=f"{type(error).__name__}: {error}")
 
 
 def _facts(line: Line) -> dict[str, Any]:

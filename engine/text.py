@@ -32,10 +32,16 @@ class Texts:
         self._model = model
 
     def of(self, voices: Iterable[str]) -> str | None:
-        """The first of these voices that has a text model, when nobody else writes. Raises `VoiceError`."""
-        if self.provider is not None:
-            return None
-        return next((name for name in voices if self._voices.get(name).text_model() is not None), None)
+        """The first of these voices that has a text model, when nobody else writes; `complete` tells why one that
+        cannot be made does not.
+        """
+        return next((name for name in voices if self._writes(name)), None) if self.provider is None else None
+
+    def _writes(self, name: str) -> bool:
+        try:
+            return self._voices.get(name).text_model() is not None
+        except VoiceError:
+            return True
 
     async def complete(
         self,

@@ -154,7 +154,7 @@ class Toolbox:
                 use.outcome = "late"
         finally:
             use.ms = int((clock() - started) * 1000)
-            self.call.changed()
+            self.call.changed(keep=True)
             label = name if name in self.tools else "unknown"
             self.call.services.metrics.tool_duration.labels(label, use.outcome).observe(clock() - started)
         return answer

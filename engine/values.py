@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.outcome import StepError
 from flows.flow import Variable
+from flows.texts import Value
 
 EMPTY: dict[str, Any] = {
     "string": "", "integer": 0, "number": 0.0, "boolean": False, "object": {}, "array": [],
@@ -29,6 +30,13 @@ def fits(known: str, declared: str) -> bool:
         or "any" in (known, declared)
         or (known, declared) in (("integer", "number"), ("number", "integer"))
     )
+
+
+def suits(value: Value, declared: str) -> bool:
+    """Whether what a flow writes may be what was declared; a fraction that is written out is no whole number."""
+    if declared == "integer" and isinstance(value.source, float) and not value.source.is_integer():
+        return False
+    return fits(value.type, declared)
 
 
 def fit(value: Any, type: str, name: str) -> Any:

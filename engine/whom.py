@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from engine.outcome import StepError
 from flows.resources import Resources
-
-GROUP: Final = "group:"
-NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+from flows.targets import GROUP, NUMBER
 
 
 def dialled(written: Iterable[str], resources: Resources) -> Iterator[str]:

@@ -4,17 +4,22 @@ reached."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from flows.addresses import instead_of, is_address
 from flows.compiler import FlowReader
 from flows.flow import Flow, Step, walk
+from flows.mending import Mended
 from flows.problems import Problem, Where, did_you_mean, has
+from flows.reader import Map
 from flows.resources import Resources
 from flows.restart import forgotten
 from flows.scope import Scope, VoiceFacts
 from flows.secrets import Chains
+from flows.verb import Verb
 
 # Outcomes for which a handler of another name answers before `error` does.
 _HANDLER_OF = {"provider_error": "provider_down", "silence": "silence"}
@@ -30,6 +35,7 @@ class Surroundings:
     text_model: str | None = None
     accounts: Collection[str] | None = None
     secrets: Mapping[str, Chains] = field(default_factory=dict)  # by flow
+    unread: Collection[str] = ()  # flows of which a part could not be read
 
     def names(self, kind: str, flow: Flow) -> Collection[str] | None:
         """The known names of a kind of reference; None when they are not known."""
@@ -60,7 +66,7 @@ def check(reader: FlowReader, around: Surroundings) -> Iterator[Problem]:
     yield from _verbs(reader, flow, around)
     if reader.handlers_are_whole:
         yield from _unhandled(flow)
-    yield from _keys(flow)
+    yield from _keys(reader, flow)
     yield from _after_hangup(flow)
     if reader.reader.broken:
         return  # a step is missing from the picture: where the others lead would mislead
@@ -108,8 +114,18 @@ def _verbs(reader: FlowReader, flow: Flow, around: Surroundings) -> Iterator[Pro
             voices=around.voices,
             text_model=flow.text_model or around.text_model,
             secrets=around.secrets.get(flow.name, {}),
+            saved=reader.reader.saves.get(step.path) or Map(),
+            unread=around.unread,
         )
-        yield from step.verb.check(step.fields, scope)
+        mended = reader.reader.mended.get(step.path)
+        if mended is None:
+            yield from step.verb.check(step.fields, scope)
+        else:
+            yield from mended.checked(partial(_checked, step.verb, scope), step.fields)
+
+
+def _checked(verb: Verb, scope: Scope, fields: Any) -> Iterable[Problem]:
+    return verb.check(fields, scope)
 
 
 def _unhandled(flow: Flow) -> Iterator[Problem]:
@@ -231,12 +247,11 @@ def _jumps(steps: tuple[Step, ...]) -> tuple[list[tuple[str, Where]], bool]:
     return found, True
 
 
-def _keys(flow: Flow) -> Iterator[Problem]:
+def _keys(reader: FlowReader, flow: Flow) -> Iterator[Problem]:
     """Keys that a step reads itself while a handler waits for them, too."""
     handled = {key: one.where for one in flow.handlers if one.event == "dtmf" for key in one.digits or ""}
     for step in flow.walk():
-        own = getattr(step.verb, "keys", None)
-        taken = {*step.outcomes, *("" if own is None else own(step.fields))}
+        taken = {*step.outcomes, *_read_keys(step, reader.reader.mended.get(step.path))}
         for key, where in handled.items():
             if key in taken:
                 message = (
@@ -244,6 +259,15 @@ def _keys(flow: Flow) -> Iterator[Problem]:
                     "does not fire here"
                 )
                 yield Problem.at(step.where, "W404", message)
+
+
+def _read_keys(step: Step, mended: Mended | None) -> str:
+    """The keys that a step takes for itself, as far as that is known."""
+    own = getattr(step.verb, "keys", None)
+    if own is None:
+        return ""
+    keys, sure = (own(step.fields), True) if mended is None else mended.sure(own, step.fields)
+    return str(keys) if sure else ""
 
 
 def _after_hangup(flow: Flow) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from flows.problems import MistakeError, Problem, Where
 
 if TYPE_CHECKING:
     from flows.flow import Step
+    from flows.mending import Mending
     from flows.reader import Seq
     from flows.texts import Expression
 
@@ -46,6 +47,7 @@ class Draft:
     files: dict[str, bytes] = field(default_factory=dict)
     sought: set[Path] = field(default_factory=set)  # files that were to be read, there or not
     local: dict[str, str] = field(default_factory=dict)
+    mending: Mending | None = None  # fields that are wrong are being read
 
     def report(self, where: Where, code: str, message: str) -> None:
         """Note a problem."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,8 @@ from flows.calendars import Calendar
 from flows.functions import FUNCTIONS, Function
 from flows.moment import MOMENT, clock_functions
 from flows.problems import NOWHERE, Where, did_you_mean, has
+from flows.vocabulary import FUNCTIONS as GLOBAL
+from flows.vocabulary import MACROS, MATH, METHODS, meant
 
 MAX_SOURCE = 1000
 MAX_MACROS = 3
@@ -111,6 +113,7 @@ class Fault:
     offset: int
     code: str
     message: str
+    is_macro: bool = False  # a macro is misspelt, so its variable is unknown, too
 
 
 class FaultsError(Exception):
@@ -253,7 +256,7 @@ class Names:
         for line, column, message in _FAULT.findall(report):
             offset = min(starts[min(int(line), len(starts)) - 1] + int(column) - 1, max(len(source) - 1, 0))
             chain = next((chain for chain in found if chain.start <= offset <= chain.end), None)
-            fault = self._fault(message, offset, chain)
+            fault = self._fault(message, offset, chain, source)
             known = faults.get(fault.offset)
             if known is None or (known.message.startswith("unknown function") and "variable" in fault.message):
                 faults[fault.offset] = fault
@@ -261,12 +264,19 @@ class Names:
             return [Fault(0, "E304", "the expression is nested too deep: keep a part of it in a variable (set)")]
         if not faults:
             return [Fault(0, "E304", _readable(report.splitlines()[0] if report else "not an expression"))]
+        if any(fault.is_macro for fault in faults.values()):
+            faults = {at: one for at, one in faults.items() if not re.match(r"unknown variable '\w+'", one.message)}
         broken = [fault for fault in faults.values() if fault.code == "E304"]
         return broken[:1] or list(faults.values())
 
-    def _fault(self, message: str, offset: int, chain: scan.Chain | None) -> Fault:
+    def _fault(self, message: str, offset: int, chain: scan.Chain | None, source: str) -> Fault:
         if undeclared := re.match(r"undeclared reference to '(.*?)'", message):
-            return self._unknown(undeclared.group(1), offset, chain)
+            name = undeclared.group(1)
+            if chain is not None and chain.called and chain.parts[0] == "math":
+                return self._unknown_function(chain.parts[-1], chain.end - len(chain.parts[-1]), MATH)
+            if chain is None and source.startswith("(", offset) and source[:offset].endswith(name):
+                return self._unknown_function(name, offset - len(name), (*METHODS, *MACROS))  # of a result
+            return self._unknown(name, offset, chain)
         if message.startswith("Syntax error") or "token recognition" in message:
             return Fault(
                 offset,
@@ -277,6 +287,16 @@ class Names:
             offset = chain.start
         return Fault(offset, "E301", _readable(message) + _type_hint(message))
 
+    def _unknown_function(self, name: str, start: int, here: Collection[str]) -> Fault:
+        """``here`` are the names that are right where it stands: alone, behind a dot, or behind ``math.``."""
+        if name in here:
+            return Fault(start, "E301", f"{name}() is called with the wrong number of values")
+        near = meant(name, self._functions)
+        hint = f" (did you mean '{near}'?)" if near else ""
+        if near == name:
+            hint = f"; write VALUE.{name}(…)" if name in METHODS else f"; write {name}(VALUE)"
+        return Fault(start, "E301", f"unknown function '{name}'{hint}", near in MACROS)
+
     def _unknown(self, name: str, offset: int, chain: scan.Chain | None) -> Fault:
         start = chain.start if chain else offset
         if chain is not None and chain.called and name == chain.parts[-1] and offset >= chain.end:
@@ -284,7 +304,7 @@ class Names:
             if name in self._functions:
                 forms = ", ".join(f"{name}({', '.join(kinds)})" for kinds, _ in self._functions[name].forms)
                 return Fault(start, "E301", f"{name}() is called with the wrong number of values (has: {forms})")
-            return Fault(start, "E301", f"unknown function '{name}'{did_you_mean(name, self._functions)}")
+            return self._unknown_function(name, start, (*METHODS, *MACROS) if len(chain.parts) > 1 else GLOBAL)
         if chain is not None and not chain.called:
             shown = max(len(name.split(".")), 3 if chain.parts[0] == "steps" else 2)
             name = ".".join(chain.parts[:shown])

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import date, datetime, time
-from functools import lru_cache
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from dateutil.rrule import rrulestr
-
 from flows.calendars import DAYS, Calendar, Holiday, Span
 from flows.draft import Draft
+from flows.holidays import read_rule
 from flows.problems import MistakeError, Where, did_you_mean, has
 from flows.reader import Map, Seq
 
 _SPAN = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
-_DAY = re.compile(r"FREQ=(YEARLY|MONTHLY|WEEKLY|DAILY)\b", re.IGNORECASE)
 _CALENDAR_KEYS = ("timezone", "open", "holidays", "exceptions", "note")
 
 
@@ -134,28 +130,11 @@ def _holiday(given: Any, where: Where, draft: Draft) -> Holiday | None:
     if "date" in given:
         day = _date(given["date"], given.value_at["date"], draft)
         return None if day is None else Holiday(name, lambda asked: asked == day)
+    rule = given["rule"]
     try:
-        return Holiday(name, _rule(str(given["rule"]), given.value_at["rule"]))
+        if not isinstance(rule, str):
+            raise MistakeError(given.value_at["rule"], "E203", "a rule is a text, such as FREQ=YEARLY;BYMONTH=12")
+        return Holiday(name, read_rule(rule, given.value_at["rule"]))
     except MistakeError as mistake:
         draft.report(mistake.where, mistake.code, mistake.message)
         return None
-
-
-def _rule(text: str, where: Where) -> Callable[[date], bool]:
-    """An iCalendar rule (RFC 5545, RRULE) of whole days as a test for one day."""
-    frequency = _DAY.search(text)
-    if frequency is None:
-        raise MistakeError(
-            where, "E203", "a rule begins with a frequency of days or longer, such as FREQ=YEARLY;BYMONTH=12"
-        )
-    try:
-        rule = rrulestr(text, dtstart=datetime(1970, 1, 1))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise MistakeError(where, "E203", f"not an iCalendar rule (RRULE): {error}") from error
-
-    @lru_cache(maxsize=64)
-    def dates(year: int) -> frozenset[date]:
-        start, end = datetime(year, 1, 1), datetime.combine(date(year, 12, 31), time.max)
-        return frozenset(found.date() for found in rule.between(start, end, inc=True))
-
-    return lambda day: day in dates(day.year)

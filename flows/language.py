@@ -93,7 +93,10 @@ class Language:
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
         secrets, soon = Secrets(flows), Secrets({**flows, **nexts})
-        around = Surroundings(flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding())
+        unread = {one.flow.name for one in files.flows if one.flow and one.reader.broken}
+        around = Surroundings(
+            flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding(), unread
+        )
         ahead = replace(around, secrets=soon.holding()) if nexts else around
         for flow_reader in files.flows:
             found = check(flow_reader, ahead if is_next(flow_reader.file) else around)
@@ -111,19 +114,17 @@ class Language:
         if any(problem.severity == "error" for problem in problems):
             return Loaded(None, problems, sought)
         revision = files.revision.hexdigest()[:16]
-        hidden = {flow.revision: secrets.feeding()[name] for name, flow in flows.items()}
-        hidden |= {flow.revision: soon.feeding()[name] for name, flow in nexts.items()}
-        holding = {flow.revision: frozenset(around.secrets.get(name, ())) for name, flow in flows.items()}
-        holding |= {flow.revision: frozenset(ahead.secrets.get(name, ())) for name, flow in nexts.items()}
-        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden, holding)
+        hidden = _by_revision(flows, secrets.feeding()) | _by_revision(nexts, soon.feeding())
+        copies = _by_revision(flows, secrets.copies()) | _by_revision(nexts, soon.copies())
+        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden, copies)
         return Loaded(library, problems, sought)
 
     def _read(self, paths: Iterable[Path | str]) -> _Files:
         files = _Files([], Resources(), (), [], [], hashlib.sha256(), set())
-        for path, root in _found(paths, files.problems):
+        for path, (root, is_named) in _found(paths, files.problems).items():
             files.sought.add(path)
             try:
-                content = contents(path, reader.MAX_BYTES)
+                content = contents(path, reader.MAX_BYTES, within=None if is_named else root)
             except OSError as error:
                 files.problems.append(Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}"))
                 continue
@@ -171,6 +172,10 @@ class Language:
         return stable, nexts
 
 
+def _by_revision(flows: Mapping[str, Flow], names: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    return {flow.revision: names[name] for name, flow in flows.items()}
+
+
 def _named(flow_reader: FlowReader) -> Where:
     """Where a flow has its name."""
     return flow_reader.tree.value_at.get("flow", flow_reader.tree.where)
@@ -178,15 +183,16 @@ def _named(flow_reader: FlowReader) -> Where:
 
 def sources(paths: Iterable[Path | str]) -> list[Path]:
     """The files that `Language.load` would begin with; flows may name others (`Loaded.files`)."""
-    return [path for path, _ in _found(paths, [])]
+    return list(_found(paths, []))
 
 
-def _found(paths: Iterable[Path | str], problems: list[Problem]) -> Iterable[tuple[Path, Path]]:
-    """The files to read, each with the root that it may not leave; in a stable order, none twice.
+def _found(paths: Iterable[Path | str], problems: list[Problem]) -> dict[Path, tuple[Path, bool]]:
+    """The files to read, each with the root that what it names may not leave, and whether it was named itself: then it
+    may be a link that leads out of there. In a stable order, none twice.
 
     Hidden folders are left out: a mounted ConfigMap keeps its files in one and links to them.
     """
-    found: dict[Path, Path] = {}
+    found: dict[Path, tuple[Path, bool]] = {}
     for given in map(Path, paths):
         if given.is_dir():
             names = [
@@ -198,12 +204,12 @@ def _found(paths: Iterable[Path | str], problems: list[Problem]) -> Iterable[tup
             if not names:
                 problems.append(Problem.at(Where(str(given), 1, 1), "E101", "the folder holds no *.flow.yaml"))
             for path in sorted(names)[:MAX_FILES]:
-                found.setdefault(path, given)
+                found.setdefault(path, (given, False))
         elif given.is_file():
-            found.setdefault(given, given.parent)
+            found[given] = (found[given][0] if given in found else given.parent, True)
         else:
             problems.append(Problem.at(Where(str(given), 1, 1), "E101", "there is no such file or folder"))
-    return found.items()
+    return found
 
 
 def _references(draft: Draft, around: Surroundings) -> Iterable[Problem]:
@@ -211,12 +217,18 @@ def _references(draft: Draft, around: Surroundings) -> Iterable[Problem]:
         known = _known(reference.kind, around)
         if known is not None and reference.name not in known:
             near = did_you_mean(reference.name, known) or has(known)
+            if reference.kind == "destination" and reference.name in around.resources.groups:
+                in_group = draft.file.name == "resources.yaml"
+                near = ": a group holds no groups" if in_group else f": it is a group, write group:{reference.name}"
             yield Problem.at(reference.where, "E302", f"unknown {reference.kind} '{reference.name}'{near}")
 
 
 def _known(kind: str, around: Surroundings) -> Collection[str] | None:
-    """The names that routes.yaml (flows, calendars, accounts) and resources.yaml (recipients of messages) refer to."""
+    """The names that routes.yaml (flows, calendars, accounts, whom to ring) and resources.yaml (members of groups,
+    recipients of messages) refer to."""
     resources = around.resources
+    if kind in ("destination", "group"):
+        return resources.destinations if kind == "destination" else resources.groups
     if kind == RECIPIENT:
         return [*resources.endpoints, *resources.destinations, *(f"group:{name}" for name in resources.groups)]
     if kind == "account":

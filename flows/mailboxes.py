@@ -11,6 +11,7 @@ from flows.draft import Draft
 from flows.hours import known_keys
 from flows.problems import MistakeError, Where
 from flows.reader import Map, Seq
+from flows.targets import number_of
 from flows.values import read_duration
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 BOX = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LONGEST = 1800.0  # seconds of a message: 14 MB in memory
 RECIPIENT = "endpoint, group or destination"
-_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
@@ -79,6 +79,6 @@ def _notified(given: Map, draft: Draft) -> tuple[str, ...]:
         draft.report(where, "E203", message)
         return ()
     for name, place in zip(names, places, strict=True):
-        if not _NUMBER.fullmatch(name):
+        if number_of(name) is None:
             draft.refer(RECIPIENT, str(name), place)
     return tuple(map(str, names))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import types
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from flows.addresses import instead_of
-from flows.problems import NOWHERE, MistakeError, Problem, Where, did_you_mean
+from flows.problems import NOWHERE, MisfitError, MistakeError, Problem, Where, did_you_mean
 from flows.reader import Map, Seq
 
 _WORDS = {
@@ -30,21 +32,55 @@ _WORDS = {
 }
 
 
-def problems_of(
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something that pydantic refuses: the path that leads to it, pydantic's word for it, and what the author is told.
+    ``keys``: the keys that it speaks of, None when that is not known. ``at_key``: it is one of
+    them that is wrong, at the end of the path; else the whole.
+    """
+
+    path: tuple[str | int, ...]
+    kind: str
+    problem: Problem
+    keys: frozenset[str | int] | None = None
+    at_key: bool = False
+
+
+def mistakes_of(
     error: ValidationError, model: type[BaseModel], given: Map, owner: str, otherwise: Where
-) -> list[Problem]:
-    """One problem for each place at which something is wrong. ``owner`` is the verb or key that the fields belong
-    to."""
-    found: dict[Where, Problem] = {}
+) -> list[Mistake]:
+    """Everything that is wrong, once for each place. ``owner`` is the verb or key that the fields belong to."""
+    found: dict[tuple[Where, object], Mistake] = {}
     details = error.errors(include_url=False)
     paths = {detail["loc"] for detail in details}
     for detail in details:
         size = len(detail["loc"])
         if any(len(path) > size and path[:size] == detail["loc"] for path in paths):
             continue  # a list is "too short" when one of its items is wrong: the item is what matters
-        problem = _problem(detail, model, given, owner, otherwise)
-        found.setdefault(problem.where, problem)
+        for mistake in _mistakes(detail, model, given, owner, otherwise):
+            apart = mistake.path if mistake.kind == "missing" or mistake.keys else None
+            found.setdefault((mistake.problem.where, apart), mistake)
     return list(found.values())
+
+
+def _mistakes(detail: Any, model: type[BaseModel], given: Map, owner: str, otherwise: Where) -> Iterable[Mistake]:
+    path, kind = tuple(detail["loc"]), detail["type"]
+    error = detail.get("ctx", {}).get("error")
+    if not isinstance(error, MisfitError):
+        yield Mistake(path, kind, _problem(detail, model, given, owner, otherwise))
+        return
+    for misfit in error.found:
+        whole = (*path, *misfit.path)
+        value_at, key_at, _ = _places(given, whole, otherwise)
+        where = key_at if misfit.path else value_at
+        keys = frozenset((*misfit.path[-1:], *misfit.beside))
+        yield Mistake(whole, kind, Problem.at(where, misfit.code, misfit.message), keys, bool(misfit.path))
+
+
+def nearest_key(word: str, model: type[BaseModel]) -> str | None:
+    """The key of this model that an unknown one is likely to be meant for."""
+    known = [info.alias or name for name, info in model.model_fields.items()]
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
 
 
 def _problem(detail: Any, model: type[BaseModel], given: Map, owner: str, otherwise: Where) -> Problem:

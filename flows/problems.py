@@ -68,6 +68,25 @@ class MistakeError(ValueError):
         return Problem.at(self.where, self.code, self.message)
 
 
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Something that is right by itself, but not where it stands. ``path`` leads to its key from where it is judged;
+    empty: it is the whole. ``beside``: other keys there that it does not go with."""
+
+    message: str
+    path: tuple[str | int, ...] = ()
+    beside: tuple[str, ...] = ()
+    code: str = "E203"
+
+
+class MisfitError(ValueError):
+    """What a validator of a verb's fields raises when they do not fit together: all of it at once, each at its key."""
+
+    def __init__(self, *found: Misfit) -> None:
+        super().__init__("; ".join(misfit.message for misfit in found))
+        self.found = found
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for the nearest known word, or nothing when none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -24,6 +24,7 @@ MAX_VALUES = 100_000
 MAX_ALIASES = 100
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_BREAK = re.compile(r"\r\n|\r|\n")  # as editors count lines; YAML 1.1 also ends them at U+0085, U+2028 and U+2029
 _GAP = re.compile(r"(?:\s+#.*|\s+)*")
 _YAML_1_1_BOOLEANS = frozenset({
     "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N",
@@ -37,7 +38,7 @@ class Document:
     def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.text = text
-        self._starts = [0, *(found.end() for found in re.finditer(r"\r\n|\r|\n|\x85|\u2028|\u2029", text))]
+        self._starts = [0, *(found.end() for found in _BREAK.finditer(text))]
 
     def where(self, index: int) -> Where:
         """The place of a character of the text."""
@@ -49,7 +50,7 @@ class Document:
         if not 1 <= number <= len(self._starts):
             return ""
         end = self._starts[number] if number < len(self._starts) else len(self.text)
-        return self.text[self._starts[number - 1] : end].rstrip("\r\n\x85\u2028\u2029")
+        return self.text[self._starts[number - 1] : end].rstrip("\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,9 @@ def read(file: str, data: bytes) -> tuple[Any, list[Problem]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace")) + 1
-        return None, [Problem.at(Where(file, line, column), "E101", "the file is not UTF-8; save it as UTF-8")]
+        sound = error.object[: error.start].decode()  # without the mark at the beginning, as in `text`
+        where = Document(file, sound).where(len(sound))
+        return None, [Problem.at(where, "E101", "the file is not UTF-8; save it as UTF-8")]
     builder = _Builder(Document(file, text))
     try:
         tree = builder.build()
@@ -299,8 +300,7 @@ def _syntax_problem(document: Document, error: yaml.YAMLError) -> Problem:
     message = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     index = getattr(error, "position", None)
     where = document.where(mark.index) if mark else document.where(index if isinstance(index, int) else 0)
-    lines = document.text.splitlines()
-    line = lines[where.line - 1] if where.line <= len(lines) else ""
+    line = document.line(where.line)
     if "\t" in line[: where.column] and not line[: where.column - 1].strip():
         message = "a tab cannot indent YAML; use spaces"
     elif "${" in line and re.search(r"[\[{].*\$\{", line):
@@ -318,7 +318,8 @@ def _raw_index(value: str, scalar: Scalar, offset: int) -> int:
     """
     raw, index, style = scalar.document.text, scalar.start, scalar.style
     if style in ("|", ">"):
-        index = raw.find("\n", index, scalar.end) + 1 or index
+        head = _BREAK.search(raw, index, scalar.end)
+        index = head.end() if head else index
     elif style in ("'", '"'):
         index += 1
     for character in value[:offset]:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flows.calendars import Calendar
-from flows.dialling import PATTERN, Dialling
+from flows.dialling import NAMED, NUMBERS, Dialling
 from flows.draft import Draft
 from flows.hours import known_keys, read_calendar
 from flows.mailboxes import Mailbox, read_mailbox
 from flows.problems import MistakeError, Where
 from flows.reader import Map, Seq
+from flows.targets import GROUP, NUMBER, mistake_in
 from flows.values import read_duration
 
-_TARGET = re.compile(r"[a-z][a-z0-9+.-]*:\S+")
 _NAME_OF_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KINDS = ("calendars", "endpoints", "destinations", "groups", "prompts", "dialling", "mailboxes")
 T = TypeVar("T")
@@ -141,11 +141,14 @@ def _destination(name: str, given: Any, where: Where, draft: Draft) -> Destinati
     target = given.get("target") if isinstance(given, Map) else given
     if isinstance(given, Map):
         known_keys(given, ("target", "note"), draft)
-    if not isinstance(target, str) or not _TARGET.fullmatch(target):
+        where = given.value_at.get("target", where)
+    if not isinstance(target, str) or ":" not in target:
         draft.report(
             where, "E203", f'destination \'{name}\' needs a target, such as "pjsip:front-desk" or "tel:+14155550100"'
         )
         return None
+    if mistake := mistake_in(target):
+        draft.report(where, "E203", mistake)
     return Destination(name, str(target))
 
 
@@ -154,7 +157,21 @@ def _group(name: str, given: Any, where: Where, draft: Draft) -> tuple[str, ...]
         message = f"group '{name}' is a list of destinations, targets such as \"pjsip:desk\" and quoted numbers"
         draft.report(where, "E203", message)
         return None
+    for index, member in enumerate(given):
+        _member(name, member, given.value_at[index], draft)
     return tuple(str(member) for member in given)
+
+
+def _member(group: str, member: str, where: Where, draft: Draft) -> None:
+    """Somebody to ring, or the name of a destination: one wrong member would leave all others unreached."""
+    if member.startswith(GROUP):
+        whom = "itself" if member.removeprefix(GROUP) == group else f"'{member.removeprefix(GROUP)}'"
+        draft.report(where, "E203", f"a group holds no groups, and '{group}' would hold {whom}: list the members here")
+    elif ":" in member:
+        if mistake := mistake_in(member):
+            draft.report(where, "E203", mistake)
+    elif not NUMBER.fullmatch(member):
+        draft.refer("destination", str(member), where)
 
 
 def _dialling(tree: Map, draft: Draft) -> Dialling:
@@ -168,8 +185,8 @@ def _dialling(tree: Map, draft: Draft) -> Dialling:
     for key in ("allow", "deny"):
         if key not in given:
             continue
-        patterns = given[key]
-        known = isinstance(patterns, Seq) and all(isinstance(one, str) and PATTERN.fullmatch(one) for one in patterns)
+        patterns, able = given[key], NAMED if key == "allow" else NUMBERS
+        known = isinstance(patterns, Seq) and all(isinstance(one, str) and able.fullmatch(one) for one in patterns)
         if not known:
             message = f"'{key}' is a list of quoted numbers or beginnings, such as \"+1415*\""
             draft.report(given.value_at[key], "E203", message)

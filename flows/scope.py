@@ -55,6 +55,8 @@ class Scope:
     voices: Mapping[str, VoiceFacts] | None = None
     text_model: str | None = None
     secrets: Chains = field(default_factory=dict)  # names of the flow that hold a sensitive value
+    saved: Map = field(default_factory=Map)  # the step's `save` as written
+    unread: Collection[str] = ()  # flows of which a part could not be read
 
     def problem(self, where: Where, code: str, message: str) -> Problem:
         """A problem to report. Codes that start with ``W`` are warnings."""

@@ -56,8 +56,16 @@ class Secrets:
 
     def holding(self) -> Mapping[str, Chains]:
         """By flow: every name that holds a sensitive value, with its chain."""
+        return self._holding(self._declared)
+
+    def copies(self) -> Mapping[str, frozenset[str]]:
+        """By flow: every name that holds a sensitive value, or one that becomes sensitive later."""
+        return {flow: frozenset(names) for flow, names in self._holding(self.feeding()).items()}
+
+    def _holding(self, first: Mapping[str, frozenset[str]]) -> Mapping[str, Chains]:
+        """By flow: what takes up the value of one of these names, with its chain."""
         found: dict[str, dict[str, tuple[str, ...]]] = {
-            flow: {name: (name,) for name in names} for flow, names in self._declared.items()
+            flow: {name: (name,) for name in names} for flow, names in first.items()
         }
         grown = True
         while grown:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from flows.draft import Draft
 from flows.expressions import TYPES
 from flows.flow import Retry, Step
-from flows.mistakes import merged, problems_of
+from flows.mending import Mended, read_fields
+from flows.mistakes import merged
 from flows.problems import MistakeError, Where, did_you_mean, has
 from flows.reader import Map, Seq
 from flows.texts import Condition
@@ -38,8 +37,11 @@ class StepReader:
     ids: dict[str, Where] = field(default_factory=dict)
     saved: dict[str, str] = field(default_factory=dict)  # dotted name -> type
     given: dict[str, Map] = field(default_factory=dict)  # path of a step -> its verb's fields as written
+    mended: dict[str, Mended] = field(default_factory=dict)  # path of a step of which something is wrong
+    saves: dict[str, Map] = field(default_factory=dict)  # path of a step -> its `save` as written
     broken: bool = False  # a step could not be read: what follows from the whole would mislead
-    _nested: list[list[tuple[Step, ...]]] = field(default_factory=list)
+    _nested: list[dict[Where, tuple[Step, ...]]] = field(default_factory=list)
+    _inside: dict[Where, tuple[Step, ...]] = field(default_factory=dict)  # lists inside of fields, by their place
 
     def __post_init__(self) -> None:
         self.draft = Draft(self.file, self.root, self._read_nested)
@@ -54,10 +56,12 @@ class StepReader:
         return tuple(step for step in steps if step is not None)
 
     def _read_nested(self, value: Seq) -> tuple[Step, ...]:
-        steps = self.read(value, value.where)
+        """Steps inside a verb's fields: once, however often the fields are read until they are mended."""
+        if self.draft.mending is None or value.where not in self._inside:
+            self._inside[value.where] = self.read(value, value.where)
         if self._nested:
-            self._nested[-1].append(steps)
-        return steps
+            self._nested[-1][value.where] = self._inside[value.where]
+        return self._inside[value.where]
 
     def _step(self, item: Any, where: Where) -> Step | None:
         name = self._verb_name(item, where)
@@ -67,39 +71,49 @@ class StepReader:
             return None
         verb, at = self.verbs[name], item.key_at[name]
         id_ = self._note_id(item)
-        self._nested.append([])
+        self._nested.append({})
         fields = self._fields(verb, item, name)
-        nested = tuple(self._nested.pop())
-        if fields is None:
-            self.broken = True
-            for key in ("outcomes", "catch"):  # their mistakes are reported, too
-                self._lists(item, key)
-            if id_:
-                self.saved[f"steps.{id_}"] = "any"
-            return None
-        possible = verb.outcomes(fields)
+        nested = tuple(self._nested.pop().values())
+        mended = self.mended.get(item.path)
         if not isinstance(item.get("note", ""), str):
             self.draft.report(item.value_at["note"], "E203", "'note' is a text for people")
-        step = Step(
-            id=id_,
-            path=item.path,
-            verb=verb,
-            fields=fields,
-            possible=possible,
-            outcomes=self._outcomes(item, verb, possible),
-            when=self._when(item),
-            save=self._save(item, id_, verb),
-            timeout=self._duration(item, "timeout"),
-            retry=self._retry(item),
-            catch=self.read(item["catch"], item.value_at["catch"]) if "catch" in item else None,
-            disabled=self._flag(item, "disabled"),
-            nested=nested,
-            where=at,
-        )
+        possible, outcomes = self._ways(item, verb, fields, mended)
+        when, save = self._when(item), self._save(item, id_, verb)
+        timeout, retry = self._duration(item, "timeout"), self._retry(item)
+        catch = self.read(item["catch"], item.value_at["catch"]) if "catch" in item else None
+        disabled = self._flag(item, "disabled")
         if id_:
-            types = {"outcome": "string", **verb.saves(fields), **step.save}
-            self.saved.update({f"steps.{id_}.{saved}": kind for saved, kind in types.items()})
-        return step
+            self._note_saved(id_, verb, fields, save, mended)
+        if fields is None:
+            return None
+        return Step(
+            id_, item.path, verb, fields, possible, outcomes, when, save, timeout, retry, catch, disabled, nested, at
+        )
+
+    def _note_saved(
+        self, id_: str, verb: Verb, fields: Fields | None, save: dict[str, str], mended: Mended | None
+    ) -> None:
+        """What ``steps.<id>`` holds; anything, when a mistake keeps that from being known."""
+        types: Mapping[str, str] = {}
+        if fields is not None:
+            types, sure = (verb.saves(fields), True) if mended is None else mended.sure(verb.saves, fields)
+        if fields is None or not sure:
+            self.saved[f"steps.{id_}"] = "any"
+            return
+        types = {"outcome": "string", **types, **save}
+        self.saved.update({f"steps.{id_}.{saved}": kind for saved, kind in types.items()})
+
+    def _ways(
+        self, item: Map, verb: Verb, fields: Fields | None, mended: Mended | None
+    ) -> tuple[Outcomes, dict[str, tuple[Step, ...]]]:
+        """How the step can end, as far as that is known, and what it does then."""
+        if fields is None:
+            return Outcomes(), self._lists(item, "outcomes")
+        if mended is None:
+            possible = verb.outcomes(fields)
+            return possible, self._outcomes(item, verb, possible)
+        possible, sure = mended.sure(verb.outcomes, fields)
+        return possible if sure else Outcomes(), self._outcomes(item, verb, possible, sure, mended.names)
 
     def _verb_name(self, item: Any, where: Where) -> str | None:
         """The one verb of a step, after reporting every key that is neither a verb nor common."""
@@ -137,16 +151,21 @@ class StepReader:
                 given.put(verb.shorthand, value, item.key_at[name], where)
             elif value is not None:
                 self.draft.report(where, "E203", f"'{name}' takes a mapping of fields; write '{name}: {{…}}'")
+                self.broken = True
                 return None
         given = merged(self.defaults.get(name), given)
-        self.given[item.path] = given
-        try:
-            return verb.Fields.model_validate(given, context=self.draft)
-        except ValidationError as error:
-            self.draft.problems += problems_of(error, verb.Fields, given, name, item.key_at[name])
-            return None
+        fields, rest, mended = read_fields(verb.Fields, given, self.draft, name, item.key_at[name])
+        self.given[item.path] = rest
+        if mended is not None:
+            self.mended[item.path] = mended
+            self.broken = True
+        return fields
 
-    def _outcomes(self, item: Map, verb: Verb, possible: Outcomes) -> dict[str, tuple[Step, ...]]:
+    def _outcomes(
+        self, item: Map, verb: Verb, possible: Outcomes, sure: bool = True, unread: frozenset[str] = frozenset()
+    ) -> dict[str, tuple[Step, ...]]:
+        """Steps by outcome. Where others may be possible (not ``sure``), only what is plainly misspelt is told;
+        ``unread`` are names that the verb may know."""
         known = {*possible.names, *([possible.any_bad] if possible.any_bad else [])}
         word = getattr(verb, "outcome_word", "outcome")
         given = item.get("outcomes")
@@ -155,7 +174,7 @@ class StepReader:
                 if name == "done":
                     message = f"'done' is not handled: {verb.name} goes on with the next step"
                     self.draft.report(given.key_at[name], "E303", message)
-                elif name not in known:
+                elif name not in {*known, *unread} and (sure or did_you_mean(name, known)):
                     message = f"{verb.name} has no {word} '{name}'{has(known)}"
                     self.draft.report(given.key_at[name], "E303", message)
         return self._lists(item, "outcomes")
@@ -206,6 +225,7 @@ class StepReader:
                     item.value_at["save"], "E203", "save is a mapping from name to type, such as {ref: string}"
                 )
             return {}
+        self.saves[item.path] = given
         if id_ is None:
             self.draft.report(
                 item.key_at["save"], "E202", "'save' needs an 'id', so that steps.<id>.… can name what is saved"
@@ -226,10 +246,8 @@ class StepReader:
         if "retry" not in item:
             return None
         given = item["retry"]
-        most = given.get("max") if isinstance(given, Map) else None
-        if not isinstance(most, int) or isinstance(most, bool) or not 0 <= most <= MOST_RETRIES:
-            message = f"retry needs a count, such as {{max: 2, delay: 500ms}}; {MOST_RETRIES} at most"
-            self.draft.report(item.value_at["retry"], "E203", message)
+        if not isinstance(given, Map):
+            self._wrong_count(item.value_at["retry"])
             return None
         for key in given:
             if key not in ("max", "delay", "backoff"):
@@ -241,7 +259,17 @@ class StepReader:
         if not isinstance(backoff, int | float) or isinstance(backoff, bool) or not 1 <= backoff <= 10:
             self.draft.report(given.value_at["backoff"], "E203", "backoff is a factor from 1 to 10")
             backoff = 1
-        return Retry(most, self._duration(given, "delay") or 0.0, float(backoff))
+        delay = self._duration(given, "delay") or 0.0
+        most = given.get("max")
+        if not isinstance(most, int) or isinstance(most, bool) or not 0 <= most <= MOST_RETRIES:
+            if most is not None or not any(did_you_mean(key, ("max",)) for key in given):
+                self._wrong_count(item.value_at["retry"])
+            return None
+        return Retry(most, delay, float(backoff))
+
+    def _wrong_count(self, where: Where) -> None:
+        message = f"retry needs a count, such as {{max: 2, delay: 500ms}}; {MOST_RETRIES} at most"
+        self.draft.report(where, "E203", message)
 
     def _duration(self, item: Map, key: str) -> float | None:
         if key not in item:

@@ -7,11 +7,15 @@ its own checks. How it acts on a line (`run`) is the engine's business; the lang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from flows.draft import Draft
+from flows.reader import Map
 
 if TYPE_CHECKING:
     from flows.problems import Problem
@@ -25,6 +29,16 @@ class Fields(BaseModel):
 
     elsewhere: ClassVar[Mapping[str, str]] = {}
     """Keys that authors expect here and that stand elsewhere, each with what to write instead."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def read(value: Any, inner: Callable[[Any], Any], info: core_schema.ValidationInfo) -> Any:
+            draft = info.context
+            if not isinstance(draft, Draft) or draft.mending is None or not isinstance(value, Map):
+                return inner(value)
+            return draft.mending.read(cls, value, draft, inner)
+
+        return core_schema.with_info_wrap_validator_function(read, handler(source))
 
 
 @dataclass(frozen=True, slots=True)

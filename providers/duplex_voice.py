@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 from aiohttp import ClientConnectionError, ClientSession
@@ -12,7 +12,7 @@ from aiohttp import ClientConnectionError, ClientSession
 from providers.delegate import Delegate, Errands
 from providers.duplex import Duplex
 from providers.realtime_socket import RealtimeVoice
-from providers.voice import Tool, ToolCall, TurnDone, Usage, Used, VoiceError, VoiceEvent, Warned
+from providers.voice import Failed, Tool, ToolCall, TurnDone, Usage, Used, VoiceError, VoiceEvent, Warned
 
 TICK = 0.2  # seconds between looks at the clock while somebody speaks
 HANG_UP_WITHIN = 0.7  # seconds for the service to tell its final count
@@ -78,8 +78,8 @@ class DuplexVoice(RealtimeVoice):
         reading = asyncio.create_task(self._read(), name=f"{self._name} reads")
         self._tasks = [
             reading,
-            asyncio.create_task(self._tick(), name=f"{self._name} looks at the clock"),
-            asyncio.create_task(self._work_off(), name=f"{self._name} works"),
+            asyncio.create_task(self._beside(self._tick), name=f"{self._name} looks at the clock"),
+            asyncio.create_task(self._beside(self._work_off), name=f"{self._name} works"),
         ]
         try:
             while (event := await self._inbox.get()) is not None:
@@ -96,6 +96,28 @@ class DuplexVoice(RealtimeVoice):
                 self._note_silence()
         finally:
             self._inbox.put(None)
+
+    def _receive(self, frame: str | bytes) -> Sequence[VoiceEvent]:
+        """What a frame means is told at once: before it is answered `_tick` may have something to tell."""
+        events = super()._receive(frame)
+        if not self._tasks:
+            return events
+        for event in events:
+            self._inbox.put(event)
+        self._note_silence()
+        return ()
+
+    async def _beside(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Work beside the reading. A session in which it failed would never notice a pause or an end: it is over, and
+        the reader tells why.
+        """
+        try:
+            await work()
+        except Exception as error:
+            why = self._wire.clean(f"{self._name} failed inside: {type(error).__name__}: {error}")
+            self._failure = Failed(why, code="internal", recoverable=True)
+            if self._socket is not None:
+                self._socket.transport.abort()
 
     def _note_silence(self) -> None:
         silent = not (self._wire.speaking or self._wire.expecting)

@@ -217,7 +217,7 @@ class RealtimeConnection:
                     await self.close()
                 continue
             events = (
-                realtime.receive(message.data) if message.type is WSMsgType.TEXT else await self._take(socket, message)
+                self._receive(message.data) if message.type is WSMsgType.TEXT else await self._take(socket, message)
             )
             if realtime.over and _may_go_on(events) and await self._resume():
                 yield Resumed()
@@ -247,11 +247,15 @@ class RealtimeConnection:
             return self._answer_timeout
         return LOOK if self._realtime.leaving else None
 
+    def _receive(self, frame: str | bytes) -> Events:
+        """What a frame of text or bytes means."""
+        return self._realtime.receive(frame)
+
     async def _take(self, socket: RealtimeSocket, message: WSMessage) -> Events:
         """What a frame of any type means."""
         match message.type:
             case WSMsgType.TEXT | WSMsgType.BINARY:
-                events = self._realtime.receive(message.data)
+                events = self._receive(message.data)
                 await self._flush()
                 return events
             case WSMsgType.PING:

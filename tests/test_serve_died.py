@@ -146,6 +146,35 @@ async def test_a_call_whose_engine_is_killed_goes_on_at_recover(pbx: Instance, w
     await asyncio.gather(pbx.idle(), world.idle())
 
 
+async def test_an_engine_whose_application_is_taken_keeps_its_calls_until_it_is_dead(
+    pbx: Instance, world: Instance, tmp_path: Path
+) -> None:
+    """Two engines of one name never run one call: the second has it when the first is killed, and not before."""
+    async with World.open(world) as outside:
+        tone(outside, tmp_path)
+        async with served(pbx, tmp_path, TALKS) as first:
+            await first.url()
+            caller = await outside.call(NUMBER)
+            await caller.hears_something()
+            await in_step(tmp_path, "say")
+            async with served(pbx, tmp_path, TALKS) as second:
+                await second.url()
+                await second.says("another engine of hookflash lives")
+                await first.says("another client took the application name")
+                was = len((await stored(tmp_path, lambda record: True)).steps)
+                assert not any("was left by an engine that died" in line for line in second.lines)
+                assert not caller.over.is_set()
+                first.tell(signal.SIGKILL)
+                assert await first.stops(within=5) == -signal.SIGKILL
+                await second.says("a call goes on after its engine died")
+                await caller.is_over()
+                record = await over(tmp_path)
+    assert was == 2
+    assert (record.outcome, record.result) == ("completed", "Ada again")
+    assert len([one for one in record.transcript if one.text.startswith(RESTARTED)]) == 1
+    await asyncio.gather(pbx.idle(), world.idle())
+
+
 async def test_a_call_that_was_not_answered_goes_on_too(pbx: Instance, world: Instance, tmp_path: Path) -> None:
     async with World.open(world) as outside:
         tone(outside, tmp_path)
@@ -215,20 +244,27 @@ async def test_without_anybody_the_dialplan_takes_the_call(pbx: Instance, world:
     await asyncio.gather(pbx.idle(), world.idle())
 
 
+@asynccontextmanager
+async def killed_behind_two_who_talk(pbx: Instance, outside: World, folder: Path) -> AsyncIterator[tuple[Desk, Caller]]:
+    """No engine in the block, and in the one before it a caller was handed to a person."""
+    desk, callers = Desk(outside, DESK), list[Caller]()
+
+    async def talk() -> None:
+        callers.append(await outside.call(NUMBER))
+        await desk.who
+        await knows_of_the_person(folder)
+
+    async with killed(pbx, folder, HANDS_OVER, talk):
+        yield desk, callers[0]
+
+
 @pytest.mark.parametrize("who", ["target", "caller"])
 async def test_two_who_talk_notice_nothing(pbx: Instance, world: Instance, tmp_path: Path, who: str) -> None:
     async with World.open(world) as outside:
-        desk, callers = Desk(outside, DESK), list[Caller]()
-
-        async def talk() -> None:
-            callers.append(await outside.call(NUMBER))
-            await desk.who
-            await knows_of_the_person(tmp_path)
-
-        async with killed(pbx, tmp_path, HANDS_OVER, talk):
+        async with killed_behind_two_who_talk(pbx, outside, tmp_path) as (desk, caller):
             person = desk.who.result()
             await person.sounds(700, 1.0)
-            assert not callers[0].over.is_set()
+            assert not caller.over.is_set()
         async with served(pbx, tmp_path, HANDS_OVER) as engine:
             await engine.says("a call goes on after its engine died")
             await stored(tmp_path, lambda record: record.outcome == "live")
@@ -236,10 +272,10 @@ async def test_two_who_talk_notice_nothing(pbx: Instance, world: Instance, tmp_p
             if who == "target":
                 desk.leaves.set()
             else:
-                await callers[0].hangs_up()
+                await caller.hangs_up()
             record = await over(tmp_path)
-            await callers[0].is_over()
-        _, heard = await callers[0].recording()
+            await caller.is_over()
+        _, heard = await caller.recording()
     assert heard.tone_share(700) > 0.4, "while there was no engine"
     assert heard.tone_share(1000) > 0.4, "and under the next one"
     assert (record.outcome, record.hangup_by) == ("handed_off", who)
@@ -260,22 +296,15 @@ async def test_who_is_left_by_their_person_meanwhile_is_not_kept(
     pbx: Instance, world: Instance, tmp_path: Path
 ) -> None:
     async with World.open(world) as outside:
-        desk, callers = Desk(outside, DESK), list[Caller]()
-
-        async def talk() -> None:
-            callers.append(await outside.call(NUMBER))
-            await desk.who
-            await knows_of_the_person(tmp_path)
-
-        async with killed(pbx, tmp_path, HANDS_OVER, talk):
+        async with killed_behind_two_who_talk(pbx, outside, tmp_path) as (desk, caller):
             desk.leaves.set()
             async with asyncio.timeout(10):
                 while len(await pbx.channels()) > 1:  # noqa: ASYNC110 - the pbx tells nobody
                     await asyncio.sleep(0.05)
-            assert not callers[0].over.is_set()
+            assert not caller.over.is_set()
         async with served(pbx, tmp_path, HANDS_OVER) as engine:
             await engine.url()
-            await callers[0].is_over()
+            await caller.is_over()
             record = await over(tmp_path)
     assert (record.outcome, record.hangup_by) == ("handed_off", "target")
     await asyncio.gather(pbx.idle(), world.idle())

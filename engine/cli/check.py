@@ -49,10 +49,10 @@ def check(paths: tuple[Path, ...], form: str, config: Path | None) -> None:
 
     language = Language(installed(), known_voices(), *_known(config))
     reader = ScenarioReader(language)
-    tests = [path for path in found(paths) if is_test(path)]
+    tests = [(path, within) for path, within in found(paths).items() if is_test(path)]
     others = [path for path in paths if not is_test(path)]
     loaded = language.load(others) if others else None
-    wrong = {problem for path in tests for problem in reader.read(path).problems}
+    wrong = {problem for test in tests for problem in reader.read(*test).problems}
     problems = sorted(wrong.union(loaded.problems if loaded else ()))
     failed = any(problem.severity == "error" for problem in problems)
     if written := FORMATS[form](problems):

@@ -82,7 +82,9 @@ def _shown(problem: Problem, document: Callable[[str], Document]) -> list[str]:
     place = click.style(f"{_printable(problem.file)}:{problem.line}:{problem.column}:", bold=True)
     kind = click.style(f"{problem.severity}[{problem.code}]:", fg=colour, bold=True)
     lines = [f"{place} {kind} {_printable(problem.message)}"]
-    source, column = _cut(_printable(document(problem.file).line(problem.line)), problem.column - 1)
+    unread = (problem.code, problem.line, problem.column) == ("E101", 1, 1)  # and perhaps because nobody shall see it
+    text = "" if unread else document(problem.file).line(problem.line)
+    source, column = _cut(_printable(text), problem.column - 1)
     if source.strip():
         number = f"{problem.line:>5} | "
         caret = " " * _cells(source[:column]) + click.style("^", fg=colour, bold=True)

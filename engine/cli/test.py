@@ -132,8 +132,8 @@ def _run(order: _Order) -> int:
 
     with contextlib.ExitStack() as stack:
         play: Play | None = _scripted if order.mode == "scripted" else None
-        for path in found(order.paths):
-            file = reader.read(path)
+        for path, within in found(order.paths).items():
+            file = reader.read(path, within)
             problems += len(file.problems)
             _say(str(problem) for problem in file.problems)
             chosen = [one for one in file.scenarios if order.only.casefold() in f"{path} {one.name}".casefold()]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta, tzinfo
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, case, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
@@ -20,6 +20,8 @@ from engine.metrics import metrics
 from engine.record import CallRecord
 from engine.records.costs import Costs, query, summed
 from engine.records.database import DATABASE_ERRORS, RecordsError, connect, identity, migrate
+from engine.records.left import DIED, claimed, mark_lost
+from engine.records.presence import Presence
 from engine.records.tables import PARTS, calls, checkpoint_row, checkpoints, record_from, rows, without_words
 
 BATCH: Final = 8  # calls in one transaction: their rows are built in the event loop, which must stay free for audio
@@ -27,8 +29,6 @@ SPACING: Final = 0.2  # seconds between writes: a transaction costs 4 ms of CPU 
 MAX_PENDING: Final = 10_000  # calls kept in memory while the database is down
 WRITE_TIMEOUT: Final = 30.0
 CLOSE_TIMEOUT: Final = 5.0
-DIED: Final = "the engine ended while the call was live"
-KEPT: Final = timedelta(days=1)  # how long a checkpoint waits for an engine that takes the call up again
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,9 @@ class Records:
             try:
                 async with asyncio.timeout(WRITE_TIMEOUT):
                     await records._prepare()
-                    await records._mark_lost(engine)
+                    if engine:
+                        async with database.begin() as connection:
+                            await mark_lost(connection, engine)
             except DATABASE_ERRORS as error:
                 raise RecordsError(f"cannot open the database {_name(database)}: {_reason(error)}") from error
             writer = asyncio.create_task(records._write_forever(), name="records")
@@ -84,8 +86,8 @@ class Records:
     # ── Writing ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def save(self, record: CallRecord) -> None:
-        """Have the record stored as it is by then; returns at once. Saves of the same call become one."""
-        self._pending.pop(record.id, None)
+        """Have the record stored as it is by then; returns at once. Saves of the same call become one, in the place of
+        the first, lest a call that changes all the time waits for ever."""
         self._pending[record.id] = record
         if len(self._pending) > MAX_PENDING:
             self._give_up(next(iter(self._pending)), "full")
@@ -168,17 +170,24 @@ class Records:
             kept = rows(record) if self._transcripts else without_words(rows(record))
             for table, found in kept.items():
                 merged.setdefault(table, []).extend(found)
-            state = self._states.get(record.id)
-            if state is not None and record.outcome == "live":
-                merged.setdefault(checkpoints, []).append(
-                    checkpoint_row(record.id, state(), without_words=not self._transcripts)
-                )
+            merged.setdefault(checkpoints, []).extend(self._checkpoint(record))
         async with self._engine.begin() as connection:
             # The rows of the lists go with their call, and so does its checkpoint.
             await connection.execute(delete(calls).where(calls.c.id.in_([record.id for record in batch])))
             for table, found in merged.items():
                 if found:
                     await connection.execute(insert(table), found)
+
+    def _checkpoint(self, record: CallRecord) -> builtins.list[dict[str, Any]]:
+        """The row of a live call that is followed. One that cannot be told must not keep the others from the disk."""
+        state = self._states.get(record.id)
+        if state is None or record.outcome != "live":
+            return []
+        try:
+            return [checkpoint_row(record.id, state(), without_words=not self._transcripts)]
+        except Exception:
+            log.exception("how far a call has come cannot be kept; its record can", call_id=record.id)
+            return []
 
     async def _prepare(self) -> None:
         # A connection to a file that is gone, or to a server that restarted, never comes back by itself.
@@ -221,33 +230,22 @@ class Records:
             with suppress(asyncio.CancelledError):
                 await writer
 
-    async def _mark_lost(self, engine: str) -> None:
-        if not engine:
-            return
-        left = (calls.c.engine == engine) & (calls.c.outcome == "live")
-        async with self._engine.begin() as connection:
-            error = case((calls.c.error == "", DIED), else_=calls.c.error)
-            found = await connection.execute(update(calls).where(left).values(outcome="lost", error=error))
-            await connection.execute(delete(checkpoints).where(checkpoints.c.at < datetime.now(UTC) - KEPT))
-        if found.rowcount:
-            log.warning("calls were live when this engine last ended; their records say lost", calls=found.rowcount)
-
     async def claim(self, engine: str, channel: str) -> Left | None:
         """What this engine left of the call on this channel, its resumption counted on disk. Raises `RecordsError`."""
-        its = select(calls.c.id).where(calls.c.engine == engine)
-        counted = update(checkpoints).where(checkpoints.c.channel == channel, checkpoints.c.call_id.in_(its))
-        counting = counted.values(resumed=checkpoints.c.resumed + 1).returning(checkpoints)
         try:
             async with asyncio.timeout(WRITE_TIMEOUT), self._engine.begin() as connection:
-                kept = (await connection.execute(counting)).mappings().all()
+                found = await claimed(connection, engine, channel)
         except DATABASE_ERRORS as error:
             raise RecordsError(f"cannot read {_name(self._engine)}: {_reason(error)}") from error
-        if not kept:
+        if found is None:
             return None
-        found = dict(max(kept, key=lambda row: row["at"]))
-        record = await self.get(found.pop("call_id"))
+        record = await self.get(found[0])
         record.outcome, record.error = "live", record.error or DIED
-        return Left(record, Checkpoint(**found))
+        return Left(record, found[1])
+
+    def presence(self, name: str, app: str) -> AbstractAsyncContextManager[Presence]:
+        """The engine of this name and Stasis application is seen to live while the block runs."""
+        return Presence.open(self._engine, name, app)
 
     # ── Finding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

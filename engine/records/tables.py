@@ -242,8 +242,21 @@ checkpoints: Final = Table(
     Column("account", Words),
     Column("fallback", Words),
     Column("resumed", Integer, nullable=False),
+    Index("checkpoints_channel", "channel"),
 )
 """`engine.checkpoint.Checkpoint` of each call that is live."""
+
+engines: Final = Table(
+    "engines",
+    metadata,
+    Column("id", Words, primary_key=True),
+    _words("name"),
+    _words("app"),
+    _words("place"),
+    Column("pid", Integer, nullable=False),
+    Column("seen", Moment, nullable=False),
+)
+"""Engines that live, or died (`engine.records.presence`)."""
 
 
 def rows(record: CallRecord) -> dict[Table, list[dict[str, Any]]]:

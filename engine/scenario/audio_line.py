@@ -12,7 +12,7 @@ from engine.line import DialOptions, DialResult, Ending, Facts, Leg, Line, LineE
 from engine.scenario.audio_media import HeardMedia, Utterance
 from engine.scenario.phone import Speaks
 from engine.virtual.log import Log
-from engine.virtual.targets import Target, Targets
+from engine.virtual.targets import Target, Targets, refuse
 
 MARK: Final = "X-Hookflash-Test"  # the SIP header that tells which test a call belongs to
 
@@ -203,6 +203,11 @@ class AudioLine:
 
     async def dial(self, target: str, options: DialOptions) -> AudioLeg:
         """Ring the telephone that stands for a target. Raises `LineError`."""
+        try:
+            refuse(target, options, self.facts.caller)
+        except LineError:
+            self.log.add(target, "refused", "impossible")
+            raise
         behaviour = self._targets.dialled(target)
         if behaviour is None or behaviour.status == "impossible":
             reason = "the test's table of targets does not have it" if behaviour is None else "the table says so"

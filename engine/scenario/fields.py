@@ -14,7 +14,7 @@ from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_valida
 from engine.inbox import Source
 from engine.scenario.values import Asked, Moment, TargetAnswers
 from flows.fields import Digits, Duration
-from flows.problems import NOWHERE, MistakeError, Where, did_you_mean
+from flows.problems import NOWHERE, Misfit, MisfitError, MistakeError, Where, did_you_mean
 from flows.reader import Map, Seq, where_of
 from flows.verb import Fields
 
@@ -52,8 +52,10 @@ def one_of(*kinds: str) -> Callable[[Any], Any]:
             unknown = [key for key in value if key not in kinds]
             near = did_you_mean(unknown[0], kinds) if unknown and not given else ""
             found = f"this has {' and '.join(given)}" if given else f"this has none of them{near}"
-            where = value.key_at[unknown[0]] if near else value.where
-            raise MistakeError(where, "E204", f"exactly one of {', '.join(kinds)} must stand here; {found}")
+            message = f"exactly one of {', '.join(kinds)} must stand here; {found}"
+            if given:
+                raise MisfitError(*(Misfit(message, (kind,), kinds, "E204") for kind in given[1:]))
+            raise MistakeError(value.key_at[unknown[0]] if near else value.where, "E204", message)
         if isinstance(value, Map) and value[given[0]] is None:
             raise MistakeError(value.key_at[given[0]], "E203", f"'{given[0]}' has no value")
         return value

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from engine.scenario.fields import ScenarioFields
 from engine.scenario.names import check_names
 from flows import reader
@@ -17,7 +15,8 @@ from flows.draft import Draft
 from flows.hours import known_keys
 from flows.language import Language
 from flows.library import Library
-from flows.mistakes import merged, problems_of
+from flows.mending import Mended, read_fields
+from flows.mistakes import merged
 from flows.problems import Problem, Where
 from flows.reader import Map, Seq, where_of
 
@@ -54,15 +53,19 @@ def is_test(path: Path) -> bool:
     return path.name.endswith(PATTERN.removeprefix("*")) and not path.is_dir()
 
 
-def found(paths: Iterable[Path]) -> list[Path]:
-    """The test files among these files and folders, in a stable order. Hidden folders are left out."""
-    files: dict[Path, None] = {}
+def found(paths: Iterable[Path]) -> dict[Path, Path | None]:
+    """The test files among these files and folders, in a stable order, each with the folder in which it was found; None
+    when it was named itself. Hidden folders are left out.
+    """
+    files: dict[Path, Path | None] = {}
     for given in paths:
-        inside = sorted(given.rglob(PATTERN)) if given.is_dir() else [given]
-        for path in inside:
+        if not given.is_dir():
+            files[given] = None
+            continue
+        for path in sorted(given.rglob(PATTERN)):
             if not any(part.startswith(".") for part in path.relative_to(given).parts):
-                files[path] = None
-    return list(files)
+                files.setdefault(path, given)
+    return files
 
 
 def house_of(file: Path) -> Path:
@@ -94,10 +97,10 @@ class ScenarioReader:
         """Everything that was loaded."""
         return [library for library, _ in self._houses.values() if library is not None]
 
-    def read(self, path: Path) -> ScenarioFile:
-        """One file. Never raises for what it holds."""
+    def read(self, path: Path, within: Path | None = None) -> ScenarioFile:
+        """One file. Never raises for what it holds. ``within``: the folder in which it was `found`, and must be."""
         try:
-            tree, problems = reader.read(str(path), contents(path, reader.MAX_BYTES))
+            tree, problems = reader.read(str(path), contents(path, reader.MAX_BYTES, within))
         except OSError as error:
             tree, problems = None, [Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}")]
         if problems:
@@ -111,11 +114,13 @@ class ScenarioReader:
         library, errors = self._houses[house]
         if library is None:
             return ScenarioFile(path, (), (*draft.problems, *errors))
-        for fields, given in tests:
-            check_names(fields, given, library, draft)
+        for fields, given, mended in tests:
+            apart = Draft(path, path.parent, _no_steps)
+            check_names(fields, given, library, apart)
+            draft.problems += [one for one in apart.problems if mended is None or one.where not in mended.places]
         if draft.problems:
             return ScenarioFile(path, (), tuple(sorted(set(draft.problems))))
-        return ScenarioFile(path, tuple(Scenario(path, fields, library) for fields, _ in tests), ())
+        return ScenarioFile(path, tuple(Scenario(path, fields, library) for fields, _, _ in tests), ())
 
 
 def _tests(tree: Any, draft: Draft) -> list[Map]:
@@ -144,12 +149,9 @@ def _tests(tree: Any, draft: Draft) -> list[Map]:
     return tests
 
 
-def _validated(given: Map, draft: Draft) -> tuple[ScenarioFields, Map] | None:
-    try:
-        return ScenarioFields.model_validate(given, context=draft), given
-    except ValidationError as error:
-        draft.problems += problems_of(error, ScenarioFields, given, "a test", where_of(given))
-        return None
+def _validated(given: Map, draft: Draft) -> tuple[ScenarioFields, Map, Mended | None] | None:
+    fields, rest, mended = read_fields(ScenarioFields, given, draft, "a test", where_of(given))
+    return None if fields is None else (fields, rest, mended)
 
 
 def _no_steps(value: Seq) -> tuple[()]:

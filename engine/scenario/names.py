@@ -33,7 +33,7 @@ def check_names(test: ScenarioFields, given: Map, library: Library, draft: Draft
     """Report every name in a test that does not exist."""
     flow = library.flows.get(test.flow)
     if flow is None:
-        _unknown(draft, given.value_at["flow"], "flow", test.flow, library.flows)
+        _unknown(draft, given.value_at.get("flow", given.where), "flow", test.flow, library.flows)
         return
     _check_given(test, given, flow, draft)
     _check_mocks(test, given, library, draft)
@@ -119,7 +119,8 @@ def _check_expected(expected: ExpectFields | NeverFields, given: Map, library: L
         if expected.http.endpoint not in endpoints:
             _unknown(draft, given["http"].value_at["endpoint"], "endpoint", expected.http.endpoint, endpoints)
     if expected.transfer is not None:
-        _check_target(expected.transfer.target, given["transfer"].value_at["target"], library, draft)
+        rung = given["transfer"]
+        _check_target(expected.transfer.target, rung.value_at.get("target", rung.where), library, draft)
     if isinstance(expected, ExpectFields) and expected.vars is not None:
         declared = {name for flow in library.flows.values() for name in flow.vars}
         for name in expected.vars:
@@ -131,7 +132,7 @@ def _check_event(event: EventFields, given: Map, library: Library, draft: Draft)
     waits = (step.fields for step in _all(library) if isinstance(step.fields, WaitForFields))
     known = {fields.name for fields in waits if fields.event == event.source and fields.name is not None}
     if event.name not in known:
-        _unknown(draft, given.value_at["name"], f"{event.source} event", event.name, known)
+        _unknown(draft, given.value_at.get("name", given.where), f"{event.source} event", event.name, known)
 
 
 def _check_reply(given: Map, library: Library, draft: Draft) -> None:

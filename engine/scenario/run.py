@@ -36,6 +36,7 @@ from engine.virtual import run as run_virtually
 from engine.virtual.clock import START
 from flows.flow import Flow
 from flows.json_schema import plain
+from flows.targets import mistake_in
 from providers.parts import TextModel
 
 PAUSE: Final = 0.5  # seconds of quiet after which the caller speaks
@@ -332,7 +333,7 @@ def _unmocked(trace: Trace, test: ScenarioFields) -> list[Failure]:
         if not one.is_mocked
     ]
     known = {target_of(name, trace.call.library) for name in test.mocks.targets}
-    rung = {who: ("line", index) for index, who, _ in trace.dialled() if who not in known}
+    rung = {who: ("line", index) for index, who, _ in trace.dialled() if who not in known and not mistake_in(who)}
     return asked + [
         Failure(test.where, "an answer in mocks.targets", f"{who} was rung and has none", key)
         for who, key in rung.items()

@@ -9,14 +9,16 @@ from pydantic import Field, model_validator
 
 from engine.call import Call as LiveCall
 from engine.outcome import Outcome, StepError, Unhandled
-from engine.values import fit, fits
+from engine.values import fit, suits
 from engine.verb import Verb, unknown
 from flows.fields import FlowName, SectionName, Value
-from flows.flow import Step
-from flows.problems import Problem
+from flows.flow import Flow, Step, walk
+from flows.problems import Misfit, MisfitError, Problem, did_you_mean, has
 from flows.scope import Scope
 from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
+
+RETURN = "return."  # before the names of what `return` gives, where assignments are named
 
 
 class CallFields(Fields):
@@ -30,9 +32,11 @@ class CallFields(Fields):
     def one_target(self) -> Self:
         """A flow or a section; only a flow takes input."""
         if (self.flow is None) == (self.section is None):
-            raise ValueError("call needs exactly one of 'flow' and 'section'")
+            path = () if self.section is None else ("section",)
+            raise MisfitError(Misfit("call needs exactly one of 'flow' and 'section'", path, ("flow", "section")))
         if self.section is not None and self.input:
-            raise ValueError("a section shares the flow's variables: 'input' is for 'flow'")
+            message = "a section shares the flow's variables: 'input' is for 'flow'"
+            raise MisfitError(Misfit(message, ("input",), ("flow", "section")))
         return self
 
 
@@ -48,14 +52,15 @@ class Call(Verb):
     ways_to_end: ClassVar[Outcomes] = Outcomes(bad=("error",))
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
-        """The input that the called flow declares."""
+        """The input that the called flow declares, and what comes back."""
+        yield from _saved(fields, scope)
         called = scope.flows.get(fields.flow) if fields.flow is not None else None
         if called is None:
             return
         for name, value in fields.input.items():
             if name not in called.input:
                 yield unknown(scope, scope.key("input", name), "input", name, called.input)
-            elif not fits(value.type, called.input[name].type):
+            elif not suits(value, called.input[name].type):
                 message = f"input.{name} is declared as {called.input[name].type}, but this is {value.type}"
                 yield scope.problem(scope.at("input", name), "E301", message)
         for name, variable in called.input.items():
@@ -105,3 +110,42 @@ class Call(Verb):
             else:
                 raise StepError(f"the flow {fields.flow} needs the input {name}")
         return given
+
+
+def _saved(fields: CallFields, scope: Scope) -> Iterable[Problem]:
+    """Names that no `return` gives, and those that all of them give with another type."""
+    flow = scope.flow if fields.section is not None else scope.flows.get(fields.flow or "")
+    known = fields.section is None or fields.section in scope.sections
+    if flow is None or flow.name in scope.unread or not known:
+        return
+    returned: dict[str, list[Value]] = {}
+    for step in _run(flow, fields.section):
+        assigned = step.verb.assigns(step.fields, step) if isinstance(step.verb, Verb) and not step.disabled else ()
+        for given in assigned:
+            if given.target.startswith(RETURN) and isinstance(given.value, Value):
+                returned.setdefault(given.target.removeprefix(RETURN), []).append(given.value)
+    whom = f"flow '{fields.flow}'" if fields.section is None else f"section '{fields.section}'"
+    for name, type in scope.step.save.items():
+        if name not in returned:
+            message = f"the {whom} never returns '{name}'{did_you_mean(name, returned) or has(returned)}"
+            yield scope.problem(scope.saved.key_at[name], "E301", message)
+        elif not any(suits(value, type) for value in returned[name]):
+            message = f"'{name}' is saved as {type}, but the {whom} returns {returned[name][0].type}"
+            yield scope.problem(scope.saved.value_at[name], "E301", message)
+
+
+def _run(flow: Flow, section: str | None) -> Iterable[Step]:
+    """The steps that a call may come to: all of a flow; of a section those that it leads to, and those of handlers."""
+    if section is None:
+        yield from flow.walk()
+        return
+    lists = [flow.sections[section], *(handler.steps or () for handler in flow.handlers)]
+    ahead = {handler.goto for handler in flow.handlers if handler.goto is not None}
+    seen = {section}
+    while lists:
+        for step in walk(lists.pop()):
+            ahead |= set(step.verb.sections(step.fields))
+            yield step
+        led = (ahead - seen) & flow.sections.keys()
+        seen |= led
+        lists += [flow.sections[name] for name in sorted(led)]

@@ -25,7 +25,7 @@ from engine.written import needs_text_model
 from flows.fields import Duration, JsonSchema, SchemaFile, Text, TextFile
 from flows.flow import Step
 from flows.json_schema import plain
-from flows.problems import Problem, Where
+from flows.problems import Misfit, MisfitError, Problem, Where
 from flows.scope import Scope
 from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
@@ -57,7 +57,9 @@ class CollectFields(Fields):
     def one_schema(self) -> Self:
         """Exactly one schema."""
         if (self.schema_ is None) == (self.schema_file is None):
-            raise ValueError("collect needs exactly one of 'schema' and 'schema_file'")
+            path = () if self.schema_ is None else ("schema_file",)
+            message = "collect needs exactly one of 'schema' and 'schema_file'"
+            raise MisfitError(Misfit(message, path, ("schema", "schema_file")))
         return self
 
     @property
@@ -128,21 +130,27 @@ class ConverseFields(Fields):
     @model_validator(mode="after")
     def whole(self) -> Self:
         """One prompt; exits do not carry the names of limits."""
+        if found := list(self._misfits()):
+            raise MisfitError(*found)
+        return self
+
+    def _misfits(self) -> Iterable[Misfit]:
         if self.prompt is not None and self.prompt_file is not None:
-            raise ValueError("converse takes 'prompt' or 'prompt_file', not both")
+            yield Misfit("converse takes 'prompt' or 'prompt_file', not both", ("prompt_file",), ("prompt",))
         for name in self.exits:
             if name in (*LIMITS, "done", "error"):
-                raise ValueError(f"an exit cannot be called '{name}': the step itself ends that way")
+                yield Misfit(f"an exit cannot be called '{name}': the step itself ends that way", ("exits", name))
         for name in self.tools:
             if not TOOL_NAME.fullmatch(name):
-                raise ValueError(f"a tool's name has letters, digits, '_' and '-' only, and '{name}' has others")
+                message = f"a tool's name has letters, digits, '_' and '-' only, and '{name}' has others"
+                yield Misfit(message, ("tools", name))
         if self.provider is not None and not self.providers:
-            raise ValueError("'provider' is an empty list: name a voice, or leave it out")
-        if len(set(self.providers)) < len(self.providers):
-            raise ValueError("a voice stands in 'provider' twice")
+            yield Misfit("'provider' is an empty list: name a voice, or leave it out", ("provider",))
+        for index, name in enumerate(self.providers):
+            if name in self.providers[:index]:
+                yield Misfit(f"the voice '{name}' stands in 'provider' twice", ("provider", index))
         if FINISH in self.tools:
-            raise ValueError("a tool cannot be called 'finish': the model leaves the step by it")
-        return self
+            yield Misfit("a tool cannot be called 'finish': the model leaves the step by it", ("tools", FINISH))
 
 
 class Converse(Verb):

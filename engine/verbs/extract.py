@@ -18,7 +18,7 @@ from engine.verb import Verb, unknown
 from engine.written import needs_text_model
 from flows.fields import JsonSchema, SchemaFile, Text
 from flows.flow import Step
-from flows.problems import Problem
+from flows.problems import Misfit, MisfitError, Problem
 from flows.scope import Scope
 from flows.secrets import Assignment
 from flows.verb import Fields, Outcomes
@@ -41,7 +41,9 @@ class ExtractFields(Fields):
     def one_schema(self) -> Self:
         """Exactly one schema."""
         if (self.schema_ is None) == (self.schema_file is None):
-            raise ValueError("extract needs exactly one of 'schema' and 'schema_file'")
+            path = () if self.schema_ is None else ("schema_file",)
+            message = "extract needs exactly one of 'schema' and 'schema_file'"
+            raise MisfitError(Misfit(message, path, ("schema", "schema_file")))
         return self
 
     @property

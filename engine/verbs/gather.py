@@ -15,7 +15,7 @@ from engine.prompting import Interruptible, collect, key_pressed, keys, prompt, 
 from engine.verb import Verb, cannot_recognise
 from flows.fields import Duration, Text
 from flows.flow import Step
-from flows.problems import Problem
+from flows.problems import Misfit, MisfitError, Problem
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 from providers.voice import VoiceError
@@ -49,11 +49,16 @@ class GatherFields(Fields):
     @model_validator(mode="after")
     def enough(self) -> Self:
         """`least` fits into `digits`, and nothing is said of speech where keys answer."""
+        found: list[Misfit] = []
         if self.least > self.digits:
-            raise ValueError(f"'least' ({self.least}) is more than 'digits' ({self.digits})")
-        useless = [name for name in ONLY_SPEECH if name in self.model_fields_set]
-        if self.input == "digits" and useless:
-            raise ValueError(f"'{useless[0]}' is for speech: say 'input: speech' or 'input: any'")
+            message = f"'least' ({self.least}) is more than 'digits' ({self.digits})"
+            found.append(Misfit(message, ("least",), ("digits",)))
+        if self.input == "digits":
+            message = "'{}' is for speech: say 'input: speech' or 'input: any'"
+            useless = (name for name in ONLY_SPEECH if name in self.model_fields_set)
+            found += [Misfit(message.format(name), (name,), ("input",)) for name in useless]
+        if found:
+            raise MisfitError(*found)
         return self
 
     @property
@@ -90,8 +95,8 @@ class Gather(Verb):
         yield from cannot_recognise(scope, fields.listening)
 
     def keys(self, fields: Any) -> str:
-        """Whatever is pressed belongs to the answer, or ends it."""
-        return "0123456789*#"
+        """Whatever is pressed belongs to the answer, or ends it; not where only speech answers."""
+        return "0123456789*#" if self.reads_keys(fields) else ""
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Ask until there is an answer, or too often."""

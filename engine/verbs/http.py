@@ -53,8 +53,11 @@ class Http(Verb):
         return Outcomes(bad=("http_error", "timeout")) if fields.wait else Outcomes()
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
-        """Secrets in a URL, which proxies and servers write into their logs; a body is for the endpoint alone."""
+        """Secrets in a URL or a header, which proxies and servers write into their logs; a body is for the endpoint
+        alone."""
         yield from leaks(scope, fields.path.expressions, "in a URL")
+        sent = [*fields.headers.values(), *([] if fields.idempotency_key is None else [fields.idempotency_key])]
+        yield from leaks(scope, (expression for text in sent for expression in text.expressions), "in a header")
         yield from whole_address(scope, fields.path, "path")
         if scope.step.save and not fields.wait:
             yield scope.problem(scope.at("wait"), "E203", "who does not wait for the answer has nothing to 'save'")

@@ -20,7 +20,7 @@ from flows.addresses import instead_of, is_address
 from flows.draft import Draft
 from flows.fields import Duration, EndpointName, FilePath, PromptName, Text
 from flows.flow import Step
-from flows.problems import MistakeError, Problem
+from flows.problems import Misfit, MisfitError, MistakeError, Problem
 from flows.reader import where_of
 from flows.resources import Resources
 from flows.scope import Scope
@@ -60,10 +60,17 @@ class SoundFields(Fields):
     @model_validator(mode="after")
     def one_source(self) -> Self:
         """Exactly one of `file`, `prompt` and `endpoint`, and this with a `path`."""
-        if [self.file, self.prompt, self.endpoint].count(None) != 2:
-            raise ValueError("play needs exactly one of 'file', 'prompt' and 'endpoint'")
+        kinds = ("file", "prompt", "endpoint")
+        given = [name for name in kinds if getattr(self, name) is not None]
+        message = "play needs exactly one of 'file', 'prompt' and 'endpoint'"
+        if not given:
+            raise MisfitError(Misfit(message, beside=kinds))
+        found = [Misfit(message, (name,), kinds) for name in given[1:]]
         if (self.endpoint is None) != (self.path is None):
-            raise ValueError("'endpoint' and 'path' belong together")
+            alone = "path" if self.endpoint is None else "endpoint"
+            found.append(Misfit("'endpoint' and 'path' belong together", (alone,), ("endpoint", "path")))
+        if found:
+            raise MisfitError(*found)
         return self
 
     def check(self, scope: Scope, *path: str) -> Iterable[Problem]:

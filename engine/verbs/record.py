@@ -15,6 +15,7 @@ from engine.recording import Recording, new_file
 from engine.verb import Verb
 from flows.fields import Text
 from flows.flow import Step
+from flows.problems import Misfit, MisfitError
 from flows.verb import Fields
 
 NOTHING_RUNS = "nothing is being recorded"
@@ -30,9 +31,10 @@ class RecordFields(Fields):
     @model_validator(mode="after")
     def for_a_start(self) -> Self:
         """How it is recorded is said where it begins."""
-        for name in ("channels", "announce"):
-            if self.action != "start" and name in self.model_fields_set:
-                raise ValueError(f"'{name}' belongs to start, not to {self.action}")
+        useless = [name for name in ("channels", "announce") if name in self.model_fields_set]
+        if self.action != "start" and useless:
+            message = f"'{{}}' belongs to start, not to {self.action}"
+            raise MisfitError(*(Misfit(message.format(name), (name,), ("action",)) for name in useless))
         return self
 
 

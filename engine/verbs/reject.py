@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from engine.call import Call
+from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop
 from engine.verb import Verb
 from engine.verbs.hangup import CAUSE_OF
 from flows.fields import Text
 from flows.flow import Step
+from flows.problems import Problem
+from flows.scope import Scope
 from flows.verb import Fields
 
 
@@ -32,6 +36,11 @@ class Reject(Verb):
     Fields: ClassVar[type[Fields]] = RejectFields
     shorthand: ClassVar[str | None] = "sip_code"
     falls_through: ClassVar[bool] = False
+
+    def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
+        """Secrets in the call's result."""
+        if fields.reason is not None:
+            yield from leaks(scope, fields.reason.expressions, "into the record")
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Refuse; a call that was answered cannot be."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from engine.call import Call
 from engine.outcome import DONE, Outcome
 from engine.verb import Verb
-from flows.fields import Expression, Steps
+from flows.fields import Condition, Steps
 from flows.flow import Step
 from flows.verb import Fields
 
@@ -18,7 +18,7 @@ class RepeatFields(Fields):
     """How often, while what, and which steps."""
 
     max: int = Field(ge=1, le=1000, description="How often at most.")
-    while_: Expression | None = Field(None, alias="while", description="Checked before each round.")
+    while_: Condition | None = Field(None, alias="while", description="Checked before each round.")
     steps: Steps = Field(description="What is repeated.")
 
 

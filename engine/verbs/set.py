@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from engine.call import Call
 from engine.outcome import DONE, Outcome
-from engine.values import fits
+from engine.values import suits
 from engine.verb import Verb, unknown
 from flows.fields import Value
 from flows.flow import Step
@@ -39,7 +39,7 @@ class Set(Verb):
         for name, value in fields.__pydantic_extra__.items():
             if name not in scope.vars:
                 yield unknown(scope, scope.key(name), "variable", name, scope.vars)
-            elif not fits(value.type, scope.vars[name].type):
+            elif not suits(value, scope.vars[name].type):
                 message = f"vars.{name} is declared as {scope.vars[name].type}, but this is {value.type}"
                 yield scope.problem(scope.at(name), "E301", message)
 

@@ -17,12 +17,12 @@ from engine.leaks import leaks, whole_address
 from engine.outcome import Outcome, StepError
 from engine.requests import ask
 from engine.verb import Verb, unknown
-from engine.whom import GROUP, NUMBER
 from flows.fields import EndpointName, Text
 from flows.flow import Step
 from flows.problems import Problem, Where, has
 from flows.resources import Resources
 from flows.scope import Scope
+from flows.targets import GROUP, number_of
 from flows.verb import Fields, Outcomes
 
 USUAL = "sms"  # the endpoint of a step that names none
@@ -41,7 +41,7 @@ class SmsFields(Fields):
     to: Recipients = Field(
         min_length=1,
         max_length=20,
-        description='Numbers such as "+14155550100", destinations with a tel: target, or group:NAME.',
+        description='Numbers such as "+14155550100" (or with tel:), destinations with a tel: target, or group:NAME.',
     )
     text: Text = Field(description="The message, 1600 characters at most; may hold ${expressions}.")
     endpoint: EndpointName | None = Field(
@@ -129,10 +129,13 @@ async def send_one(
 
 def recipient_problems(written: str, scope: Scope, where: Where) -> Iterable[Problem]:
     """Why nothing can be sent to a recipient as the flow writes it."""
-    if NUMBER.fullmatch(written):
+    if number_of(written) is not None:
         return
     if written.startswith(GROUP):
         yield from _group_problems(written.removeprefix(GROUP), scope, where)
+    elif ":" in written:
+        message = f'\'{written}\' is no telephone number: write it as "+14155550100" or "tel:+14155550100"'
+        yield scope.problem(where, "E203", message)
     elif written not in scope.resources.destinations:
         yield unknown(scope, where, "destination", written, scope.resources.destinations)
     elif _number(written, scope.resources) is None:
@@ -168,5 +171,4 @@ def numbers_of(written: Iterable[str], resources: Resources) -> list[str]:
 def _number(written: str, resources: Resources) -> str | None:
     """The number that is meant; None when there is none."""
     destination = resources.destinations.get(written)
-    number = written if destination is None else destination.target.removeprefix("tel:")
-    return number if NUMBER.fullmatch(number) else None
+    return number_of(written if destination is None else destination.target)

@@ -14,7 +14,7 @@ from engine.outcome import Outcome
 from engine.verb import Verb
 from flows.fields import Expression
 from flows.flow import Step
-from flows.problems import Problem
+from flows.problems import Misfit, MisfitError, Problem
 from flows.scope import Scope
 from flows.texts import in_text
 from flows.verb import Fields, Outcomes
@@ -35,10 +35,11 @@ class SplitFields(Fields):
     def some_way(cls, weights: dict[str, int]) -> dict[str, int]:
         """At least one way is open, and none has the name of another end."""
         if not any(weights.values()):
-            raise ValueError("at least one weight must be more than 0")
-        for name in weights:
-            if name in ("done", "error"):
-                raise ValueError(f"a way cannot be called '{name}': that is how any step may end")
+            raise MisfitError(Misfit("at least one weight must be more than 0", beside=tuple(weights)))
+        taken = [name for name in weights if name in ("done", "error")]
+        if taken:
+            message = "a way cannot be called '{}': that is how any step may end"
+            raise MisfitError(*(Misfit(message.format(name), (name,)) for name in taken))
         return weights
 
 

@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 from engine.call import Call
 from engine.outcome import DONE, Outcome
 from engine.verb import Verb
-from flows.fields import Expression, Steps, Value
+from flows.fields import Condition, Steps, Value
 from flows.flow import Step
-from flows.problems import Problem
+from flows.problems import Misfit, MisfitError, Problem
 from flows.scope import Scope
 from flows.texts import in_text
 from flows.verb import Fields
@@ -21,7 +21,7 @@ from flows.verb import Fields
 class Branch(Fields):
     """Steps that run when a condition holds; without one, always."""
 
-    when: Expression | None = Field(None, description="A bare expression.")
+    when: Condition | None = Field(None, description="A bare expression.")
     steps: Steps
 
 
@@ -36,8 +36,15 @@ class SwitchFields(Fields):
     @model_validator(mode="after")
     def one_form(self) -> Self:
         """One of the two forms."""
-        if bool(self.branches) == (self.value is not None) or (self.branches and (self.cases or self.default)):
-            raise ValueError("switch takes either 'value' with 'cases', or a list of branches with 'when' and 'steps'")
+        message = "switch takes either 'value' with 'cases', or a list of branches with 'when' and 'steps'"
+        keys = ("value", "cases", "default", "branches")
+        if not self.branches and self.value is None:
+            raise MisfitError(Misfit(message, beside=keys))
+        if self.value is not None and self.branches:
+            raise MisfitError(Misfit(message, ("branches",), ("value",)))
+        if self.branches and (self.cases or self.default):
+            useless = [name for name in ("cases", "default") if getattr(self, name)]
+            raise MisfitError(*(Misfit(message, (name,), ("branches",)) for name in useless))
         return self
 
 
@@ -52,10 +59,16 @@ class Switch(Verb):
     takes_digits: ClassVar[bool] = True  # its steps may
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:
-        """A value that never changes is a forgotten `${…}`."""
+        """A value that never changes is a forgotten `${…}`; behind a branch that always runs, none ever does."""
         if fields.value is not None and not fields.value.expressions:
             message = f"this value never changes; an expression stands in ${{…}}: ${{{scope.given.get('value')}}}"
             yield scope.problem(scope.at("value"), "W405", message)
+        always = next((index for index, branch in enumerate(fields.branches) if branch.when is None), None)
+        if always is not None:
+            line = scope.at("branches", always).line
+            for index in range(always + 1, len(fields.branches)):
+                message = f"this branch is never reached: the one in line {line} has no 'when', so it always runs"
+                yield scope.problem(scope.at("branches", index), "W402", message)
 
     async def run(self, step: Step, call: Call) -> Outcome:
         """Choose and run."""

@@ -14,7 +14,7 @@ from engine.leaks import leaks, whole_address
 from engine.outcome import Outcome, StepError, Stop, Unhandled
 from engine.requests import ask
 from engine.toolbox import DONE_TOOL
-from engine.values import fit, fits
+from engine.values import fit, suits
 from engine.verb import unknown
 from engine.verbs.hangup import NORMAL
 from engine.verbs.send_dtmf import send
@@ -92,7 +92,7 @@ class FlowTool(ToolKind):
         for name, value in self.input.items():
             if name not in called.input:
                 yield unknown(scope, scope.key(*path, "input", name), "input", name, called.input)
-            elif not fits(value.type, called.input[name].type):
+            elif not suits(value, called.input[name].type):
                 message = f"input.{name} is declared as {called.input[name].type}, but this is {value.type}"
                 yield scope.problem(scope.at(*path, "input", name), "E301", message)
         for name, variable in called.input.items():
@@ -128,7 +128,7 @@ class SetTool(ToolKind):
         for name, value in self.__pydantic_extra__.items():
             if name not in scope.vars:
                 yield unknown(scope, scope.key(*path, name), "variable", name, scope.vars)
-            elif not fits(value.type, scope.vars[name].type):
+            elif not suits(value, scope.vars[name].type):
                 message = f"vars.{name} is declared as {scope.vars[name].type}, but this is {value.type}"
                 yield scope.problem(scope.at(*path, name), "E301", message)
 
@@ -179,11 +179,15 @@ class HangupTool(ToolKind):
     """The end of the call."""
 
     leaves: ClassVar[bool] = True
-    result: str = Field("", description="The flow's own word for how the call ended.")
+    result: Text = Field(Text(""), description="The flow's own word for how the call ended.")
+
+    def check(self, scope: Scope, *path: str) -> Iterable[Problem]:
+        """Secrets in the call's result."""
+        yield from leaks(scope, self.result.expressions, "into the record")
 
     async def leave(self, call: Call) -> Outcome:
         """Hang up."""
-        raise Stop(cause=NORMAL, result=self.result)
+        raise Stop(cause=NORMAL, result=self.result.render(call.walker.context()))
 
 
 class TransferTool(TransferFields, ToolKind):

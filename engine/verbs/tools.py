@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Self
 
@@ -23,6 +24,7 @@ from engine.verbs.tool_kinds import (
 )
 from flows.draft import Draft
 from flows.fields import Condition, Duration, JsonSchema, Text, property_types
+from flows.problems import Misfit, MisfitError, MistakeError
 from flows.verb import Fields
 
 KINDS = ("http", "flow", "set", "send_dtmf", "plugin", "transfer", "hangup")
@@ -42,7 +44,8 @@ class FillerFields(Fields):
     def one_of_both(self) -> Self:
         """Words or a sound."""
         if (self.say is None) == (self.play is None):
-            raise ValueError("while_running needs exactly one of 'say' and 'play'")
+            path = () if self.play is None else ("play",)
+            raise MisfitError(Misfit("while_running needs exactly one of 'say' and 'play'", path, ("say", "play")))
         return self
 
 
@@ -70,7 +73,10 @@ class ToolFields(Fields):
         kinds = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(kinds) != 1:
             found = f"this has {' and '.join(kinds)}" if kinds else "this has none of them"
-            raise ValueError(f"a tool has exactly one of {', '.join(KINDS)}; {found}")
+            message = f"a tool has exactly one of {', '.join(KINDS)}; {found}"
+            if not kinds:
+                raise MisfitError(Misfit(message, beside=KINDS))
+            raise MisfitError(*(Misfit(message, (kind,), KINDS) for kind in kinds[1:]))
         return self
 
     @property
@@ -92,7 +98,8 @@ class ToolFields(Fields):
         if not isinstance(draft, Draft) or not isinstance(value, Mapping):
             return handler(value)
         if "when" in value:  # decides whether the tool is offered: there are no arguments yet
-            value = {**value, "when": Condition.read(value["when"], draft)}
+            with suppress(MistakeError):  # what is wrong with it is told when the field is read
+                value = {**value, "when": Condition.read(value["when"], draft)}
         types = property_types(value.get("input"))
         with draft.locals({f"input.{name}": type for name, type in types.items()}):
             return handler(value)

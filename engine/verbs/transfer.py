@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
+from asterisk.facts import LineError
+from asterisk.targets import MAX_HEADERS, caller_id, header
 from engine.brief import summary
 from engine.call import Call
 from engine.callee import Accept
@@ -16,17 +18,19 @@ from engine.handoff import Before, Plan, Round, hand_off, stay_connected
 from engine.leaks import leaks
 from engine.outcome import Outcome, StepError, Stop
 from engine.verb import Verb, unknown
-from engine.whom import GROUP, NUMBER, dialled
+from engine.whom import dialled
 from engine.written import needs_text_model
 from flows.draft import Draft
 from flows.fields import Duration, Steps, Text
 from flows.flow import Step, walk
-from flows.problems import Problem, Where
+from flows.problems import Misfit, MisfitError, Problem, Where
 from flows.scope import Scope
+from flows.targets import GROUP, KINDS, NUMBER, mistake_in
 from flows.verb import Fields, Outcomes
 
 UNREACHED = ("no_answer", "busy", "declined", "machine", "unavailable", "failed", "timeout")
 KEYS = re.compile(r"[0-9A-Da-d*#wW]{1,64}")
+WHAT_CAN = "after the answer go 1 to 64 of 0-9, *, #, A-D and w"
 Key = Literal["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "#"]
 
 
@@ -45,10 +49,15 @@ class AcceptFields(Fields):
         if not isinstance(info.context, Draft):
             return handler(value)
         with info.context.locals({"brief.text": "string"}):
-            made = handler(value)
-        if made.digit == made.decline:
-            raise ValueError("one key cannot both take the call and decline it")
-        return made
+            return handler(value)
+
+    @model_validator(mode="after")
+    def two_keys(self) -> Self:
+        """Each key means one thing."""
+        if self.digit == self.decline:
+            message = "one key cannot both take the call and decline it"
+            raise MisfitError(Misfit(message, ("decline",), ("digit",)))
+        return self
 
 
 class BriefFields(Fields):
@@ -62,7 +71,8 @@ class BriefFields(Fields):
     def something(self) -> Self:
         """Either the flow or a model says it."""
         if (self.text is None) != self.auto:
-            raise ValueError("brief takes either 'text' or 'auto: true'")
+            path = ("auto",) if self.auto else ()
+            raise MisfitError(Misfit("brief takes either 'text' or 'auto: true'", path, ("text", "auto")))
         return self
 
 
@@ -122,9 +132,14 @@ class Transfer(Verb):
     @staticmethod
     def check_targets(fields: TransferFields, scope: Scope, *path: str) -> Iterable[Problem]:
         """The same for fields that stand under a path of the step's."""
-        sent = [fields.caller_id, *fields.headers.values()]
+        yield from _invite(fields, scope, *path)
+        rung = [target for attempt in fields.attempts for target in attempt.targets]
+        sent = [fields.caller_id, *fields.headers.values(), *rung]
         read = (expression for text in sent if text is not None for expression in text.expressions)
         yield from leaks(scope, read, "with a transfer")
+        keys = None if fields.dtmf_after_answer is None else fields.dtmf_after_answer.literal
+        if keys and not KEYS.fullmatch(keys):
+            yield scope.problem(scope.at(*path, "dtmf_after_answer"), "E203", f"{keys!r} cannot be sent: {WHAT_CAN}")
         if fields.caller_hears == "ai":
             yield from capability(scope, scope.at(*path, "caller_hears"))
         if fields.brief is not None and fields.brief.auto:
@@ -132,7 +147,7 @@ class Transfer(Verb):
         for index, attempt in enumerate(fields.attempts):
             for place, target in enumerate(attempt.targets):
                 where = scope.at(*path, "attempts", index, "targets", place)
-                yield from _unknown_target(scope, where, target.literal)
+                yield from _target(scope, where, target)
             for step in walk(attempt.before):
                 if step.verb.interactive or not step.verb.falls_through:
                     message = f"'{step.verb.name}' cannot run before an attempt: it waits for the caller or leaves"
@@ -218,7 +233,7 @@ class Transfer(Verb):
     def _keys(fields: TransferFields, context: Mapping[str, Any]) -> str:
         keys = "" if fields.dtmf_after_answer is None else fields.dtmf_after_answer.render(context)
         if keys and not KEYS.fullmatch(keys):
-            raise StepError(f"{keys!r} cannot be sent after the answer: 1 to 64 of 0-9, *, #, A-D and w can")
+            raise StepError(f"these keys cannot be sent: {WHAT_CAN}")  # which ones may be a secret
         return keys
 
     @staticmethod
@@ -233,19 +248,53 @@ class Transfer(Verb):
         }  # fmt: skip
 
 
-def _unknown_target(scope: Scope, where: Where, name: str | None) -> Iterable[Problem]:
+def _target(scope: Scope, where: Where, text: Text) -> Iterable[Problem]:
     """What is neither a target, nor a number, nor the name of a destination or a group, or may not be dialled."""
-    resources = scope.resources
+    name, resources = text.literal, scope.resources
     if name is None:
-        return
-    for member in resources.groups.get(name.removeprefix(GROUP), (name,)) if name.startswith(GROUP) else (name,):
-        destination = resources.destinations.get(member)
-        if refusal := resources.dialling.refusal(member if destination is None else destination.target):
-            yield scope.problem(where, "E310", refusal)
-    if NUMBER.fullmatch(name):
-        return
-    if name.startswith(GROUP):
+        if mistake := _scheme(text):
+            yield scope.problem(where, "E203", mistake)
+    elif name.startswith(GROUP):
         if name.removeprefix(GROUP) not in resources.groups:
             yield unknown(scope, where, "group", name.removeprefix(GROUP), resources.groups)
-    elif ":" not in name and name not in resources.destinations:
+        for member in resources.groups.get(name.removeprefix(GROUP), ()):
+            yield from _refused(scope, where, member)
+    elif ":" in name and (mistake := mistake_in(name)):
+        yield scope.problem(where, "E203", mistake)
+    elif ":" not in name and not NUMBER.fullmatch(name) and name not in resources.destinations:
         yield unknown(scope, where, "destination", name, resources.destinations)
+    else:
+        yield from _refused(scope, where, name)
+
+
+def _scheme(text: Text) -> str:
+    """What is wrong with the kind of a target whose rest is an expression."""
+    beginning = text.parts[0] if text.parts and isinstance(text.parts[0], str) else ""
+    scheme, colon, _ = beginning.partition(":")
+    return mistake_in(beginning) if colon and scheme not in (*KINDS, GROUP.removesuffix(":")) else ""
+
+
+def _refused(scope: Scope, where: Where, name: str) -> Iterable[Problem]:
+    destination = scope.resources.destinations.get(name)
+    if refusal := scope.resources.dialling.refusal(name if destination is None else destination.target):
+        yield scope.problem(where, "E310", refusal)
+
+
+def _invite(fields: TransferFields, scope: Scope, *path: str) -> Iterable[Problem]:
+    """Headers and a caller id that the line would refuse; of those that are expressions the names alone are known."""
+    if len(fields.headers) > MAX_HEADERS:
+        message = f"{len(fields.headers)} headers are too many: an INVITE takes {MAX_HEADERS} of ours"
+        yield scope.problem(scope.at(*path, "headers"), "E203", message)
+    for name, value in fields.headers.items():
+        where = scope.key(*path, "headers", name)
+        try:
+            header(name, "")
+            where = scope.at(*path, "headers", name)
+            header(name, value.literal or "")
+        except LineError as error:
+            yield scope.problem(where, "E203", str(error))
+    try:
+        if fields.caller_id is not None and fields.caller_id.literal is not None:
+            caller_id(fields.caller_id.literal)
+    except LineError as error:
+        yield scope.problem(scope.at(*path, "caller_id"), "E203", str(error))

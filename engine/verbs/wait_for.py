@@ -23,7 +23,7 @@ from engine.verb import Verb
 from engine.verbs.play import SoundFields
 from flows.fields import Duration, JsonSchema
 from flows.flow import Step
-from flows.problems import Problem
+from flows.problems import Misfit, MisfitError, Problem
 from flows.scope import Scope
 from flows.verb import Fields, Outcomes
 
@@ -53,10 +53,12 @@ class WaitForFields(Fields):
     def of_its_kind(self) -> Self:
         """An event from outside has a name; what the caller or a machine does has none, and is heard in silence."""
         if self.event in OUTSIDE and self.name is None:
-            raise ValueError(f"the {self.event} event needs a 'name', such as payment")
-        for key, alias in (("name", "name"), ("schema_", "schema"), ("caller_hears", "caller_hears"), ("play", "play")):
-            if self.event not in OUTSIDE and key in self.model_fields_set:
-                raise ValueError(f"'{alias}' belongs to webhook and supervisor events, not to {self.event}")
+            message = f"the {self.event} event needs a 'name', such as payment"
+            raise MisfitError(Misfit(message, beside=("name", "event")))
+        given = [key.rstrip("_") for key in ("name", "schema_", "caller_hears", "play") if key in self.model_fields_set]
+        if self.event not in OUTSIDE and given:
+            message = f"'{{}}' belongs to webhook and supervisor events, not to {self.event}"
+            raise MisfitError(*(Misfit(message.format(key), (key,), ("event",)) for key in given))
         return self
 
 

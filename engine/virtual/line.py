@@ -18,7 +18,7 @@ from engine.playout import Listener
 from engine.virtual.leg import Keys, VirtualLeg
 from engine.virtual.log import Entry, Log
 from engine.virtual.media import VirtualMedia
-from engine.virtual.targets import Targets
+from engine.virtual.targets import Targets, refuse
 from engine.virtual.words import duration_ms, spoken
 
 FACTS: Final = Facts(
@@ -162,8 +162,14 @@ class VirtualLine:
         return self.medias[-1]
 
     async def dial(self, target: str, options: DialOptions) -> VirtualLeg:
-        """Start dialling. Raises `LineError` for a target that is impossible or not in the table."""
+        """Start dialling. Raises `LineError` for a target that is impossible or not in the table, and for what the real
+        line would not put into a dial string or an INVITE."""
         await self._command("dial")
+        try:
+            refuse(target, options, self.facts.caller)
+        except LineError:
+            self.log.add(target, "refused", "impossible")
+            raise
         behaviour = self._targets.dialled(target)
         if behaviour is None or behaviour.status == "impossible":
             reason = "the test's table of targets does not have it" if behaviour is None else "the table says so"

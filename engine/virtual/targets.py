@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
-from engine.line import DialStatus
+from asterisk.targets import Targets as DialStrings
+from asterisk.targets import invite_variables
+from engine.line import DialOptions, DialStatus
 
 Behaviour = Literal["answer", "no_answer", "busy", "declined", "unavailable", "failed", "impossible"]
 
@@ -98,3 +100,10 @@ class Targets:
         if not behaviours:
             return None
         return behaviours.pop(0) if len(behaviours) > 1 else behaviours[0]
+
+
+def refuse(target: str, options: DialOptions, own_number: str) -> None:
+    """Raises `LineError` for what a real line would refuse before it dials: what is no target, and what cannot stand in
+    an INVITE."""
+    DialStrings(trunk="trunk").endpoint(target)
+    invite_variables(options, own_number)

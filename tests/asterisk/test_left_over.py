@@ -10,6 +10,7 @@ from telephony import House, carrier, nothing_left, open_house, settings, ulaw_t
 from test_exchange import dead_tag, gone
 
 from asterisk import ari
+from asterisk.ari.resources import Bridges
 from asterisk.exchange import Exchange
 from asterisk.instance import Instance
 from asterisk.janitor import LeftOver
@@ -142,6 +143,54 @@ async def test_whom_nobody_took_goes_to_the_fallback_at_the_end(pbx: Instance, w
     await nothing_left(pbx, world)
 
 
+async def test_an_engine_that_lost_its_application_keeps_its_calls_until_it_is_dead(
+    pbx: Instance, world: Instance
+) -> None:
+    """Nothing of it is ended or offered while it lives: neither a caller alone nor two who talk, nor what it made."""
+    lives, asked = True, asyncio.Event()
+
+    async def others() -> bool:
+        asked.set()
+        return lives
+
+    async with dead_engine(pbx) as (dead, arrived):
+        alone = await called(world, arrived)
+        caller = await called(world, arrived)
+        leg, bridge = await connected(dead, caller, arrived)
+        elsewhere = "hf-00000000-1-abcdef"
+        media = await dead.bridges.create(bridge_id=ari.new_id(elsewhere), type="mixing", name=dead.app)
+        await media.add_channel(channel=alone.id)
+        async with open_house(pbx, world, takes_left_over=True, others=others) as house:
+            await asked.wait()
+            await house.exchange._janitor.sweep()  # behind the one that is under way
+            assert house.exchange.live == 0
+            assert set((await dead.bridges.get(bridge_id=bridge.id)).channels) == {caller.id, leg.id}
+            assert (await dead.bridges.get(bridge_id=media.id)).channels == [alone.id]
+            lives = False
+            lines = [await offered(house), await offered(house)]
+            assert {line.facts.channel: line.peer is not None for line in lines} == {alone.id: False, caller.id: True}
+            await gone(dead, media.id)
+            for line in lines:
+                await line.close()
+
+
+async def test_an_engine_that_lost_its_application_leaves_its_heir_alone(pbx: Instance, world: Instance) -> None:
+    async with open_house(pbx, world) as house:
+        arrived: asyncio.Queue[ari.Channel] = asyncio.Queue()
+        async with ari.Client(pbx.ari_url, pbx.ari_user, pbx.ari_password, pbx.application) as heir:
+            heir.on_channel_event("StasisStart", lambda channel, _: arrived.put_nowait(channel))
+            async with asyncio.timeout(5):
+                assert [line async for line in house.lines] == []
+            caller = await called(world, arrived)
+            bridge = await heir.bridges.create(
+                bridge_id=ari.new_id("hf-00000000-1-abcdef"), type="mixing", name=heir.app
+            )
+            await bridge.add_channel(channel=caller.id)
+            await house.exchange._janitor.sweep()
+            assert list((await heir.bridges.get(bridge_id=bridge.id)).channels) == [caller.id]
+            await heir.bridges.destroy(bridge_id=bridge.id)
+
+
 @pytest.mark.parametrize("who", ["person", "caller"])
 async def test_two_who_talk_come_as_one_line_and_end_together(pbx: Instance, world: Instance, who: str) -> None:
     async with dead_engine(pbx) as (dead, arrived):
@@ -157,6 +206,43 @@ async def test_two_who_talk_come_as_one_line_and_end_together(pbx: Instance, wor
             await looker.channels.hangup(channel_id=leg.id if who == "person" else caller.id)
         async with asyncio.timeout(5):
             await (line.peer.ended if who == "person" else line.ended)
+        await line.close()
+
+
+@pytest.mark.parametrize("bridge_is", ["gone", "there"])
+async def test_a_bridge_that_could_not_be_looked_up_has_the_caller_in_it(
+    pbx: Instance, world: Instance, monkeypatch: pytest.MonkeyPatch, bridge_is: str
+) -> None:
+    """Two talked in it, and one hung up. It is made anew under its id, or is there after all."""
+    answer = Bridges.get
+    lost: list[str] = []
+
+    async def loses_one(self: Bridges, *, bridge_id: str) -> ari.Bridge:
+        if not lost:
+            lost.append(bridge_id)
+            if bridge_is == "gone":
+                await self.destroy(bridge_id=bridge_id)
+            raise ari.Timeout(0, "no answer", "GET", f"/bridges/{bridge_id}")
+        return await answer(self, bridge_id=bridge_id)
+
+    async with dead_engine(pbx) as (dead, arrived):
+        caller = await called(world, arrived)
+        leg, bridge = await connected(dead, caller, arrived)
+    monkeypatch.setattr(Bridges, "get", loses_one)
+    async with (
+        next_engine(pbx, world) as house,
+        ari.Client(pbx.ari_url, pbx.ari_user, pbx.ari_password) as looker,
+    ):
+        line = await offered(house)
+        await looker.channels.hangup(channel_id=leg.id)
+        assert line.peer is not None
+        async with asyncio.timeout(5):
+            await line.peer.ended
+        await line.open_media()
+        assert lost == [bridge.id]
+        members = (await looker.bridges.get(bridge_id=bridge.id)).channels
+        assert caller.id in members
+        assert len(members) == 2, "the caller, and the engine's audio"
         await line.close()
 
 

@@ -17,11 +17,11 @@ from engine.virtual.clock import START
 from flows.flow import Flow, Retry, Step
 from tests.engine.support import Act, ends, flow, forever, handler, make_call, raises, run_call, speaks, step, waits
 
-TARGETS = {"a": {"busy": 1}, "b": {"answer": 3, "hangs_up_after": 20}}
+TARGETS = {"pjsip:a": {"busy": 1}, "pjsip:b": {"answer": 3, "hangs_up_after": 20}}
 
 
 async def transfers(at: Step, call: Call) -> None:
-    result = await hand_off(call, Plan(rounds=[Round(("a", "b"))]), "transfer")
+    result = await hand_off(call, Plan(rounds=[Round(("pjsip:a", "pjsip:b"))]), "transfer")
     if result.leg is not None:
         await stay_connected(call, result.leg)
         raise Stop(by="target")
@@ -50,11 +50,11 @@ async def test_the_record_tells_the_whole_call() -> None:
     assert record.answered == START
     assert record.ended == START + said + timedelta(seconds=23)
     assert [(leg.kind, leg.party, leg.started - START, leg.cause) for leg in record.legs] == [
-        ("caller", "+14155550199", timedelta(0), 16), ("target", "a", said, 17), ("target", "b", said, 16),
+        ("caller", "+14155550199", timedelta(0), 16), ("target", "pjsip:a", said, 17), ("target", "pjsip:b", said, 16),
     ]  # fmt: skip
     assert all(leg.ended is not None for leg in record.legs)
     assert [(entry.target, entry.status, entry.step) for entry in record.attempts] == [
-        ("a", "busy", "transfer"), ("b", "answered", "transfer"),
+        ("pjsip:a", "busy", "transfer"), ("pjsip:b", "answered", "transfer"),
     ]  # fmt: skip
     assert [(entry.id, entry.verb, entry.outcome, entry.ms) for entry in record.steps] == [
         ("hello", "say", "done", 480), ("person", "transfer", "done", 23_000),
@@ -108,7 +108,7 @@ async def test_speaking_answers_the_call_and_opens_one_media_leg() -> None:
 @virtual_time
 async def test_after_a_person_the_flow_has_a_media_leg_again() -> None:
     async def transfers_and_goes_on(at: Step, call: Call) -> None:
-        result = await hand_off(call, Plan(rounds=[Round(("b",))]), "transfer")
+        result = await hand_off(call, Plan(rounds=[Round(("pjsip:b",))]), "transfer")
         assert result.leg is not None
         await stay_connected(call, result.leg)
         call.with_person = False
@@ -146,9 +146,11 @@ async def test_several_who_want_the_audio_at_once_get_the_same() -> None:
 
 @virtual_time
 async def test_a_mistake_in_a_verb_does_not_drop_the_caller() -> None:
-    line = VirtualLine(targets={"desk": {"answer": 2, "hangs_up_after": 5}})
+    line = VirtualLine(targets={"pjsip:desk": {"answer": 2, "hangs_up_after": 5}})
     record = await run_call(
-        flow(step(raises(ZeroDivisionError("plugin")))), line, services=virtual_services(safety_destination="desk")
+        flow(step(raises(ZeroDivisionError("plugin")))),
+        line,
+        services=virtual_services(safety_destination="pjsip:desk"),
     )
     assert record.outcome == "handed_off"
     assert "ZeroDivisionError" in record.error
@@ -268,7 +270,7 @@ def any_flow(kinds: list[str]) -> Flow:
     keys=st.lists(st.tuples(st.floats(0.01, 3), st.sampled_from("015")), max_size=3),
     latency=st.sampled_from([0.0, 0.02]),
     fallback=st.booleans(),
-    safety=st.sampled_from([None, "a", "b"]),
+    safety=st.sampled_from([None, "pjsip:a", "pjsip:b"]),
 )
 def test_any_call_ends_and_leaves_nothing(
     kinds: list[str],

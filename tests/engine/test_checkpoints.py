@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, text
+from structlog.testing import capture_logs
 
 from engine.call import Call
 from engine.checkpoint import Checkpoint, state_of
 from engine.records import Records
 from engine.records.database import connect
-from engine.records.store import DIED, KEPT
-from engine.records.tables import checkpoints
+from engine.records.left import DIED, KEPT, counting
+from engine.records.tables import calls, checkpoints, rows
 from engine.resume import kept as resumed_vars
 from engine.services import Clock
 from engine.virtual import VirtualLine, virtual_services
@@ -80,6 +81,40 @@ async def test_saves_of_one_call_cost_one_checkpoint(url: str) -> None:
     assert len(asked) == 1
 
 
+async def test_a_call_that_changes_all_the_time_is_not_put_off(url: str) -> None:
+    async with Records.open(url) as records:
+        for name in ("a", "b", "c", "a"):
+            await records.save(full_record(name, outcome="live"))
+        assert list(records._pending) == ["a", "b", "c"]
+
+
+async def test_a_state_that_cannot_be_told_costs_no_record(url: str) -> None:
+    """A mistake, perhaps a plugin's: the call is stored without a checkpoint, and all others as ever."""
+
+    def broken() -> Checkpoint:
+        raise KeyError("not declared")
+
+    async with Records.open(url, engine="one") as records:
+        records.follow("bad", broken)
+        records.follow("good", at())
+        for _ in range(2):
+            for name in ("bad", "good", "plain"):
+                await records.save(full_record(name, outcome="live"))
+            with capture_logs() as logs:
+                await records.flush()
+            assert [(entry["log_level"], entry["call_id"]) for entry in logs] == [("error", "bad")]
+        assert list(await kept(url)) == ["good"]
+        assert {record.id for record in await records.list()} == {"bad", "good", "plain"}
+
+
+async def test_what_the_flow_does_not_declare_is_not_kept(tmp_path: Path) -> None:
+    """A plugin may put any name among the variables."""
+    flows = library(tmp_path, FLOW)
+    call = Call(VirtualLine(), flows.flows["shop"], flows, virtual_services(clock=Clock()))
+    call.root.vars.update(name="Ada", own=1)
+    assert state_of(call).vars == {"name": "Ada", "masked": ""}
+
+
 async def test_the_next_engine_of_the_name_finds_the_call_and_counts(url: str) -> None:
     record = full_record("a", outcome="live", error="", engine="one")
     async with Records.open(url, engine="one") as records:
@@ -102,6 +137,32 @@ async def test_the_next_engine_of_the_name_finds_the_call_and_counts(url: str) -
         again = await records.claim("one", "1700000000.1")
         assert again is not None
         assert again.checkpoint.resumed == 2, "also when the engine dies at once"
+
+
+async def test_a_claim_begins_at_the_channel_however_many_calls_the_engine_has_recorded(url: str) -> None:
+    """What a claim reads must not grow with the years: it holds the lock that the writer needs."""
+    async with Records.open(url, engine="one") as records:
+        records.follow("a", at())
+        await records.save(full_record("a", outcome="live", engine="one"))
+        await records.flush()
+        row = rows(full_record("old", outcome="completed", engine="one"))[calls][0]
+        async with records._engine.begin() as connection:
+            await connection.execute(insert(calls), [{**row, "id": f"old-{number}"} for number in range(2000)])
+            await connection.execute(text("ANALYZE calls"))
+        sqlite = url.startswith("sqlite")
+        statement = counting("one", "1700000000.1").compile(
+            records._engine.sync_engine, compile_kwargs={"literal_binds": True}
+        )
+        async with records._engine.connect() as connection:
+            asked = f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {statement}"
+            plan = [str(line[-1]) for line in (await connection.execute(text(asked))).all()]
+        reads = [line for line in plan if " calls" in line or "calls_" in line]
+        assert reads, plan
+        assert all("calls_engine" not in line and "Seq Scan" not in line and "SCAN" not in line for line in reads), plan
+        if sqlite:
+            assert any("SEARCH checkpoints USING INDEX checkpoints_channel" in line for line in plan), plan
+        assert await records.claim("two", "1700000000.1") is None
+        assert await records.claim("one", "1700000000.1") is not None
 
 
 async def test_values_of_every_type_come_back(url: str) -> None:
@@ -158,8 +219,13 @@ vars:
   copy: {type: string}
   inside: {type: object}
   before: {type: string}
+  twin: {type: string}
+  twins: {type: object}
+  masked: {type: string}
 steps:
   - set: {name: Ada, before: "5678"}
+  - set: {twin: "${vars.before}", masked: "${mask(vars.before, 0)}"}
+  - set: {twins: "${{'k': vars.twin}}"}
   - set: {pin: "${vars.before}"}
   - set: {copy: "${vars.pin}", inside: "${{'k': [vars.pin]}}"}
   - wait_for: dtmf
@@ -170,7 +236,7 @@ steps:
 
 
 async def test_a_call_is_followed_from_step_to_step_and_never_its_secrets(url: str, tmp_path: Path) -> None:
-    """Also not what becomes a secret, nor what has taken one up."""
+    """Also not what becomes a secret, nor what has taken either up."""
     flows = library(tmp_path, FLOW)
     async with Records.open(url, engine="virtual") as records:
         services = virtual_services(records=records, clock=Clock())
@@ -182,7 +248,7 @@ async def test_a_call_is_followed_from_step_to_step_and_never_its_secrets(url: s
             await line.log.until("answered", who="caller")
             await records.flush()
             row = (await kept(url))[call.record.id]
-            assert row["vars"] == {"name": "Ada"}
+            assert row["vars"] == {"name": "Ada", "masked": "****"}
             assert (row["account"], row["fallback"], row["resumed"]) == ("acme", "pjsip:counter", 1)
             assert row["channel"] == line.facts.channel
             await line.caller.presses("1")

@@ -112,6 +112,39 @@ def test_tests_are_checked_as_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert CliRunner().invoke(main, ["check", given]).exit_code == 0
 
 
+@pytest.mark.parametrize("name", ["a.flow.yaml", "a.test.yaml", "resources.yaml"])
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+def test_nothing_is_shown_of_a_file_to_which_only_a_link_out_of_the_folder_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, form: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outside = tmp_path / "secrets.txt"
+    outside.write_text("root:x:0:0\n")
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows/b.flow.yaml").write_text("flow: b\nsteps: [{hangup: {}}]\n")
+    (tmp_path / "flows" / name).symlink_to(outside)
+    told = CliRunner().invoke(main, ["check", "flows", "--format", form])
+    assert told.exit_code == 1
+    assert f"it is a link to {outside}, in another folder: name that file" in told.stdout
+    assert "root:x" not in told.output
+    named = CliRunner().invoke(main, ["check", "flows/b.flow.yaml", f"flows/{name}"])
+    assert f"flows/{name}:1:1: error" in named.stdout
+    assert "another folder" not in named.output, "who names it wants it read"
+
+
+def test_a_test_that_is_a_link_out_of_the_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows/b.flow.yaml").write_text("flow: b\nsteps: [{hangup: {}}]\n")
+    outside = tmp_path / "other.test.yaml"
+    outside.write_text("test: It ends.\nflow: b\ncaller: []\nexpect: {outcome: completed}\n")
+    (tmp_path / "flows/a.test.yaml").symlink_to(outside)
+    told = CliRunner().invoke(main, ["test", "flows"])
+    assert told.exit_code != 0
+    assert f"cannot be read: it is a link to {outside}" in told.output
+    assert "It ends." not in told.output
+
+
 # ── check with the engine's settings ──────────────────────────────────────────────────────────────────────────────────
 
 NEEDS_A_WRITER = """\

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -132,6 +135,68 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(monkeypatch: pytest.MonkeyP
     assert (result.exit_code, file.read_text()) == (1, LOOSE)
     assert "a.flow.yaml: No space left on device" in result.stderr
     assert [each.name for each in Path().iterdir() if each.name.startswith(".a.flow")] == []
+
+
+def refuses(code: int) -> Callable[..., Any]:
+    def refuse(*_: object, **__: object) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        ("tempfile.mkstemp", errno.EACCES),  # a folder in which one may not write
+        ("os.fchown", errno.EPERM),  # another's file, which one may write
+        ("os.fchown", errno.EINVAL),  # a mounted folder that knows no such owner
+        ("os.replace", errno.EPERM),  # another's file in a folder in which nobody removes another's files
+        ("os.replace", errno.EBUSY),  # a file that is mounted itself
+    ],
+)
+def test_a_file_that_cannot_be_replaced_is_written_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    """Who may write a file may have it laid out, whosever it is and wherever it stands."""
+    file, owner = Path("a.flow.yaml"), os.geteuid()
+    file.chmod(0o664)
+    file.write_text(LOOSE + "# " + "x" * 200 + "\n")  # longer than what comes of it, too
+    Path("longer.flow.yaml").write_text("flow: a\nsteps: [{hangup: {}}, {hangup: {}}, {hangup: {}}]\n")
+    number = file.stat().st_ino
+    monkeypatch.setattr(call, refuses(code))
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert fmt("a.flow.yaml", "longer.flow.yaml").exit_code == 0
+    assert file.read_text() == LAID + "# " + "x" * 200 + "\n"
+    assert Path("longer.flow.yaml").read_text() == "flow: a\nsteps:\n" + "  - hangup: {}\n" * 3
+    assert (file.stat().st_ino, file.stat().st_mode & 0o777) == (number, 0o664)
+    assert [each.name for each in Path().iterdir() if each.name.startswith(".a.flow")] == []
+
+
+@pytest.mark.parametrize("trouble", ["no room", "a link in its place"])
+def test_a_file_that_is_written_as_it_stands_is_not_left_half_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trouble: str
+) -> None:
+    file, outside = Path("a.flow.yaml"), tmp_path / "outside.txt"
+    outside.write_text(LOOSE)
+
+    def half(write: Callable[..., int], number: int, data: bytes, at: int, most: int | None) -> int:
+        return refuses(errno.ENOSPC)() if most is None else write(number, data[: most or len(data)], at)
+
+    def refuse_and_swap(*_: object, **__: object) -> Any:
+        file.unlink()
+        file.symlink_to(outside)
+        refuses(errno.EACCES)()
+
+    if trouble == "no room":
+        monkeypatch.setattr(tempfile, "mkstemp", refuses(errno.EACCES))
+        write, answers = os.pwrite, iter([8, None])
+        monkeypatch.setattr(os, "pwrite", lambda *to: half(write, *to, next(answers, 0)))
+    else:
+        monkeypatch.setattr(tempfile, "mkstemp", refuse_and_swap)
+    result = fmt("a.flow.yaml")
+    assert (result.exit_code, file.read_text(), outside.read_text()) == (1, LOOSE, LOOSE)
+    why = "No space left on device" if trouble == "no room" else "another file has taken its place"
+    assert f"a.flow.yaml: {why}" in result.stderr
 
 
 def test_a_link_inside_of_the_folder_stays_one() -> None:

@@ -46,6 +46,8 @@ def bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("a: 1\nbad: 2\n", 2, 1, "bad: 2", 0),
         ("a: 1\r\nb: 日本 x\r\n", 2, 7, "b: 日本 x", 8),  # wide characters take two cells each
         ("e\u0301: x\n", 1, 5, "e\u0301: x", 3),  # an accent of its own takes none
+        ("a: x\u2028y\x85z\nbad: 2\n", 2, 1, "bad: 2", 0),  # an editor's lines end with LF, CR LF or CR alone
+        ("a: 1\rb: x\u2028y\r\n", 2, 6, "b: x\ufffdy", 5),
         ("\tx: 1\n", 1, 2, " x: 1", 1),
         ("\ufeffa: 1\n", 1, 4, "a: 1", 3),
         ("a: \x1b[2Jx\n", 1, 4, "a: \ufffd[2Jx", 3),  # nothing in a file commands the terminal

@@ -65,40 +65,55 @@ def ringing(*targets: str, ring: Any = "simultaneous", timeout: float = 30.0) ->
 
 @virtual_time
 async def test_a_person_answers_and_both_hear_each_other() -> None:
-    line = VirtualLine(targets={"a": {"answer": 9, "hangs_up_after": 30}})
-    act, record = await hands_off(line, ringing("a"))
+    line = VirtualLine(targets={"pjsip:a": {"answer": 9, "hangs_up_after": 30}})
+    act, record = await hands_off(line, ringing("pjsip:a"))
     assert act.result.status == "connected"
-    assert moments(line, "a") == [(0, "dialled"), (9, "answered"), (9, "connected"), (39, "hung_up")]
+    assert moments(line, "pjsip:a") == [(0, "dialled"), (9, "answered"), (9, "connected"), (39, "hung_up")]
     attempt = record.attempts[0]
-    assert (attempt.target, attempt.status, attempt.sip_code, attempt.ring_ms) == ("a", "answered", 200, 9000)
+    assert (attempt.target, attempt.status, attempt.sip_code, attempt.ring_ms) == ("pjsip:a", "answered", 200, 9000)
     leg = record.legs[1]
     assert leg.answered is not None
     assert leg.ended is not None
-    assert (leg.kind, leg.party, leg.cause) == ("target", "a", 16)
+    assert (leg.kind, leg.party, leg.cause) == ("target", "pjsip:a", 16)
     assert (leg.ended - leg.answered).total_seconds() == 30
 
 
 @virtual_time
 async def test_serial_targets_ring_one_after_the_other_each_in_its_time() -> None:
     line = VirtualLine(
-        targets={"a": "no_answer", "b": {"busy": 2}, "c": {"answer": 3, "hangs_up_after": 1}, "d": "answer"}
+        targets={
+            "pjsip:a": "no_answer",
+            "pjsip:b": {"busy": 2},
+            "pjsip:c": {"answer": 3, "hangs_up_after": 1},
+            "pjsip:d": "answer",
+        }
     )
-    act, record = await hands_off(line, ringing("a", "b", "c", "d", ring="serial", timeout=10))
-    assert act.attempts == [("a", "no_answer"), ("b", "busy"), ("c", "answered")]
-    assert [moments(line, name)[0][0] for name in "abc"] == [0, 10, 12]
+    act, record = await hands_off(line, ringing("pjsip:a", "pjsip:b", "pjsip:c", "pjsip:d", ring="serial", timeout=10))
+    assert act.attempts == [("pjsip:a", "no_answer"), ("pjsip:b", "busy"), ("pjsip:c", "answered")]
+    assert [moments(line, f"pjsip:{name}")[0][0] for name in "abc"] == [0, 10, 12]
     assert [(attempt.sip_code, attempt.q850) for attempt in record.attempts] == [(480, 19), (486, 17), (200, None)]
 
 
 @virtual_time
 async def test_the_first_of_those_who_ring_together_wins_and_the_rest_is_cancelled() -> None:
     line = VirtualLine(
-        targets={"a": {"answer": 5}, "b": {"answer": 3, "hangs_up_after": 9}, "c": "no_answer", "d": "busy"}
+        targets={
+            "pjsip:a": {"answer": 5},
+            "pjsip:b": {"answer": 3, "hangs_up_after": 9},
+            "pjsip:c": "no_answer",
+            "pjsip:d": "busy",
+        }
     )
-    act, record = await hands_off(line, ringing("a", "b", "c", "d"))
-    assert dict(act.attempts) == {"a": "cancelled", "b": "answered", "c": "cancelled", "d": "busy"}
-    assert moments(line, "a") == [(0, "dialled"), (3, "hung_up")]
-    assert moments(line, "c") == [(0, "dialled"), (3, "hung_up")]
-    assert [entry.who for entry in line.log.find("connected")] == ["b"]
+    act, record = await hands_off(line, ringing("pjsip:a", "pjsip:b", "pjsip:c", "pjsip:d"))
+    assert dict(act.attempts) == {
+        "pjsip:a": "cancelled",
+        "pjsip:b": "answered",
+        "pjsip:c": "cancelled",
+        "pjsip:d": "busy",
+    }
+    assert moments(line, "pjsip:a") == [(0, "dialled"), (3, "hung_up")]
+    assert moments(line, "pjsip:c") == [(0, "dialled"), (3, "hung_up")]
+    assert [entry.who for entry in line.log.find("connected")] == ["pjsip:b"]
     assert all(leg.ended is not None for leg in record.legs)
 
 
@@ -106,13 +121,14 @@ async def test_the_first_of_those_who_ring_together_wins_and_the_rest_is_cancell
 @virtual_time
 async def test_of_two_who_answer_at_once_one_is_connected_and_one_is_hung_up(latency: float) -> None:
     line = VirtualLine(
-        targets={"a": {"answer": 3, "hangs_up_after": 9}, "b": {"answer": 3, "hangs_up_after": 9}}, latency=latency
+        targets={"pjsip:a": {"answer": 3, "hangs_up_after": 9}, "pjsip:b": {"answer": 3, "hangs_up_after": 9}},
+        latency=latency,
     )
-    act, _ = await hands_off(line, ringing("a", "b"))
+    act, _ = await hands_off(line, ringing("pjsip:a", "pjsip:b"))
     assert sorted(status for _, status in act.attempts) == ["answered", "cancelled"]
     connected = line.log.find("connected")
     assert len(connected) == 1
-    loser = "b" if connected[0].who == "a" else "a"
+    loser = "pjsip:b" if connected[0].who == "pjsip:a" else "pjsip:a"
     hung_up = [entry for entry in line.log.find("hung_up") if entry.who == loser]
     assert [entry.text for entry in hung_up] == ["engine"]
     assert hung_up[0].at < 4
@@ -120,26 +136,29 @@ async def test_of_two_who_answer_at_once_one_is_connected_and_one_is_hung_up(lat
 
 @virtual_time
 async def test_the_next_round_rings_when_the_one_before_failed() -> None:
-    line = VirtualLine(targets={"a": "busy", "b": "declined", "c": {"answer": 1, "hangs_up_after": 1}})
-    act, _ = await hands_off(line, ringing("a", "b"), ringing("c"))
-    assert dict(act.attempts) == {"a": "busy", "b": "declined", "c": "answered"}
-    assert moments(line, "c")[0] == (4, "dialled")
+    line = VirtualLine(
+        targets={"pjsip:a": "busy", "pjsip:b": "declined", "pjsip:c": {"answer": 1, "hangs_up_after": 1}}
+    )
+    act, _ = await hands_off(line, ringing("pjsip:a", "pjsip:b"), ringing("pjsip:c"))
+    assert dict(act.attempts) == {"pjsip:a": "busy", "pjsip:b": "declined", "pjsip:c": "answered"}
+    assert moments(line, "pjsip:c")[0] == (4, "dialled")
 
 
 @virtual_time
 async def test_a_target_that_is_gone_before_it_is_connected_is_not_the_last() -> None:
     line = VirtualLine(
-        targets={"a": {"answer": 1, "hangs_up_after": 0.01}, "b": {"answer": 1, "hangs_up_after": 5}}, latency=0.05
+        targets={"pjsip:a": {"answer": 1, "hangs_up_after": 0.01}, "pjsip:b": {"answer": 1, "hangs_up_after": 5}},
+        latency=0.05,
     )
-    act, _ = await hands_off(line, ringing("a"), ringing("b"))
+    act, _ = await hands_off(line, ringing("pjsip:a"), ringing("pjsip:b"))
     assert act.result.status == "connected"
-    assert [entry.who for entry in line.log.find("connected")] == ["b"]
+    assert [entry.who for entry in line.log.find("connected")] == ["pjsip:b"]
 
 
 @virtual_time
 async def test_how_a_target_is_dialled() -> None:
-    line = VirtualLine(targets={"a": {"answer": 1, "hangs_up_after": 1}})
-    await hands_off(line, ringing("a", timeout=12), headers={"X-Call": "7"}, caller_id="+14155550111")
+    line = VirtualLine(targets={"pjsip:a": {"answer": 1, "hangs_up_after": 1}})
+    await hands_off(line, ringing("pjsip:a", timeout=12), headers={"X-Call": "7"}, caller_id="+14155550111")
     options = line.legs[0].options
     assert (options.timeout, options.caller_id, dict(options.headers)) == (
         12, "+14155550111", {"X-Call": "7"},
@@ -168,8 +187,8 @@ async def test_how_a_target_is_dialled() -> None:
 @pytest.mark.parametrize("ring", ["serial", "simultaneous"])
 @virtual_time
 async def test_why_nobody_could_be_reached(behaviours: Sequence[str], status: str, ring: str) -> None:
-    line = VirtualLine(targets={f"t{number}": behaviour for number, behaviour in enumerate(behaviours)})
-    act, _ = await hands_off(line, ringing(*(f"t{number}" for number in range(len(behaviours))), ring=ring))
+    line = VirtualLine(targets={f"pjsip:t{number}": behaviour for number, behaviour in enumerate(behaviours)})
+    act, _ = await hands_off(line, ringing(*(f"pjsip:t{number}" for number in range(len(behaviours))), ring=ring))
     assert act.result.status == status
     assert act.result.leg is None
     assert len(act.attempts) == len(behaviours)
@@ -178,28 +197,28 @@ async def test_why_nobody_could_be_reached(behaviours: Sequence[str], status: st
 
 @virtual_time
 async def test_the_clock_of_the_step_runs_on_whatever_targets_do() -> None:
-    line = VirtualLine(targets={"a": "no_answer", "b": {"busy": 5}, "c": {"answer": 28}})
-    act, record = await hands_off(line, ringing("a", timeout=20), ringing("b", "c"), timeout=45)
+    line = VirtualLine(targets={"pjsip:a": "no_answer", "pjsip:b": {"busy": 5}, "pjsip:c": {"answer": 28}})
+    act, record = await hands_off(line, ringing("pjsip:a", timeout=20), ringing("pjsip:b", "pjsip:c"), timeout=45)
     assert act.result.status == "timeout"
-    assert moments(line, "c") == [(20, "dialled"), (45, "hung_up")]
-    assert dict(act.attempts) == {"a": "no_answer", "b": "busy", "c": "cancelled"}
+    assert moments(line, "pjsip:c") == [(20, "dialled"), (45, "hung_up")]
+    assert dict(act.attempts) == {"pjsip:a": "no_answer", "pjsip:b": "busy", "pjsip:c": "cancelled"}
     assert [attempt.ring_ms for attempt in record.attempts] == [20_000, 5000, 25_000]
 
 
 @virtual_time
 async def test_a_line_that_never_says_that_nobody_answered_does_not_hold_the_caller() -> None:
-    line = VirtualLine(targets={"a": "no_answer"}, faults={"dial": 500.0})
-    act, _ = await hands_off(line, ringing("a", timeout=10))
-    assert act.attempts == [("a", "no_answer")]
+    line = VirtualLine(targets={"pjsip:a": "no_answer"}, faults={"dial": 500.0})
+    act, _ = await hands_off(line, ringing("pjsip:a", timeout=10))
+    assert act.attempts == [("pjsip:a", "no_answer")]
     assert line.log.now == pytest.approx(12)
 
 
 @virtual_time
 async def test_a_line_that_cannot_connect_hangs_the_target_up() -> None:
-    line = VirtualLine(targets={"a": "answer"}, faults={"connect": LineError("no bridge")})
-    act, record = await hands_off(line, ringing("a"))
+    line = VirtualLine(targets={"pjsip:a": "answer"}, faults={"connect": LineError("no bridge")})
+    act, record = await hands_off(line, ringing("pjsip:a"))
     assert act.result.status == "failed"
-    assert moments(line, "a") == [(0, "dialled"), (3, "answered"), (3, "hung_up")]
+    assert moments(line, "pjsip:a") == [(0, "dialled"), (3, "answered"), (3, "hung_up")]
     assert record.legs[1].ended is not None
 
 
@@ -209,8 +228,8 @@ async def test_a_line_that_cannot_connect_hangs_the_target_up() -> None:
 @pytest.mark.parametrize("kind", ["ringback", "music"])
 @virtual_time
 async def test_the_caller_has_company_until_the_answer_and_no_longer(kind: Comfort) -> None:
-    line = VirtualLine(targets={"a": {"answer": 9.5, "hangs_up_after": 5}})
-    await hands_off(line, ringing("a"), caller_hears=kind)
+    line = VirtualLine(targets={"pjsip:a": {"answer": 9.5, "hangs_up_after": 5}})
+    await hands_off(line, ringing("pjsip:a"), caller_hears=kind)
     heard = line.log.find("heard", "cut", who="caller")
     assert sum(entry.ms for entry in heard) == 9500
     assert heard[-1].at == 9.5
@@ -218,24 +237,26 @@ async def test_the_caller_has_company_until_the_answer_and_no_longer(kind: Comfo
 
 @virtual_time
 async def test_company_stops_when_nobody_can_be_reached() -> None:
-    line = VirtualLine(targets={"a": {"busy": 4}})
-    act = HandsOff(ringing("a"))
+    line = VirtualLine(targets={"pjsip:a": {"busy": 4}})
+    act = HandsOff(ringing("pjsip:a"))
     await run_call(flow(step(act), step(forever, timeout=20, outcomes={"error": []})), line)
     assert sum(entry.ms for entry in line.log.find("heard", "cut")) == 4000
 
 
 @virtual_time
 async def test_music_that_cannot_be_played_becomes_ringback(tmp_path: Path) -> None:
-    line = VirtualLine(targets={"a": {"answer": 2, "hangs_up_after": 1}})
-    act, _ = await hands_off(line, ringing("a"), caller_hears="music", music=tmp_path / "gone.wav")
+    line = VirtualLine(targets={"pjsip:a": {"answer": 2, "hangs_up_after": 1}})
+    act, _ = await hands_off(line, ringing("pjsip:a"), caller_hears="music", music=tmp_path / "gone.wav")
     assert act.result.status == "connected"
     assert sum(entry.ms for entry in line.log.find("heard", "cut")) == 2000
 
 
 @virtual_time
 async def test_a_caller_who_cannot_be_played_to_is_put_through_all_the_same() -> None:
-    line = VirtualLine(targets={"a": {"answer": 2, "hangs_up_after": 1}}, faults={"open_media": LineError("no media")})
-    act, _ = await hands_off(line, ringing("a"))
+    line = VirtualLine(
+        targets={"pjsip:a": {"answer": 2, "hangs_up_after": 1}}, faults={"open_media": LineError("no media")}
+    )
+    act, _ = await hands_off(line, ringing("pjsip:a"))
     assert act.result.status == "connected"
 
 
@@ -246,13 +267,15 @@ async def test_a_caller_who_cannot_be_played_to_is_put_through_all_the_same() ->
 @pytest.mark.parametrize("after", [0.01, 2.0, 2.999, 3.0, 3.001, 3.02, 3.04, 3.07, 3.1, 10.0])
 @virtual_time
 async def test_no_leg_is_left_whenever_the_caller_hangs_up(after: float, latency: float) -> None:
-    line = VirtualLine(targets={"a": {"answer": 3}, "b": {"answer": 3.02}, "c": "no_answer"}, latency=latency)
+    line = VirtualLine(
+        targets={"pjsip:a": {"answer": 3}, "pjsip:b": {"answer": 3.02}, "pjsip:c": "no_answer"}, latency=latency
+    )
 
     async def script(line: VirtualLine) -> None:
         await line.caller.waits(after)
         await line.caller.hangs_up()
 
-    record = await run_call(flow(step(HandsOff(ringing("a", "b", "c")))), line, script)
+    record = await run_call(flow(step(HandsOff(ringing("pjsip:a", "pjsip:b", "pjsip:c")))), line, script)
     assert [entry.text for entry in line.log.find("hung_up") if entry.who != "caller"] == ["engine"] * len(line.legs)
     assert record.hangup_by == "caller"
     assert record.outcome == ("handed_off" if line.log.find("connected") else "caller_hung_up")
@@ -262,11 +285,11 @@ async def test_no_leg_is_left_whenever_the_caller_hangs_up(after: float, latency
 
 @virtual_time
 async def test_a_line_that_is_gone_is_not_a_failed_hand_off() -> None:
-    line = VirtualLine(targets={"a": "answer"}, faults={"connect": LineGone("gone")})
-    act = HandsOff(ringing("a"))
+    line = VirtualLine(targets={"pjsip:a": "answer"}, faults={"connect": LineGone("gone")})
+    act = HandsOff(ringing("pjsip:a"))
 
     async def script(line: VirtualLine) -> None:
-        await line.log.until("hung_up", who="a")
+        await line.log.until("hung_up", who="pjsip:a")
 
     await run_call(flow(step(act)), line, script)
     assert act.results == []
@@ -300,7 +323,7 @@ def test_any_hand_off_keeps_its_time_and_leaves_nothing(
         table: dict[str, object] = {}
         plan = []
         for ring, behaviours, timeout in rounds:
-            names = [f"t{len(table) + number}" for number in range(len(behaviours))]
+            names = [f"pjsip:t{len(table) + number}" for number in range(len(behaviours))]
             table.update(zip(names, behaviours, strict=True))
             plan.append(ringing(*names, ring=ring, timeout=timeout))
         faults: Mapping[Command, Exception | float] = {fault: LineError("no")} if fault else {}

@@ -212,16 +212,23 @@ RULES = "dialling: {deny: ['+1900*']}\ndestinations: {hotline: 'tel:+19005550100
 
 
 @virtual_time
-async def test_a_number_that_may_not_be_dialled_is_not_whoever_chose_it(tmp_path: Path) -> None:
-    head = "vars: {number: {type: string, default: '+19005550100'}}"
+@pytest.mark.parametrize(
+    "number", ["+19005550100", "tel:+1 900 555 0100", "teams:+19005550100", "pjsip:9.19005550100@trunk"]
+)
+async def test_a_number_that_may_not_be_dialled_is_not_whoever_chose_it(tmp_path: Path, number: str) -> None:
+    head = f"vars: {{number: {{type: string, default: '{number}'}}}}"
     steps = flow(ladder('"${vars.number}", "pjsip:a"', "timeout: 9s"), head=head)
-    line = VirtualLine(targets={"pjsip:a": {"answer": 3, "hangs_up_after": 9}, "tel:+19005550100": "answer"})
+    target = number if ":" in number else f"tel:{number}"
+    line = VirtualLine(targets={"pjsip:a": {"answer": 3, "hangs_up_after": 9}, target: "answer"})
     over = await dial(library(tmp_path, steps, files={"resources.yaml": RULES}), None, line=line)
-    assert statuses(over) == [("tel:+19005550100", "unavailable"), ("a", "answered")]
-    assert "tel:+19005550100" not in {entry.who for entry in over.line.log}
+    assert [(one.target.removeprefix("pjsip:a") or "a", one.status) for one in over.record.attempts] == [
+        (target, "unavailable"), ("a", "answered"),
+    ]  # fmt: skip
+    assert "may not be dialled" in (over.record.attempts[0].reason or "")
+    assert target not in {entry.who for entry in over.line.log}
 
 
-@pytest.mark.parametrize("target", ["tel:+19005550100", "+19005550100", "hotline"])
+@pytest.mark.parametrize("target", ["tel:+19005550100", "+19005550100", "hotline", "tel:+1 (900) 555-0100"])
 def test_the_check_tells_a_number_that_may_not_be_dialled(tmp_path: Path, target: str) -> None:
     (tmp_path / "resources.yaml").write_text(RULES)
     (tmp_path / "a.flow.yaml").write_text(flow(ladder(f'"{target}"')))

@@ -23,7 +23,8 @@ from engine.console.views import summary
 from engine.health import Readiness
 from engine.line import DialOptions
 from engine.record import CallRecord
-from engine.records.store import DIED
+from engine.records.database import RecordsError
+from engine.records.left import DIED
 from engine.records.timeline import render
 from engine.resume import CUT_OFF, RESTARTED
 from engine.services import Clock
@@ -379,6 +380,107 @@ async def test_an_engine_that_drains_takes_nobody_back(tmp_path: Path) -> None:
         line = made.left_over()
     assert [entry.what for entry in line.log] == ["given_back"]
     assert left.claimed == 0
+
+
+class Slow(Shelf):
+    """Its database does not answer before it is told to, and then in this way."""
+
+    def __init__(self, left: dict[str, tuple[str, str]] | None = None, fails: Exception | None = None) -> None:
+        super().__init__(left)
+        self.asked, self.answers, self.fails = asyncio.Event(), asyncio.Event(), fails
+
+    async def claim(self, engine: str, channel: str) -> Left | None:
+        self.asked.set()
+        await self.answers.wait()
+        if self.fails is not None:
+            raise self.fails
+        return await super().claim(engine, channel)
+
+
+@virtual_time
+async def test_a_drain_waits_for_whom_the_database_has_not_told_of_yet(tmp_path: Path) -> None:
+    flows = library(tmp_path, FLOW)
+    shelf = Slow((await crash(flows, hears_the_question)).left)
+    async with engine(flows, shelf) as made:
+        line = made.left_over()
+        await shelf.asked.wait()
+        draining = asyncio.create_task(made.board.drain(60))
+        await asyncio.sleep(1)
+        assert not draining.done()
+        assert made.readiness.active == 0, "it has no place yet"
+        shelf.answers.set()
+        await line.caller.hears("Sorry Ada")
+        assert not draining.done()
+        assert await draining == 0
+    assert made.record.result == "resumed"
+
+
+@virtual_time
+async def test_a_drain_that_is_over_counts_them_as_live(tmp_path: Path) -> None:
+    flows, shelf = library(tmp_path, FLOW), Slow()
+    async with engine(flows, shelf) as made:
+        made.left_over()
+        await shelf.asked.wait()
+        assert await made.board.drain(1) == 1
+        shelf.answers.set()
+
+
+@pytest.mark.parametrize("talking", [False, True])
+@virtual_time
+async def test_an_engine_that_is_stopped_hangs_up_nobody_whose_call_it_only_asks_for(
+    tmp_path: Path, talking: bool
+) -> None:
+    made = House(library(tmp_path, PERSON), Slow())
+    with capture_logs():
+        running = asyncio.create_task(made.board.run(made.incoming))
+        line = made.left_over(await connected_line() if talking else None)
+        await made.shelf.asked.wait()  # type: ignore[attr-defined]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert line.log.find("let_be" if talking else "given_back")
+    assert not line.log.find("hung_up")
+    if talking:
+        await line.close()
+
+
+@virtual_time
+async def test_giving_back_is_not_cut_off(tmp_path: Path) -> None:
+    made = House(library(tmp_path, FLOW), Shelf())
+    with capture_logs():
+        running = asyncio.create_task(made.board.run(made.incoming))
+        line = made.left_over(VirtualLine(fallback=True, faults={"give_back": 2.0}))
+        await asyncio.sleep(1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [entry.what for entry in line.log] == ["given_back"]
+
+
+@pytest.mark.parametrize(
+    ("shelf", "draining", "reason"),
+    [
+        (Shelf, False, "nobody knows it"),
+        (Shelf, True, "this engine stops"),
+        (Slow, False, "the database did not tell of it within 10 s"),
+        (lambda: Slow(fails=RecordsError("cannot read it: gone")), False, "cannot read it: gone"),
+    ],
+)
+@virtual_time
+async def test_the_log_says_why_a_call_does_not_go_on(
+    tmp_path: Path, shelf: Callable[[], Shelf], draining: bool, reason: str
+) -> None:
+    made = House(library(tmp_path, FLOW), shelf())
+    made.readiness.draining = draining
+    if isinstance(made.shelf, Slow) and made.shelf.fails is not None:
+        made.shelf.answers.set()
+    with capture_logs() as logs:
+        running = asyncio.create_task(made.board.run(made.incoming))
+        line = made.left_over()
+        made.incoming.queue.put_nowait(None)
+        await running
+    [told] = [entry for entry in logs if entry["log_level"] in ("warning", "error")]
+    assert (told["event"], told["reason"]) == ("the call of an engine that died does not go on here", reason)
+    assert (told["then"], told["channel"]) == ("the dialplan takes the caller", FACTS.channel)
+    assert [entry.what for entry in line.log] == ["given_back"]
 
 
 @virtual_time

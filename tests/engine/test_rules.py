@@ -42,6 +42,14 @@ async def test_32_jumps_without_the_caller_are_a_loop(tmp_path: Path) -> None:
 
 
 @virtual_time
+async def test_a_loop_is_caught_once_in_a_call(tmp_path: Path) -> None:
+    """How that ends wherever else it is caught: test_loops.py."""
+    caught = "sections: {a: [{goto: a, catch: [{goto: a, catch: [{say: Never.}]}]}]}"
+    over = await dial(library(tmp_path, flow("- goto: a", head=f"{SORRY}\n{caught}")))
+    assert (over.heard, len(over.record.steps)) == (["We are sorry."], 67)
+
+
+@virtual_time
 async def test_a_step_that_waits_for_the_caller_is_no_loop(tmp_path: Path) -> None:
     head = """
         vars: {round: {type: integer}}

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.call import Call
 from engine.line import LineError
 from engine.outcome import StepError
 from engine.record import CallRecord
@@ -11,7 +13,8 @@ from engine.safety import APOLOGY
 from engine.speech import Speech
 from engine.virtual import VirtualLine, VirtualProvider, virtual_services, virtual_time
 from engine.voices import Voices
-from tests.engine.support import flow, raises, run_call, speaks, step
+from tests.engine.support import beside_script, flow, raises, run_call, speaks, step
+from tests.engine.verbs.phone import library
 
 BROKEN = flow(step(speaks("Welcome.")), step(raises(StepError("the flow is broken"))))
 
@@ -87,8 +90,8 @@ async def test_a_line_without_audio_still_reaches_the_destination() -> None:
 @virtual_time
 async def test_a_line_that_can_do_nothing_is_hung_up_and_said_to_have_failed() -> None:
     faults: Any = {name: LineError("no") for name in ("open_media", "dial", "connect", "give_back", "answer")}
-    line = VirtualLine(targets={"a": "answer"}, faults=faults)
-    record = await run_call(BROKEN, line, services=virtual_services(safety_destination="a"))
+    line = VirtualLine(targets={"pjsip:a": "answer"}, faults=faults)
+    record = await run_call(BROKEN, line, services=virtual_services(safety_destination="pjsip:a"))
     assert (record.outcome, record.hangup_by) == ("failed", "engine")
     assert [entry.text for entry in line.log.find("hung_up")] == ["engine"]
 
@@ -96,12 +99,24 @@ async def test_a_line_that_can_do_nothing_is_hung_up_and_said_to_have_failed() -
 @pytest.mark.parametrize("after", [1.0, 2.0, 6.0, 8.0])
 @virtual_time
 async def test_the_caller_may_hang_up_at_any_moment_of_a_rescue(after: float) -> None:
-    line = VirtualLine(targets={"a": {"busy": 5}})
+    line = VirtualLine(targets={"pjsip:a": {"busy": 5}})
 
     async def script(line: VirtualLine) -> None:
         await line.caller.waits(after)
         await line.caller.hangs_up()
 
-    record = await run_call(BROKEN, line, script, services=virtual_services(safety_destination="a"))
+    record = await run_call(BROKEN, line, script, services=virtual_services(safety_destination="pjsip:a"))
     assert (record.outcome, record.hangup_by) == ("caller_hung_up", "caller")
-    assert [entry.text for entry in line.log.find("hung_up") if entry.who == "a"] in ([], ["engine"])
+    assert [entry.text for entry in line.log.find("hung_up") if entry.who == "pjsip:a"] in ([], ["engine"])
+
+
+@pytest.mark.parametrize(("fallback", "rung"), [("desk", ["pjsip:a"]), ("group:all", ["pjsip:a", "tel:+14155550100"])])
+@virtual_time
+async def test_a_route_names_a_destination_or_a_group(tmp_path: Path, fallback: str, rung: list[str]) -> None:
+    resources = "destinations: {desk: 'pjsip:a'}\ngroups: {all: [desk, '+14155550100']}\n"
+    text = "flow: test\nvars: {k: {type: integer, default: 0}}\nsteps: [{say: '${string(1 / vars.k)}'}]\n"
+    house = library(tmp_path, text, files={"resources.yaml": resources})
+    line = VirtualLine(targets={"pjsip:a": {"answer": 3, "hangs_up_after": 9}, "tel:+14155550100": "busy"})
+    record = await beside_script(Call(line, house.flows["test"], house, virtual_services(), fallback=fallback), None)
+    assert record.outcome == "handed_off"
+    assert [attempt.target for attempt in record.attempts] == rung

@@ -139,6 +139,14 @@ def test_every_wrong_setting_is_named_with_its_origin_and_what_is_allowed(monkey
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("target", ["tel:0800", "pjsip:a&b", "sip:a@b"])
+def test_a_safety_destination_that_the_line_would_not_ring(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    monkeypatch.setenv("HOOKFLASH_SAFETY_DESTINATION", "tel:+1 415 555-0100")
+    assert load_settings().safety_destination == "tel:+1 415 555-0100"
+    monkeypatch.setenv("HOOKFLASH_SAFETY_DESTINATION", target)
+    assert "safety_destination" in "\n".join(problems())
+
+
 def test_caps_and_currency_of_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOKFLASH_COST_PER_CALL", "0.50")
     assert load_settings().cost.per_call == Decimal("0.50")

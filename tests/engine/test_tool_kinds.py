@@ -167,7 +167,7 @@ async def test_a_yes_is_for_the_arguments_that_were_asked_for(tmp_path: Path) ->
 
 @virtual_time
 async def test_hangup_ends_the_call_after_the_last_word(tmp_path: Path) -> None:
-    over = await talk(tmp_path, "hangup: {result: bye}", [Says("Goodbye and thank you."), Calls("t")])
+    over = await talk(tmp_path, 'hangup: {result: "b${vars.size}ye"}', [Says("Goodbye and thank you."), Calls("t")])
     assert over.heard == ["Hello.", "Goodbye and thank you."]
     assert (over.record.result, over.record.hangup_by, over.record.outcome) == ("bye", "flow", "completed")
 

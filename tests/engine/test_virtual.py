@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -200,8 +201,9 @@ async def test_a_script_waits_for_the_next_entry_of_its_kind() -> None:
 async def test_targets_do_what_the_table_says() -> None:
     line = VirtualLine(
         targets={
-            "a": "answer", "b": "busy", "n": "no_answer", "d": {"declined": 2}, "u": "unavailable", "f": "failed",
-            "x": "impossible", "l": {"answer": 40}, "s": [{"busy": 1}, {"answer": 2}],
+            "pjsip:a": "answer", "pjsip:b": "busy", "pjsip:n": "no_answer", "pjsip:d": {"declined": 2},
+            "pjsip:u": "unavailable", "pjsip:f": "failed",
+            "pjsip:x": "impossible", "pjsip:l": {"answer": 40}, "pjsip:s": [{"busy": 1}, {"answer": 2}],
         }
     )  # fmt: skip
 
@@ -210,26 +212,48 @@ async def test_targets_do_what_the_table_says() -> None:
         result = await leg.answered()
         return result.status, result.sip_code, result.q850, result.ring_ms
 
-    assert await ring("a") == ("answered", 200, None, 3000)
-    assert await ring("b") == ("busy", 486, 17, 500)
-    assert await ring("n") == ("no_answer", 480, 19, 30_000)
-    assert await ring("d") == ("declined", 603, 21, 2000)
-    assert await ring("u") == ("unavailable", 404, 1, 200)
-    assert await ring("f") == ("failed", 500, 38, 1000)
-    assert await ring("l") == ("no_answer", 480, 19, 30_000)
-    assert [(await ring("s"))[0] for _ in range(3)] == ["busy", "answered", "answered"]
-    for name in ("x", "stranger"):
+    assert await ring("pjsip:a") == ("answered", 200, None, 3000)
+    assert await ring("pjsip:b") == ("busy", 486, 17, 500)
+    assert await ring("pjsip:n") == ("no_answer", 480, 19, 30_000)
+    assert await ring("pjsip:d") == ("declined", 603, 21, 2000)
+    assert await ring("pjsip:u") == ("unavailable", 404, 1, 200)
+    assert await ring("pjsip:f") == ("failed", 500, 38, 1000)
+    assert await ring("pjsip:l") == ("no_answer", 480, 19, 30_000)
+    assert [(await ring("pjsip:s"))[0] for _ in range(3)] == ["busy", "answered", "answered"]
+    for name in ("pjsip:x", "pjsip:stranger"):
         with pytest.raises(LineError, match=f"{name} cannot be dialled"):
             await ring(name)
-    assert line.left_over == ["leg to a", "leg to s", "leg to s", "the caller"]
+    assert line.left_over == ["leg to pjsip:a", "leg to pjsip:s", "leg to pjsip:s", "the caller"]
     await line.close()
     assert line.left_over == []
 
 
+@pytest.mark.parametrize(
+    ("target", "options", "words"),
+    [
+        ("pjsp:desk", {}, "no target"), ("desk", {}, "no target"), ("tel:0800", {}, "no E.164 number"),
+        ("pjsip:desk", {"headers": {"Via": "x"}}, "'Via' cannot be set"),
+        ("pjsip:desk", {"headers": {"Bad Header": "x"}}, "'Bad Header' cannot be set"),
+        ("pjsip:desk", {"headers": {"X-A": "1\r\nX-B: 2"}}, "line break"),
+        ("pjsip:desk", {"headers": {f"X-{n}": "1" for n in range(21)}}, "too many"),
+        ("pjsip:desk", {"caller_id": "abc def"}, "no phone number"),
+        ("pjsip:desk", {"caller_name": 'A"'}, "display name"),
+    ],
+)  # fmt: skip
+@virtual_time
+async def test_what_the_real_line_refuses_is_refused_here_too(target: str, options: dict[str, Any], words: str) -> None:
+    line = VirtualLine(targets={target: "answer"})
+    with pytest.raises(LineError, match=words):
+        await line.dial(target, DialOptions(**options))
+    assert [(entry.who, entry.text) for entry in line.log.find("refused")] == [(target, "impossible")]
+    assert not line.legs
+    await line.close()
+
+
 @virtual_time
 async def test_a_leg_answers_presses_keys_and_hangs_up() -> None:
-    line = VirtualLine(targets={"nurse": {"answer": 9, "keys": "12", "hangs_up_after": 30}})
-    leg = await line.dial("nurse", DialOptions())
+    line = VirtualLine(targets={"pjsip:nurse": {"answer": 9, "keys": "12", "hangs_up_after": 30}})
+    leg = await line.dial("pjsip:nurse", DialOptions())
     with pytest.raises(LineError):
         await line.connect(leg)
     await leg.answered()
@@ -241,8 +265,8 @@ async def test_a_leg_answers_presses_keys_and_hangs_up() -> None:
     ending = await leg.ended
     assert (ending.cause, ending.text) == (16, "target")
     assert line.connected is None
-    assert line.log.heard("nurse") == ["Press 1"]
-    assert [(entry.at, entry.what) for entry in line.log if entry.who == "nurse" and entry.what != "heard"] == [
+    assert line.log.heard("pjsip:nurse") == ["Press 1"]
+    assert [(entry.at, entry.what) for entry in line.log if entry.who == "pjsip:nurse" and entry.what != "heard"] == [
         (0, "dialled"), (9, "answered"), (10, "pressed"), (11, "pressed"), (11, "connected"), (39, "hung_up"),
     ]  # fmt: skip
     with pytest.raises(LineError, match="not on the line"):
@@ -252,8 +276,8 @@ async def test_a_leg_answers_presses_keys_and_hangs_up() -> None:
 
 @virtual_time
 async def test_cancelling_the_wait_for_an_answer_stops_the_ringing() -> None:
-    line = VirtualLine(targets={"a": "answer"})
-    leg = await line.dial("a", DialOptions())
+    line = VirtualLine(targets={"pjsip:a": "answer"})
+    leg = await line.dial("pjsip:a", DialOptions())
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(leg.answered(), 1)
     assert (await leg.answered()).status == "cancelled"
@@ -265,7 +289,7 @@ async def test_cancelling_the_wait_for_an_answer_stops_the_ringing() -> None:
 @pytest.mark.parametrize("value", ["bussy", {"answr": 3}, {"answer": 3, "busy": 4}, {"answer": 1, "kyes": "1"}, 7])
 def test_a_wrong_table_says_what_it_could_hold(value: object) -> None:
     with pytest.raises(TargetError, match=r"nurse: .*(answer|keys)"):
-        Target.of(value, "nurse")
+        Target.of(value, "pjsip:nurse")
 
 
 # ── The line ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,10 +297,10 @@ def test_a_wrong_table_says_what_it_could_hold(value: object) -> None:
 
 @virtual_time
 async def test_connecting_takes_the_audio_away() -> None:
-    line = VirtualLine(targets={"a": {"answer": 1}})
+    line = VirtualLine(targets={"pjsip:a": {"answer": 1}})
     media = await line.open_media()
     assert await line.open_media() is media
-    leg = await line.dial("a", DialOptions())
+    leg = await line.dial("pjsip:a", DialOptions())
     await leg.answered()
     await line.connect(leg)
     assert media.closed

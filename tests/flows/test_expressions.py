@@ -16,6 +16,7 @@ from flows.calendars import Calendar
 from flows.expressions import CONTEXT, ExpressionError, FaultsError, Names
 from flows.fields import Condition, Expression, Text, Value
 from flows.problems import MistakeError
+from flows.vocabulary import ELSEWHERE, FUNCTIONS, MACROS, MATH, METHODS
 
 NAMES = Names(
     {
@@ -229,3 +230,54 @@ def test_any_expression_compiles_or_is_refused_at_a_place_in_it(source: str) -> 
     except FaultsError as error:
         faults = error.faults
     assert faults is None or (faults and all(0 <= fault.offset <= len(source) for fault in faults))
+
+
+@pytest.mark.parametrize(
+    ("source", "offset", "said"),
+    [
+        ("vars.name.startswith('a')", 10, "unknown function 'startswith' (did you mean 'startsWith'?)"),
+        ("startswith(vars.name, 'a')", 0, "unknown function 'startswith' (did you mean 'startsWith'?)"),
+        ("vars.name.contain('a')", 10, "unknown function 'contain' (did you mean 'contains'?)"),
+        ("now.getHour()", 4, "unknown function 'getHour' (did you mean 'getHours'?)"),
+        ("vars.name.upper()", 10, "unknown function 'upper' (did you mean 'upperAscii'?)"),
+        ("'a'.upper()", 4, "unknown function 'upper' (did you mean 'upperAscii'?)"),
+        ("vars.list.filtr(x, x > 1)", 10, "unknown function 'filtr' (did you mean 'filter'?)"),
+        ("math.gratest(1, 2)", 5, "unknown function 'gratest' (did you mean 'math.greatest'?)"),
+        ("spel(vars.name)", 0, "unknown function 'spel' (did you mean 'spell'?)"),
+        ("vars.name.length()", 10, "unknown function 'length' (did you mean 'size'?)"),
+        ("trim(vars.name)", 0, "unknown function 'trim'; write VALUE.trim(…)"),
+        ("vars.name.int()", 10, "unknown function 'int'; write int(VALUE)"),
+        ("qqqq(1)", 0, "unknown function 'qqqq'"),
+        ("vars.name.contains()", 10, "contains() is called with the wrong number of values"),
+        ("size()", 0, "size() is called with the wrong number of values"),
+    ],
+)
+def test_a_function_that_was_meant_is_named(source: str, offset: int, said: str) -> None:
+    with pytest.raises(FaultsError) as error:
+        NAMES.compile(source)
+    assert [(fault.offset, fault.message) for fault in error.value.faults] == [(offset, said)]
+
+
+ONE = {"timestamp": "'2026-05-03T10:00:00Z'", "duration": "'1h'", "has": "vars.order.dish"}  # what each function takes
+TWO = dict.fromkeys(("contains", "startsWith", "endsWith", "matches", "indexOf", "lastIndexOf", "split"), "'a'") | {
+    "charAt": "0", "substring": "1", "replace": "'a', 'b'",
+}  # fmt: skip
+OTHERS = ("get", "join", "or", "has")  # methods of other values than text
+CALLS = [
+    *(f"{word}({ONE.get(word, 'vars.free')})" for word in FUNCTIONS if word != "matches"),
+    *(f"vars.name.{word}({TWO.get(word, '')})" for word in METHODS if not word.startswith(OTHERS)),
+    *(f"now.{word}()" for word in METHODS if word.startswith("get")),
+    *(f"vars.order.?a.{call}" for call in ("orValue(1)", "hasValue()")),
+    *(f"vars.list.{word}({'x, true' if word != 'map' else 'x, x'})" for word in MACROS),
+    *(f"math.{word}(1.5)" for word in MATH),
+    "vars.list.join()", "matches('a', 'a')",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_every_function_that_is_suggested_exists(call: str) -> None:
+    assert NAMES.compile(call)
+
+
+def test_what_other_languages_call_it_leads_to_what_exists() -> None:
+    assert set(ELSEWHERE.values()) <= {*FUNCTIONS, *METHODS, *MACROS, *(f"math.{word}" for word in MATH)}

@@ -71,6 +71,47 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(language: Language, tmp_
     assert [problem.code for problem in language.load([tmp_path / "in"]).problems] == ["E306"]
 
 
+@pytest.mark.parametrize("name", ["two.flow.yaml", "resources.yaml", "routes.yaml", "deep/two.flow.yaml"])
+def test_what_a_folder_has_by_a_link_that_leads_out_of_it_is_not_read(
+    language: Language, tmp_path: Path, name: str
+) -> None:
+    write(tmp_path / "flows/one.flow.yaml", "one")
+    outside = tmp_path / "secrets.txt"
+    outside.write_text("root:x:0:0\n")
+    link = tmp_path / "flows" / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(outside)
+    loaded = language.load([tmp_path / "flows"])
+    assert [str(problem) for problem in loaded.problems] == [
+        f"{link}:1:1: error[E101]: cannot be read: it is a link to {outside}, in another folder: name that file"
+    ]
+    assert link in loaded.files, "what a change of it may put right"
+
+
+def test_a_link_that_is_named_itself_may_lead_anywhere(language: Language, tmp_path: Path) -> None:
+    link = tmp_path / "flows/one.flow.yaml"
+    link.parent.mkdir()
+    link.symlink_to(write(tmp_path / "elsewhere/one.flow.yaml", "one"))
+    for paths in ([link], [link.parent, link], [link, link.parent]):
+        loaded = language.load(paths)
+        assert loaded.problems == []
+        assert loaded.library is not None
+        assert set(loaded.library.flows) == {"one"}
+
+
+def test_a_folder_may_be_a_link_itself(language: Language, tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere/one.flow.yaml", "one")
+    (tmp_path / "flows").symlink_to("elsewhere")
+    assert language.load([tmp_path / "flows"]).problems == []
+
+
+def test_links_in_a_circle_are_told(language: Language, tmp_path: Path) -> None:
+    (tmp_path / "one.flow.yaml").symlink_to("two.flow.yaml")
+    (tmp_path / "two.flow.yaml").symlink_to("one.flow.yaml")
+    said = "error[E101]: cannot be read: Too many levels of symbolic links"
+    assert [str(problem).split(": ", 1)[1] for problem in language.load([tmp_path]).problems] == [said, said]
+
+
 @pytest.mark.parametrize("name", ['"a\\0b"', "round", "folder", '""', "."])
 def test_a_name_that_is_no_file_is_told(language: Language, tmp_path: Path, name: str) -> None:
     (tmp_path / "round").symlink_to("round")

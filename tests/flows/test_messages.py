@@ -333,4 +333,4 @@ def test_a_bad_default_is_told_once_and_where_it_stands(problems: Callable[..., 
 
 def test_the_mistakes_inside_a_bad_step_are_told_too(steps: Lines) -> None:
     found = steps("- say: {txt: Hi}\n  outcomes: {interrupted: [{sey: x}]}")
-    assert [line.split(":")[1:3] for line in found] == [["9", "5"], ["9", "11"], ["10", "31"]]
+    assert [line.split(":")[1:3] for line in found] == [["9", "11"], ["10", "16"], ["10", "31"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -72,13 +73,17 @@ def test_every_value_knows_its_place_and_path() -> None:
         "a: &x 'it''s @'\n",
         "a: &x |\n  one\n  two @\n",
         "a: &x # why\n  plain @\n",
+        "a: |\r  one\r  two @\r",
+        "a: |\r\n  one\r\n  two @\r\n",
+        "a: 'one\u2028two\x85  @'\n",
+        "# one\u2028# two\x85# three\na: x @\n",
     ],
 )
 def test_an_offset_in_a_string_leads_to_its_character_in_the_file(text: str) -> None:
     value = tree(text)["a"]
     assert isinstance(value, Str)
     place = value.at(value.index("@"))
-    assert text.splitlines()[place.line - 1][place.column - 1] == "@"
+    assert re.split(r"\r\n|\r|\n", text)[place.line - 1][place.column - 1] == "@"
 
 
 @given(st.text(alphabet="ab é'\"\\:#\n{}@", min_size=1, max_size=40), st.sampled_from("'\""))
@@ -119,6 +124,11 @@ def test_every_visible_character_of_a_quoted_string_is_found(value: str, quote: 
         (b"a: caf\xe9\n", "1:7: [E101]: the file is not UTF-8; save it as UTF-8"),
         (b"\xff\xfea\x00", "1:1: [E101]: the file is not UTF-8; save it as UTF-8"),
         ("a: \x01\n", "1:4: [E102]: not valid YAML: control characters are not allowed"),
+        (b"# caf\xc3\xa9\r# \xe2\x80\xa8\r\na: \xe9", "3:4: [E101]: the file is not UTF-8; save it as UTF-8"),
+        (b"\xef\xbb\xbfa: \xe9", "1:4: [E101]: the file is not UTF-8; save it as UTF-8"),
+        ("# 1\u2028# 2\x85# 3\na:\n\t- b\n", "3:1: [E102]: not valid YAML: a tab cannot indent YAML; use spaces"),
+        ("a: 'x\u2028y'\na: 2\n", "2:1: [E103]: key 'a' stands twice (first in line 1)"),
+        ("a: 1\rb: 2\r\na: 3\n", "3:1: [E103]: key 'a' stands twice (first in line 1)"),
         ("a: [1\n", "2:1: [E102]: not valid YAML: did not find expected ',' or ']'"),
     ],
 )  # fmt: skip

@@ -67,8 +67,9 @@ def test_endpoints_destinations_and_prompts(load: Load) -> None:
         ("calendars: {a: {timezone: UTC, exceptions: {24.12.: []}}}", "1:45 E203"),
         ("calendars: {a: {timezone: UTC, holidays: [{name: x}]}}", "1:43 E202"),
         ("calendars: {a: {timezone: UTC, holidays: [{date: soon}]}}", "1:50 E203"),
-        ('calendars: {a: {timezone: UTC, holidays: [{rule: "FREQ=SECONDLY"}]}}', "1:50 E203"),
-        ('calendars: {a: {timezone: UTC, holidays: [{rule: "FREQ=YEARLY;BYFOO=1"}]}}', "1:50 E203"),
+        ('calendars: {a: {timezone: UTC, holidays: [{rule: "FREQ=SECONDLY"}]}}', "1:51 E203"),
+        ('calendars: {a: {timezone: UTC, holidays: [{rule: "FREQ=YEARLY;BYFOO=1"}]}}', "1:63 E203"),
+        ("calendars: {a: {timezone: UTC, holidays: [{rule: [a]}]}}", "1:50 E203"),
         ("endpoints: {a: {base_uri: x}}", "1:16 E202"),
         ("endpoints: {a: {base_url: ftp://x}}", "1:27 E203"),
         ('endpoints: {a: {base_url: "https://u:p@x"}}', "1:27 E203"),
@@ -76,6 +77,14 @@ def test_endpoints_destinations_and_prompts(load: Load) -> None:
         ("endpoints: {a: {base_url: https://x, headers: {K: {secrt: X}}}}", "1:51 E203"),
         ("endpoints: {a: {base_url: https://x, headers: {K: 5}}}", "1:51 E203"),
         ("destinations: {a: front desk}", "1:19 E203"),
+        ("destinations: {j: 'pjsp:x'}", "1:19 E203"),
+        ("destinations: {j: {target: 'tel:0800'}}", "1:28 E203"),
+        ("destinations: {j: 'sip:a@b'}", "1:19 E203"),
+        ("groups: {mixed: ['pjsip:a', nope]}", "1:29 E302"),
+        ("groups: {g: [g]}", "1:14 E302"),
+        ("groups: {h: ['group:h']}", "1:14 E203"),
+        ("groups: {a: ['pjsip:a'], h: ['+14155550100', 'group:a']}", "1:46 E203"),
+        ("groups: {h: ['tel:+1 415 555 0100', 'local:x']}", "1:37 E203"),
         ("prompts: {a: {}}", "1:14 E202"),
         ("prompts: {a: {file: nope.wav}}", "1:21 E306"),
         ("- a", "1:1 E203"),
@@ -156,9 +165,43 @@ def test_several_flows_without_routes_take_none(load: Load) -> None:
         ("routes: [{match: {calendar: {offce: open}}, flow: any}]", "1:30 E302"),
         ("routes: [{match: {calendar: {office: opne}}, flow: any}]", "1:38 E203"),
         ("routes: [{match: x, flow: any}]", "1:18 E203"),
+        ("routes: [{flow: any, fallback: 'pjsp:x'}]", "1:32 E203"),
+        ("routes: [{flow: any, fallback: front-des}]", "1:32 E302"),
+        ("routes: [{flow: any, fallback: 'group:nobody'}]", "1:32 E302"),
+        ("routes: [{flow: any, fallback: [a]}]", "1:32 E203"),
         ("routes: [{flow: any}, {match: {did: '+1'}, flow: day}]", "1:23 W402"),
+        ("routes: [{match: {}, flow: any}, {flow: day}, {flow: day}]", "1:34 W402 1:47 W402"),
+        ("routes: [{match: {ddi: x}, flow: any}, {flow: day}]", "1:19 E201"),
+        ("routes: [{match: {attestation: Z, direction: inboundd}, flow: any}]", "1:32 E203 1:46 E203"),
+        ("routes: [{match: {attestation: [A, D], did: x}, flow: anny}]", "1:36 E203 1:45 E203 1:55 E302"),
+        ("routes: [{match: {attestation: Z}}]", "1:10 E202 1:32 E203"),
+        ("routes: [{match: x}]", "1:10 E202 1:18 E203"),
+        ("routes: [{match: {attestation: [A, b*, ''], direction: 'in*'}, flow: any}]", "1:36 E203"),
+        ("routes: [{match: {header: {direction: up, did: desk}}, flow: any}]", ""),
     ],
 )
 def test_routes_are_checked(load: Load, routes: str, expected: str) -> None:
     loaded = load(files={**FLOWS, "routes.yaml": routes + "\n"}, resources=CALENDARS)
-    assert [f"{problem.line}:{problem.column} {problem.code}" for problem in loaded.problems] == [expected]
+    assert " ".join(f"{problem.line}:{problem.column} {problem.code}" for problem in loaded.problems) == expected
+
+
+def test_what_is_near_a_wrong_name_is_told(load: Load) -> None:
+    resources = "destinations: {front-desk: 'pjsip:a'}\ngroups: {all: [front-dsk, front-desk], g: [all]}\n"
+    routes = "routes: [{flow: any, fallback: front-des}, {flow: day, fallback: all}]\n"
+    told = [one.message for one in load(files={**FLOWS, "routes.yaml": routes}, resources=resources).problems]
+    assert "unknown destination 'front-dsk' (did you mean 'front-desk'?)" in told
+    assert "unknown destination 'front-des' (did you mean 'front-desk'?)" in told
+    assert "unknown destination 'all': a group holds no groups" in told
+    assert "unknown destination 'all': it is a group, write group:all" in told
+
+
+@pytest.mark.parametrize("fallback", ["pjsip:desk", "+14155550100", "front", "group:all", "teams:ann@acme.example"])
+def test_who_may_be_a_fallback(load: Load, fallback: str) -> None:
+    resources = "destinations: {front: 'pjsip:a'}\ngroups: {all: [front, 'tel:+14155550100']}\n"
+    routes = f"routes: [{{flow: any, fallback: '{fallback}'}}]\n"
+    assert load(files={**FLOWS, "routes.yaml": routes}, resources=resources).problems == []
+
+
+def test_who_is_told_of_a_message_may_be_written_as_a_target(load: Load) -> None:
+    resources = "mailboxes: {sales: {notify: ['tel:+14155550100', '+14155550101']}}\n"
+    assert load(files={**FLOWS, "routes.yaml": "routes: [{flow: any}]"}, resources=resources).problems == []

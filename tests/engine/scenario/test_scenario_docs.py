@@ -79,8 +79,9 @@ def test_the_parts_of_tests_that_it_shows_are_right(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", re.findall(r"^\| `[a-z`, ]+` \|.*\| `(\{.*\})` \|$", TEXT, re.MULTILINE))
 def test_what_the_table_of_expectations_shows_is_right(tmp_path: Path, row: str) -> None:
-    (said,) = mistakes(tmp_path, HEAD + f"script: [{{expect: {row}}}]\nnever: told\n")
-    assert "unknown key 'never'" in said
+    said = mistakes(tmp_path, HEAD + f"script: [{{expect: {row}}}]\nnever: told\n")
+    assert [one for one in said if "'reason'" not in one] == [said[-1]]  # a variable of another flow
+    assert "unknown key 'never'" in said[-1]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -29,7 +29,7 @@ T = "test: it\nflow: shop\n"
         (T + "script:\n  - press:\n", "4:5: error[E203]: 'press' has no value"),
         (
             T + 'script:\n  - {press: "1", silence: 5s}\n',
-            "4:5: error[E204]: exactly one of expect, caller, says, beeps, press, silence, event, costs, "
+            "4:18: error[E204]: exactly one of expect, caller, says, beeps, press, silence, event, costs, "
             "hangs_up must stand here; this has press and silence",
         ),
         (
@@ -157,4 +157,41 @@ def test_test_files_are_found_in_folders_but_not_in_hidden_ones(tmp_path: Path) 
     for name in ("b.test.yaml", "a/c.test.yaml", ".venv/d.test.yaml", "a/e.flow.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert found([tmp_path, tmp_path / "b.test.yaml"]) == [tmp_path / "a/c.test.yaml", tmp_path / "b.test.yaml"]
+    b, c = tmp_path / "b.test.yaml", tmp_path / "a/c.test.yaml"
+    assert found([tmp_path, b]) == found([b, tmp_path]) == {c: tmp_path, b: None}, "who was named, and who was found"
+
+
+BESIDE = [
+    """
+test: it
+flow: shop
+given: {did: »4, vars: {»ordr: x}, nwo: x}
+mocks:
+  http: [{match: {endpoint: »poss, »methd: GET}, status: »9}]
+  targets: {desk: »buzy, »dsek: {answer: 4s}}
+script:
+  - expect: {step: »tlak}
+  - expect: {step: talk, outcome: »orderd, within: »5}
+  - {caller: Hi, converse: {exit: »persn, tools: {»prise: {}}, »sayz: x}}
+  - {press: "1", »silence: 5s}
+  - {»presss: "1"}
+  - expect: {»outcome: ordered, http: {endpoint: »ops}}
+  - expect: {transfer: {target: »dsek, status: »buzy}}
+  - {event: {name: »payd, »dta: 1}}
+always: [{never: {step: »tlk}}, {never: {»stp: talk}}]
+""".replace("nwo", "»nwo"),
+    "test: it\nflow: »shopp\n»scrpit: []\nscript: [{press: »x}]\n",
+    "»test: it\nscript: [{press: »x}, {expect: {step: tlak}}]\n",
+]
+
+
+@pytest.mark.parametrize("text", BESIDE)
+def test_one_mistake_hides_no_other(tmp_path: Path, text: str) -> None:
+    expected, rest = [], ""
+    for number, line in enumerate(text.lstrip("\n").splitlines(), 1):
+        while "»" in line:
+            expected.append(f"{number}:{line.index('»') + 1}")
+            line = line.replace("»", "", 1)
+        rest += line + "\n"
+    said = mistakes(tmp_path, rest)
+    assert [one.split(": error")[0] for one in said] == expected, "\n".join(said)

@@ -79,7 +79,7 @@ def test_its_mistakes_are_found(tmp_path: Path) -> None:
     found = problems(tmp_path / "b", "- survey: From 1 to 5?")
     assert len(found) == 1
     assert "survey may end with no_input, which nothing in this flow handles" in found[0]
-    found = problems(tmp_path / "c", "- survey: {bset: 4, ask: From 1 to 4?}")
+    found = problems(tmp_path / "c", "- survey: {bset: 4, ask: From 1 to 4?}\n  catch: []")
     assert found == ["3:14: error[E201]: unknown key 'bset' (did you mean 'best'?)"]
 
 

@@ -78,7 +78,7 @@ async def test_a_section_that_just_ends_comes_back_with_nothing(tmp_path: Path) 
 )
 @virtual_time
 async def test_what_does_not_come_back_as_declared_is_an_error(tmp_path: Path, values: str, said: str) -> None:
-    inner = flow(f"- return: {values}", name="inner")
+    inner = flow(f"- return: {values}\n- return: {{total: 1, dish: x}}", name="inner")  # so the check is content
     over = await dial(library(tmp_path, outer("{flow: inner}"), inner))
     assert over.ways[0] == ("call", "error")
     assert over.record.steps[0].detail == said
@@ -140,8 +140,8 @@ async def test_a_section_that_calls_itself_for_ever_ends_with_an_error_and_not_t
 
 
 CHECKED: list[tuple[str, Any]] = [
-    ("- call: {}", "3:5: error[E203]: 'call': call needs exactly one of 'flow' and 'section'"),
-    ("- call: {flow: price, section: s}", "3:5: error[E203]: 'call': call needs exactly one of 'flow' and 'section'"),
+    ("- call: {}", "3:5: error[E203]: call needs exactly one of 'flow' and 'section'"),
+    ("- call: {flow: price, section: s}", "3:25: error[E203]: call needs exactly one of 'flow' and 'section'"),
     ("- call: {flow: pirce, input: {dish: x}}", "3:18: error[E302]: unknown flow 'pirce' (did you mean 'price'?)"),
     ("- call: {section: sx}", "3:21: error[E302]: unknown section 'sx'"),
     ("- call: {flow: price}", "3:12: error[E202]: the flow 'price' needs the input 'dish'"),
@@ -161,4 +161,45 @@ def test_what_the_check_says(tmp_path: Path, step: str, said: str) -> None:
 def test_a_section_takes_no_input(tmp_path: Path) -> None:
     step = "- call: {section: s, input: {a: 1}}\n  outcomes: {error: []}"
     found = problems(tmp_path, step, head="sections: {s: [{say: Hi}]}")
-    assert found == ["4:5: error[E203]: 'call': a section shares the flow's variables: 'input' is for 'flow'"]
+    assert found == ["4:24: error[E203]: a section shares the flow's variables: 'input' is for 'flow'"]
+
+
+RETURNS = """  - return: {result: ready, count: "${vars.n1}", mixed: 1, open: "${vars.any1}"}
+    when: vars.n1 > 1
+  - return: {zzzz: 1}
+    disabled: true
+  - goto: other
+"""
+HEAD = "vars: {n1: {type: integer}, any1: {type: any}}\n"
+OTHER = "  other: [{return: {mixed: text, late: true}}]\n"
+ALL = "(has: count, late, mixed, open, result)"
+
+
+@pytest.mark.parametrize(
+    ("save", "said"),
+    [
+        ("{result: string, count: integer, mixed: string, open: object, late: boolean}", ""),
+        ("{count: number, mixed: integer}", ""),
+        ("{reslt: string}", "12: error[E301]: the {} never returns 'reslt' (did you mean 'result'?)"),
+        ("{zzzz: integer}", f"12: error[E301]: the {{}} never returns 'zzzz' {ALL}"),
+        ("{result: integer}", "20: error[E301]: 'result' is saved as integer, but the {} returns string"),
+        ("{late: string}", "18: error[E301]: 'late' is saved as string, but the {} returns boolean"),
+    ],
+)
+def test_what_is_saved_must_be_returned(tmp_path: Path, save: str, said: str) -> None:
+    rest = f"  save: {save}\n  outcomes: {{error: []}}"
+    sub = f"flow: a/sub\n{HEAD}steps:\n{RETURNS}sections:\n{OTHER}"
+    found = problems(tmp_path / "a", f"- id: c\n  call: {{flow: a/sub}}\n{rest}", others=(sub,))
+    assert found == (["5:" + said.format("flow 'a/sub'")] if said else [])
+    head = f"{HEAD}sections:\n  sub:\n{RETURNS}{OTHER}  apart: [{{return: {{zzzz: 1}}}}]"
+    found = problems(tmp_path / "b", f"- id: c\n  call: {{section: sub}}\n{rest}", head=head)
+    errors = [line.partition(":")[2] for line in found if "W402" not in line]
+    assert errors == ([said.format("section 'sub'")] if said else [])
+
+
+def test_a_return_that_cannot_be_read_is_no_reason_to_miss_what_it_gives(tmp_path: Path) -> None:
+    sub = 'flow: a/sub\nsteps:\n  - return: {r: "${1"}\n'
+    step = "- id: c\n  call: {flow: a/sub}\n  save: {r: string}\n  outcomes: {error: []}"
+    found = problems(tmp_path, step, others=(sub,))
+    assert len(found) == 1
+    assert "is never closed" in found[0]

@@ -56,7 +56,7 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         - check_hours: "${vars.calendar}"
         """,
     )
-    assert found == [
+    assert [line for line in found if "error[" in line] == [
         "3:18: error[E302]: unknown calendar 'ofice' (did you mean 'office'?)",
         "5:5: error[E202]: check_hours needs 'calendar'",
         "6:18: error[E203]: the name of a calendar is fixed; '${…}' cannot be used in it",

@@ -58,7 +58,7 @@ def test_what_the_check_says(tmp_path: Path, fields: str, said: str) -> None:
 def test_two_prompts_are_one_too_many(tmp_path: Path) -> None:
     (tmp_path / "b.md").write_text("Help.")
     found = problems(tmp_path, "- converse: {prompt: a, prompt_file: b.md}\n  catch: []")
-    assert found == ["3:5: error[E203]: 'converse': converse takes 'prompt' or 'prompt_file', not both"]
+    assert found == ["3:27: error[E203]: converse takes 'prompt' or 'prompt_file', not both"]
 
 
 def test_an_exit_that_is_misspelt_where_it_is_handled(tmp_path: Path) -> None:

@@ -133,6 +133,19 @@ async def test_nobody_writes(tmp_path: Path) -> None:
 
 
 @virtual_time
+async def test_a_voice_that_cannot_be_made_writes_nothing_and_that_is_on_record(tmp_path: Path) -> None:
+    """The flow's own voice would write, and its key is missing."""
+    head = HEAD + "defaults: {converse: {provider: openai}}"
+    over = await dial(library(tmp_path, flow(ORDER, head=head)), texts=Texts(Voices()))
+    assert over.ways[0] == ("extract", "provider_error")
+    assert "api_key" in over.record.steps[0].detail.lower()
+    written = over.record.written[0]
+    assert (written.outcome, written.step, written.answer) == ("failed", over.record.steps[0].path, "")
+    assert written.ms is not None
+    assert counted(over, "provider_errors_total", provider="openai/text", kind="setting") == 1
+
+
+@virtual_time
 async def test_a_handler_for_providers_that_are_down_answers(tmp_path: Path) -> None:
     steps = "- extract: {from: mail, into: order, schema: {dish: {type: string}}}"
     head = HEAD + "handlers: [{event: provider_down, steps: [{say: Down.}]}, {event: error, steps: [{say: Error.}]}]"

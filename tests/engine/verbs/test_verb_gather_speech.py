@@ -266,7 +266,7 @@ async def test_a_key_of_a_handler_works_where_only_speech_answers(tmp_path: Path
 
 def test_what_the_check_says(tmp_path: Path) -> None:
     assert problems(tmp_path, "- gather: {say: Hi, hints: [a]}\n  catch: []") == [
-        "3:5: error[E203]: 'gather': 'hints' is for speech: say 'input: speech' or 'input: any'"
+        "3:23: error[E203]: 'hints' is for speech: say 'input: speech' or 'input: any'"
     ]
     [warning] = problems(tmp_path, "- gather: {say: Hi, input: any}\n  outcomes: {no_input: [], no_match: []}")
     assert warning.startswith("3:5: warning[W401]: gather may end with provider_error")
@@ -286,3 +286,11 @@ def test_the_check_knows_which_voices_recognise(tmp_path: Path) -> None:
         "3:49: error[E315]: the voice 'mute' recognises no speech (installed voices that do: scribe)"
     ]
     assert check("scrib") == ["3:49: error[E302]: unknown voice 'scrib' (did you mean 'scribe'?)"]
+
+
+@pytest.mark.parametrize(("way", "told"), [("digits", True), ("any", True), ("speech", False)])
+def test_a_handlers_key_has_two_meanings_only_where_keys_answer(tmp_path: Path, way: str, told: bool) -> None:
+    head = "handlers: [{event: dtmf, digits: '0', steps: []}]"
+    found = problems(tmp_path, f"- gather: {{say: Hi, input: {way}}}\n  catch: []", head=head)
+    assert [line.split(": ")[0] for line in found] == (["4:5"] if told else [])
+    assert all("W404" in line for line in found)

@@ -129,6 +129,7 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         - menu: {retries: 2}
         """,
     )
+    found = [line for line in found if "error[" in line]
     assert found[0] == "3:29: error[E203]: 'digits': input should be less than or equal to 1"
     assert found[1].startswith("6:16: error[E303]: menu has no outcome '12'")
     assert found[2] == "7:5: error[E202]: menu needs 'say'"

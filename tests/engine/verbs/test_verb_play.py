@@ -108,12 +108,13 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     assert "sox" in found[0]
     assert found[1].startswith("4:18: error[E306]: ")
     assert "is not a WAV file" in found[1]
+    assert found.pop(5).startswith("8:18: error[E306]: ")
     assert found[2:] == [
         "5:11: error[E306]: file 'gone.wav': not found",
         "6:11: error[E306]: file '../../etc/passwd' lies outside of the flows' folder",
         "7:20: error[E302]: unknown prompt 'welcom' (did you mean 'welcome'?)",
-        "8:5: error[E203]: 'play': play needs exactly one of 'file', 'prompt' and 'endpoint'",
-        "9:5: error[E203]: 'play': play needs exactly one of 'file', 'prompt' and 'endpoint'",
+        "8:28: error[E203]: play needs exactly one of 'file', 'prompt' and 'endpoint'",
+        "9:5: error[E203]: play needs exactly one of 'file', 'prompt' and 'endpoint'",
     ]
 
 

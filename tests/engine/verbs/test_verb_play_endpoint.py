@@ -162,8 +162,8 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         head="vars: {pin: {type: string, sensitive: true}}",
     )
     assert [line.split(";")[0] for line in found] == [
-        "4:5: error[E203]: 'play': 'endpoint' and 'path' belong together",
-        "5:5: error[E203]: 'play': play needs exactly one of 'file', 'prompt' and 'endpoint'",
+        "4:12: error[E203]: 'endpoint' and 'path' belong together",
+        "5:12: error[E203]: play needs exactly one of 'file', 'prompt' and 'endpoint'",
         "6:22: error[E302]: unknown endpoint 'poss' (did you mean 'pos'?)",
         "6:38: error[E203]: 'vars.pin' is sensitive and must not leave in a URL",
         "11:16: error[E303]: play has no outcome 'http_error' (has: interrupted)",

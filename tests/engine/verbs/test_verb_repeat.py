@@ -86,3 +86,9 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     assert found[0].endswith("repeat needs 'max'")
     assert "did you mean 'vars.round'" in found[3]
     assert found[4].endswith("repeat needs 'steps'")
+
+
+def test_its_condition_is_true_or_false(tmp_path: Path) -> None:
+    head = "vars: {s: {type: string}}"
+    found = problems(tmp_path, "- repeat: {max: 2, while: vars.s, steps: []}", head=head)
+    assert found == ["4:29: error[E301]: this must be boolean, but it is string"]

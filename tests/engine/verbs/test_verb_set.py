@@ -96,6 +96,8 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         - set: {round: one}
         - set: {round: "${vars.name}", name: 3}
         - set: {name: "${vars.nam}"}
+        - set: {round: 1.5}
+        - set: {round: 2.0}
         """,
         head=head,
     )
@@ -105,4 +107,5 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         "6:18: error[E301]: vars.round is declared as integer, but this is string",
         "6:40: error[E301]: vars.name is declared as string, but this is integer",
         "7:20: error[E301]: unknown variable 'vars.nam' (did you mean 'vars.name'?)",
+        "8:18: error[E301]: vars.round is declared as integer, but this is number",
     ]

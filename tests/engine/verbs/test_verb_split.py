@@ -92,8 +92,8 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         """,
     )
     assert found == [
-        "3:22: error[E203]: 'weights': at least one weight must be more than 0",
-        "4:22: error[E203]: 'weights': a way cannot be called 'done': that is how any step may end",
+        "3:22: error[E203]: at least one weight must be more than 0",
+        "4:23: error[E203]: a way cannot be called 'done': that is how any step may end",
         "5:26: error[E203]: 'a': input should be greater than or equal to 0",
         "6:30: error[E202]: 'sticky_by' needs an 'id', so that callers keep their way when the flow is edited",
         "6:41: error[E301]: unknown variable 'caller.nmber' (did you mean 'caller.number'?)",

@@ -87,7 +87,9 @@ def test_what_the_check_says(tmp_path: Path) -> None:
         """,
     )
     form = "switch takes either 'value' with 'cases', or a list of branches with 'when' and 'steps'"
-    assert found[:3] == [f"{line}:5: error[E203]: 'switch': {form}" for line in (3, 4, 5)]
+    assert [line for line in found if "W405" in line] == [found[1], found[6]]
+    found = [line for line in found if "error[" in line]
+    assert found[:3] == ["3:5: error[E203]: " + form, "4:24: error[E203]: " + form, "5:39: error[E203]: " + form]
     assert found[3].startswith("6:22: error[E304]: this is an expression already")
     assert found[4].endswith("needs 'steps'")
     assert found[5].startswith("8:35: error[E203]: this must be a list of steps")
@@ -97,3 +99,16 @@ def test_a_value_that_never_changes_is_told(tmp_path: Path) -> None:
     steps = "- switch: {value: vars.team, cases: {sales: [{say: Sales.}]}}"
     told = "this value never changes; an expression stands in ${…}: ${vars.team}"
     assert problems(tmp_path, steps) == [f"3:21: warning[W405]: {told}"]
+
+
+def test_its_conditions_are_true_or_false(tmp_path: Path) -> None:
+    steps = "- switch: [{when: vars.s, steps: []}, {steps: []}]"
+    found = problems(tmp_path, steps, head="vars: {s: {type: string}}")
+    assert found == ["4:21: error[E301]: this must be boolean, but it is string"]
+
+
+def test_branches_behind_one_that_always_runs_are_told(tmp_path: Path) -> None:
+    steps = "- switch: [{when: 1 > 2, steps: []}, {steps: []}, {when: 1 > 2, steps: []}, {steps: []}]"
+    found = problems(tmp_path, steps)
+    never = "this branch is never reached: the one in line 3 has no 'when', so it always runs"
+    assert found == [f"3:53: warning[W402]: {never}", f"3:79: warning[W402]: {never}"]

@@ -173,11 +173,12 @@ def test_what_the_check_says(tmp_path: Path) -> None:
     )
     assert found[0] == "3:26: error[E203]: 'attempts' needs at least 1"
     assert found[1] == "5:37: error[E203]: 'targets' needs at least 1"
-    assert found[2].startswith("7:56: error[E203]: 'serail' is not one of 'simultaneous' or 'serial'")
-    assert found[3] == "9:38: error[E302]: unknown destination 'front-dsk' (did you mean 'front-desk'?)"
-    assert found[4].startswith("11:58: error[E203]: 'blind' is not one of 'attended'")
-    assert found[5].startswith("13:66: error[E203]: 'tea' is not one of 'ringback', 'music' or 'ai'")
-    assert found[6].startswith("16:16: error[E303]: transfer has no outcome 'conected' (has: busy, connected, ")
+    assert found[2] == "7:38: error[E302]: unknown destination 'front-dsk' (did you mean 'front-desk'?)"
+    assert found[3].startswith("7:56: error[E203]: 'serail' is not one of 'simultaneous' or 'serial'")
+    assert found[4] == "9:38: error[E302]: unknown destination 'front-dsk' (did you mean 'front-desk'?)"
+    assert found[5].startswith("11:58: error[E203]: 'blind' is not one of 'attended'")
+    assert found[6].startswith("13:66: error[E203]: 'tea' is not one of 'ringback', 'music' or 'ai'")
+    assert found[7].startswith("16:16: error[E303]: transfer has no outcome 'conected' (has: busy, connected, ")
 
 
 def test_nobody_answering_is_the_ordinary_case(tmp_path: Path) -> None:
@@ -185,3 +186,26 @@ def test_nobody_answering_is_the_ordinary_case(tmp_path: Path) -> None:
         tmp_path, '- transfer: {attempts: [{targets: ["pjsip:a"]}]}', head="handlers: [{event: error, steps: []}]"
     )
     assert found == ["4:5: warning[W401]: transfer has no failure outcome; the flow's error handler will run"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "words"),
+    [
+        ('attempts: [{targets: ["pjsip:a", "pjsp:desk"]}]', "3:49", "did you mean 'pjsip'?"),
+        ('attempts: [{targets: ["sip:a@b"]}]', "3:38", "'sip:a@b': no target"),
+        ('attempts: [{targets: ["tel:0800"]}]', "3:38", "'0800' is no E.164 number"),
+        ('attempts: [{targets: ["local:x"]}]', "3:38", "no target; write pjsip:NAME"),
+        ('attempts: [{targets: ["pjsip:a b"]}]', "3:38", "'a b' is no name of a PJSIP endpoint"),
+        ('attempts: [{targets: ["tell:${call.did}"]}]', "3:38", "did you mean 'tel'?"),
+        ('headers: {Via: x}, attempts: [{targets: ["pjsip:a"]}]', "3:26", "the SIP header 'Via' cannot be set"),
+        ('headers: {Via: "${call.id}"}, attempts: [{targets: ["pjsip:a"]}]', "3:26", "'Via' cannot be set"),
+        ('headers: {X-A: "1\\r\\nX-B: 2"}, attempts: [{targets: ["pjsip:a"]}]', "3:31", "holds a line break"),
+        ('dtmf_after_answer: hello, attempts: [{targets: ["pjsip:a"]}]', "3:35", "'hello' cannot be sent"),
+        ('dtmf_after_answer: "12E", attempts: [{targets: ["pjsip:a"]}]', "3:35", "'12E' cannot be sent"),
+        ('caller_id: abc def, attempts: [{targets: ["pjsip:a"]}]', "3:27", "'abc def' is no phone number"),
+    ],
+)  # fmt: skip
+def test_what_the_line_would_refuse_is_told_by_the_check(tmp_path: Path, fields: str, place: str, words: str) -> None:
+    (found,) = problems(tmp_path, f"- transfer: {{{fields}}}\n  outcomes: {{failed: []}}")
+    assert found.startswith(f"{place}: error[E203]")
+    assert words in found

@@ -78,7 +78,7 @@ async def test_what_the_caller_says_is_heard_by_the_next_step_again(tmp_path: Pa
 
 
 def test_what_the_check_says(tmp_path: Path) -> None:
-    found = problems(tmp_path, "- wait_for: rain")
+    found = problems(tmp_path, "- wait_for: rain\n  catch: []")
     known = "'dtmf', 'speech', 'beep', 'webhook' or 'supervisor'"
     assert found[0].startswith(f"3:15: error[E203]: 'rain' is not one of {known}")
     assert any("wait_for may end with timeout" in line for line in problems(tmp_path, "- wait_for: dtmf"))
