@@ -194,6 +194,9 @@ class Succession:
             self._call.errand(close(voice, name), f"close of {name}")
             if isinstance(error, TimeoutError):
                 raise VoiceError(f"no session within {within:g} s", code="timeout") from None
+            if isinstance(error, Exception) and not isinstance(error, VoiceError):  # a mistake, perhaps a plugin's
+                log.exception("a voice could not be connected in a way that it does not know", provider=name)
+                raise VoiceError(f"{type(error).__name__}: {error}", code="error") from error
             raise
         took = self._clock() - started
         metrics = self._call.services.metrics.voice(name)

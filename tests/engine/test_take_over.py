@@ -233,3 +233,14 @@ async def test_a_voice_that_raises_has_failed_and_the_next_one_goes_on(tmp_path:
     system = [said.text for said in over.record.transcript if said.role == "system"]
     assert system == ["grok took over from openai: ValueError: a bad frame"]
     assert over.record.error == ""
+
+
+@virtual_time
+async def test_a_voice_that_raises_while_it_connects_cannot_be_had_and_the_next_one_begins(tmp_path: Path) -> None:
+    class Broken(VirtualVoice):
+        async def connect(self) -> None:
+            raise KeyError("session")
+
+    first, second = provider_of(Broken, name="openai"), VirtualProvider([[Says("Soup."), finish()]], name="grok")
+    over = await two(tmp_path, asks, first, second)
+    assert (outcome(over), over.heard) == ("done_", ["Hello.", "Soup."])
