@@ -52,6 +52,7 @@ class ToolCalls:
         self._succession.began(key, call.name, json.dumps(dict(call.arguments)))
         self._talk.post(ToolOpened(key, None if tool is None else tool.fills_after))
         self._running[call.id] = tasks.create_task(self._use(call, seat, key), name=f"tool {call.name}")
+        await asyncio.sleep(0)  # what is cancelled before it has begun would never tell that it is over
 
     def cancel(self, id: str) -> None:
         """The model does not want the answer any more."""
