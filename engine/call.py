@@ -14,7 +14,7 @@ import structlog
 from engine.accounts import using
 from engine.beside import beside, first_of
 from engine.checkpoint import keep
-from engine.discretion import HIDDEN, is_secret, outline, told_in
+from engine.discretion import HIDDEN, is_secret, on_record, outline, told_in
 from engine.errands import Errands
 from engine.inbox import Inbox, Source, Told
 from engine.line import Ending, Line, LineError, LineGone
@@ -226,8 +226,8 @@ class Call:
 
     def said(self, role: Literal["caller", "voice", "system"], text: str, *, interrupted: bool = False) -> Spoken:
         """Write down something that was said."""
-        step = self.record.steps[-1].path if self.record.steps else ""
-        spoken = Spoken(role=role, text=text, at=self.services.clock.now(), step=step, interrupted=interrupted)
+        step, now = self.record.steps[-1].path if self.record.steps else "", self.services.clock.now()
+        spoken = Spoken(role=role, text=on_record(text), at=now, step=step, interrupted=interrupted)
         self.record.transcript.append(spoken)
         self.changed(keep=True)
         return spoken
@@ -373,13 +373,11 @@ class Call:
         await self.save()
         structlog.contextvars.unbind_contextvars("call_id", "flow")
 
-    def ended_by_supervisor(self) -> None:
-        """A supervisor hangs up: whatever comes of it, that is how the call ended."""
-        self._ended("handed_off" if self.with_person else "completed", by="supervisor")
-
     def _ended(self, outcome: str, *, by: str, error: str = "", ending: Ending | None = None) -> None:
         """Note how the call ended; the first to say so is right, but a cause may come later."""
         record = self.record
+        if self.steering.hangs_up and outcome != "lost":
+            outcome, by = "handed_off" if self.with_person else "completed", "supervisor"
         if ending is not None and record.cause is None:
             record.cause = ending.cause
         if record.ended is None:

@@ -77,7 +77,7 @@ async def keep(call: Call) -> None:
 
 def state_of(call: Call, resumed: int = 0) -> Checkpoint:
     """The call as it is now. Nothing sensitive gets in."""
-    flow, hidden = call.root.flow, call.root.secret | call.library.copies.get(call.root.flow.revision, frozenset())
+    flow, hidden = call.root.flow, call.root.secret
     return Checkpoint(
         channel=call.record.legs[0].id,
         at=call.services.clock.now(),

@@ -328,6 +328,7 @@ class Conversation:
         return cut
 
     async def _say(self, text: str) -> None:
+        self.minutes.asked(text)
         self.post(VoiceAsked())  # first: the audio may come before the command is confirmed
         await self.tell(self._voice.say(text))
 

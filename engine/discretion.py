@@ -11,11 +11,15 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from flows.secrets import shown_by
+from flows.texts import in_text
+
 _KEPT: Final = re.compile(r"X-.*|Diversion|User-to-User", re.IGNORECASE)
 
 if TYPE_CHECKING:
     from engine.run import Walker
     from flows.flow import Step
+    from flows.texts import Text
 
 HIDDEN: Final = "•"  # a key
 WORDS: Final = "…"  # a text
@@ -59,3 +63,37 @@ def is_secret(walker: Walker, step: Step) -> bool:
         return True
     own = f"steps.{step.id}"
     return step.id is not None and any(name == own or name.startswith(f"{own}.") for name in walker.secret)
+
+
+class Aloud(str):
+    """A text that is spoken as it is, and that a record must not keep so."""
+
+    __slots__ = ("kept",)
+    kept: str
+
+
+def aloud(text: Text, walker: Walker) -> str:
+    """A text of the flow as it is spoken. Who writes it down writes `on_record` of it."""
+    context = walker.context()
+    spoken = text.render(context)
+    hidden = [one for one in text.expressions if any(_is_hidden(walker, name) for name in shown_by(one))]
+    if not hidden:
+        return spoken
+    made = Aloud(spoken)
+    made.kept = "".join(
+        part if isinstance(part, str) else WORDS if part in hidden else in_text(part.evaluate(context))
+        for part in text.parts
+    )
+    return made
+
+
+def on_record(spoken: str) -> str:
+    """What a record keeps of a text that is spoken: in the place of sensitive values `WORDS`."""
+    return spoken.kept if isinstance(spoken, Aloud) else spoken
+
+
+def _is_hidden(walker: Walker, name: str) -> bool:
+    """Whether a name that an expression reads, or a part of what it reads, must not be written down."""
+    if re.fullmatch(r"steps\.[^.]+\.outcome", name):
+        return False
+    return any(name == one or name.startswith(f"{one}.") or one.startswith(f"{name}.") for one in walker.secret)

@@ -48,7 +48,8 @@ class Errands:
 
 def without_waiting(call: Call, work: Coroutine[Any, Any, Outcome], name: str) -> Outcome:
     """Begin ``work`` and go on. How it failed stands in the trace of the step that began it, and in the log."""
-    trace = call.record.steps[-1]
+    trace = call.walker.trace
+    assert trace is not None, "a step begins it"
     trace.detail = "not waited for"
 
     async def run() -> None:

@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 
 from engine.inbox import Fate
+from engine.repeats import Repeats
 
 if TYPE_CHECKING:
     from engine.switchboard import Switchboard
@@ -77,6 +78,7 @@ class Intake:
         self._switchboard = switchboard
         self._token = token
         self._rates = Rates()
+        self._refusals = Repeats()  # a log is not filled by who is refused
 
     def routes(self) -> list[web.RouteDef]:
         """For the engine's HTTP server."""
@@ -87,7 +89,9 @@ class Intake:
             self._let_in(request)
             told = self._told(request, await _data(request))
         except Refused as refusal:
-            log.warning("an event was refused", status=refusal.status, reason=str(refusal), source=request.remote)
+            if times := self._refusals.again(f"{refusal.status} {request.remote}", asyncio.get_running_loop().time()):
+                facts = {"status": refusal.status, "reason": str(refusal), "source": request.remote, "times": times}
+                log.warning("an event was refused", **facts)
             body = {"status": "refused", "error": "; ".join((str(refusal), *refusal.details))}
             return web.json_response(body, status=refusal.status, headers={**HEADERS, **refusal.headers})
         return told

@@ -175,6 +175,16 @@ class Metrics:
         self.records_dropped = Counter(
             "records_dropped", "Call records given up", ["reason"], namespace=PREFIX, registry=registry
         )
+        self.kept_deleted = Counter(
+            "kept_deleted", "What was deleted since it had been kept long enough", ["kind"], namespace=PREFIX,
+            registry=registry,
+        )  # fmt: skip
+        self.storage_free = Gauge(
+            "storage_free_bytes", "Free space where recordings are kept", namespace=PREFIX, registry=registry
+        )
+        self.storage_size = Gauge(
+            "storage_size_bytes", "All of the space there", namespace=PREFIX, registry=registry
+        )
         Info("build", "The version that runs", namespace=PREFIX, registry=registry).info({"version": VERSION})
 
     def _voice(self, provider: str) -> VoiceMetrics:

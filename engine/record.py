@@ -2,7 +2,7 @@
 
 A record is filled in while the call lives and stored at its start, at every step boundary and at its end, so that a
 crash loses no more than the step it interrupts. Times are UTC; durations are milliseconds. Values of variables declared
-``sensitive`` never get here.
+``sensitive`` never get here, but for what a caller or a model says of them in words of their own.
 """
 
 from __future__ import annotations

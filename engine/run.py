@@ -62,6 +62,7 @@ class Walker:
         self.vars = declare(flow.vars)
         self.secret = call.library.secret.get(flow.revision, frozenset())  # names of what must not be written down
         self.step: Step | None = None  # the innermost that runs
+        self.trace: StepTrace | None = None  # its own, whatever runs beside it
         self.steps: dict[str, dict[str, Any]] = {}
         self._inside = 0  # sections that were called
         self._spent: set[str] = set()  # handlers that ran: each answers for one failure
@@ -281,7 +282,8 @@ class Walker:
             started=self.call.services.clock.now(),
         )
         record.steps.append(trace)
-        around, self.step = self.step, step
+        around = self.step, self.trace
+        self.step, self.trace = step, trace
         await self.call.save()
         clock = asyncio.get_running_loop().time
         started, cost = clock(), record.cost
@@ -300,7 +302,7 @@ class Walker:
                 outcome = Outcome("connected", detail=UNTIL_GONE)
             raise
         finally:
-            self.step = around
+            self.step, self.trace = around
             trace.ms = int((clock() - started) * 1000)
             trace.outcome, trace.detail = outcome.name, trace.detail or outcome.detail
             if record.cost > cost:

@@ -6,11 +6,12 @@ import asyncio
 import json
 import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvloop
@@ -34,6 +35,7 @@ from engine.metrics import metrics
 from engine.price_file import load_prices
 from engine.records.store import Records
 from engine.reload import Reload
+from engine.retention import Disk, Retention
 from engine.services import Clock, Keeper, Services
 from engine.settings import Settings
 from engine.speech import Speech
@@ -157,6 +159,7 @@ async def running(settings: Settings, records: Keeper | None = None) -> AsyncIte
         url = await stack.enter_async_context(serve_health(settings.http, readiness, metrics, pages, routes))
         stack.enter_context(console.served())
         await stack.enter_async_context(beside(metrics.watch_loop(), reload.run()))
+        await stack.enter_async_context(beside(*_storage(settings, console, switchboard, services)))
         others = await _others(stack, settings, records)
         exchange = await _connected(stack, settings, readiness, url, others)
         await stack.enter_async_context(beside(_take_calls(switchboard, exchange, lost), _watch(exchange, readiness)))
@@ -172,6 +175,16 @@ async def _others(stack: AsyncExitStack, settings: Settings, records: Keeper) ->
     if not isinstance(records, Records):
         return None
     return (await stack.enter_async_context(records.presence(settings.name, settings.asterisk.app))).others
+
+
+def _storage(
+    settings: Settings, console: Console, switchboard: Switchboard, services: Services
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """What looks after the disk, to be run beside the calls."""
+    yield Disk(settings.storage, services.metrics).watch()
+    if isinstance(services.records, Records):
+        database = settings.database.url.get_secret_value()
+        yield Retention(settings.keep, settings.storage, database, console.audit, switchboard, services).run()
 
 
 async def _connected(

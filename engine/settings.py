@@ -11,11 +11,21 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -76,12 +86,22 @@ def _origin(value: str) -> str:
     return value.rstrip("/").lower()
 
 
+def _age(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str) or not re.fullmatch(AGE, value):
+        raise ValueError("must be a number of days such as 90d")
+    return timedelta(days=int(value[:-1]))
+
+
 def _currency(value: str) -> str:
     if not re.fullmatch(r"[A-Z]{3}", value):
         raise ValueError("must be a currency such as USD or EUR")
     return value
 
 
+AGE = "^[1-9][0-9]{0,4}d$"  # a day at least: what is younger may belong to a call that is live
+Age = Annotated[timedelta, BeforeValidator(_age), WithJsonSchema({"type": "string", "pattern": AGE})]
 AccountName = Annotated[str, AfterValidator(_account)]
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, allow_inf_nan=False)]
 Level = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: str(v).lower())]
@@ -166,6 +186,15 @@ class RecordSettings(Section):
     transcripts: bool = Field(True, description="false: nothing that was said or typed is stored")
 
 
+class KeepSettings(Section):
+    """How long it is kept what calls leave; for ever when nobody says."""
+
+    records: Age | None = Field(None, description="Call records, with all that was said: such as 90d")
+    recordings: Age | None = Field(None, description="Recordings of calls")
+    voicemail: Age | None = Field(None, description="Messages that callers left")
+    audit: Age | None = Field(None, description="Lines of the audit log")
+
+
 class CostSettings(Section):
     """What calls may cost, and by which prices."""
 
@@ -220,6 +249,7 @@ class Settings(BaseSettings):
     console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
     record: RecordSettings = RecordSettings()
+    keep: KeepSettings = KeepSettings()
     cost: CostSettings = CostSettings()
 
     @classmethod

@@ -41,6 +41,7 @@ class Steering:
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self.hangs_up = False  # a supervisor does, or did: whatever comes of it, that is how the call ends
         self._ringing = ""  # who is rung now
         self._answered: asyncio.Future[Callee] = asyncio.get_running_loop().create_future()
         self._taken = asyncio.Event()
@@ -48,7 +49,7 @@ class Steering:
     def obstacles(self) -> list[str]:
         """Why the call cannot be handed off now, in words; empty when it can be."""
         call = self._call
-        if call.is_over or call.record.ended is not None or call.line.ended.done():
+        if call.is_over or call.line.ended.done():
             return ["the call is over"]
         if not call.has_begun:
             return ["the call has not begun yet"]
@@ -72,17 +73,24 @@ class Steering:
         self._call.beside(self._ring(plan, name), f"hand-off of {self._call.record.id} to {name}")
 
     async def hang_up(self) -> None:
-        """End the call. Raises `NotPossible`."""
+        """End the call. Raises `NotPossible` also when it lives on, and may be ended by another try."""
         call = self._call
-        if call.is_over or call.record.ended is not None or call.line.ended.done():
+        if call.line.ended.done():
             raise NotPossible(["the call is over"])
         call.said("system", "a supervisor hung up")
-        call.ended_by_supervisor()
+        self.hangs_up = True
         try:
             async with asyncio.timeout(HANG_UP_WITHIN):
                 await call.line.hangup()
+                await asyncio.shield(call.line.ended)  # a line tells nobody that Asterisk did not do it
         except (LineError, TimeoutError) as error:
-            log.warning("a call that a supervisor ended could not be hung up", error=str(error))
+            if call.line.ended.done():
+                return
+            log.warning("a call that a supervisor hung up lives on", error=str(error))
+            call.said("system", "the call could not be hung up, and goes on")
+            raise NotPossible(["Asterisk did not end the call: try again"]) from error
+        finally:
+            self.hangs_up = call.line.ended.done()
 
     async def _ring(self, plan: Plan, name: str) -> None:
         """Beside the call: ring, and offer who answers. Cancelled with the call, it leaves nobody behind."""
@@ -122,15 +130,16 @@ class Steering:
         call, leg = self._call, self._answered.result().leg
         self._taken.set()
         try:
+            await call.answer()
             await call.line.connect(leg)
-        except LineGone:
-            raise
-        except LineError as error:
+            call.with_person = True
+            await call.save()
+        except BaseException as error:  # also when the caller hangs up meanwhile
             await asyncio.shield(drop(call, leg))
+            if isinstance(error, LineGone) or not isinstance(error, LineError):
+                raise
             call.record.error = call.record.error or f"a supervisor's hand-off to {leg.target} failed: {error}"
             log.error("who answered for a supervisor could not be connected", target=leg.target, error=str(error))
             return await rescue(call)
-        call.with_person = True
-        await call.save()
         await stay_connected(call, leg)
         return Stop(by="target")

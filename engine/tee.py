@@ -109,6 +109,7 @@ class Tee:
     def __init__(self, call: Call) -> None:
         self.rate = RATE
         self.listeners: set[Listener] = set()
+        self.failed = False  # it ended although the call goes on
         self._call = call
         self._clock = asyncio.get_running_loop().time
         self._law = call.law
@@ -136,7 +137,7 @@ class Tee:
         except LineGone:
             pass
         except Exception as error:
-            reason = "the sound failed"
+            reason, self.failed = "the sound failed", True
             log.exception("a call cannot be heard any more", call_id=call.record.id, error=str(error))
         finally:
             call.untap(self._sides)

@@ -114,9 +114,8 @@ class Language:
         if any(problem.severity == "error" for problem in problems):
             return Loaded(None, problems, sought)
         revision = files.revision.hexdigest()[:16]
-        hidden = _by_revision(flows, secrets.feeding()) | _by_revision(nexts, soon.feeding())
-        copies = _by_revision(flows, secrets.copies()) | _by_revision(nexts, soon.copies())
-        library = Library(flows, files.routes, files.resources, revision, sought, nexts, hidden, copies)
+        secret = _by_revision(flows, secrets.copies()) | _by_revision(nexts, soon.copies())
+        library = Library(flows, files.routes, files.resources, revision, sought, nexts, secret)
         return Loaded(library, problems, sought)
 
     def _read(self, paths: Iterable[Path | str]) -> _Files:

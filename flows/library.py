@@ -19,8 +19,8 @@ class Library:
     """What the engine runs. ``revision`` is a hash of every file in it, ``files`` where they are.
 
     ``next`` holds the next versions of flows, by the same names. ``secret`` has, by the revision of a flow, the names
-    of values that must not be written down: those that are sensitive, and those that become so; ``copies`` has
-    these and the names that take up the value of one of them.
+    of values that must not be written down: those that are sensitive, those that become so, and those that take up
+    the value of one of them.
     """
 
     flows: Mapping[str, Flow]
@@ -30,7 +30,6 @@ class Library:
     files: frozenset[Path] = frozenset()
     next: Mapping[str, Flow] = field(default_factory=dict)
     secret: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    copies: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def route(self, facts: Mapping[str, Any], now: datetime | None = None) -> Route | None:
         """The first route that fits a call's facts: ``did``, ``caller``, ``trunk``, ``direction``, ``headers``,

@@ -42,9 +42,9 @@ class Assignment:
             yield self.value, True
             return
         for expression in self.value.expressions:
-            shown = expression.type != "boolean"
+            shown = shown_by(expression)
             for name in expression.names:
-                yield _of_tool(name, self.tool), shown and not _masked(name, expression)
+                yield _of_tool(name, self.tool), name in shown
 
 
 class Secrets:
@@ -130,6 +130,13 @@ def _assignments(verb: Any, step: Any) -> Iterable[Assignment]:
 def _of_tool(name: str, tool: str) -> str:
     """Inside a tool, ``input`` are its arguments, not the flow's input."""
     return f"tools.{tool}.{name}" if tool and name.startswith("input.") else name
+
+
+def shown_by(expression: Expression) -> frozenset[str]:
+    """The names that an expression reads whose value itself may be in its result."""
+    if expression.type == "boolean":
+        return frozenset()
+    return frozenset(name for name in expression.names if not _masked(name, expression))
 
 
 def _masked(name: str, expression: Expression) -> bool:

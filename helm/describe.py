@@ -85,7 +85,8 @@ KEY = text(r"^[A-Za-z0-9._-]+$")
 _SECRET = r"([a-z0-9_]+_)?(key|token|secret|password|credentials)"
 SECRETS_OF_ENGINE = [path for path, field in described() if field.annotation is SecretStr]
 _NAMES = "|".join(re.escape(".".join(path)) for path in sorted(SECRETS_OF_ENGINE))
-SECRET_SETTING = rf"^({_NAMES}|voices\.[a-z0-9-]+\.{_SECRET})$"
+_ACCOUNT = "[a-z][a-z0-9_]*"
+SECRET_SETTING = rf"^({_NAMES}|(accounts\.{_ACCOUNT}|voices)\.[a-z0-9-]+\.{_SECRET})$"
 ONE_FIELD = {"minProperties": 1, "maxProperties": 1}
 REFERENCE = shape(("name", "key"), name=NAME, key=KEY)
 DURATION = text(r"^[0-9]+(s|m|h)$")
@@ -214,6 +215,10 @@ def settings() -> Schema:
     secret = r"(^|_)(key|token|secret|password|credentials)(_file)?$"
     voice = named({"type": ["string", "number", "boolean"]}) | {"patternProperties": {secret: False}}
     properties["voices"] = named(voice)
+    # An account may have its key in a file of extraMounts: there may be many, and not all in one Secret.
+    tenants = named({"type": ["string", "number", "boolean"]})
+    tenants["patternProperties"] = {secret.replace("(_file)?", ""): False}
+    properties["accounts"] = named(named(tenants), f"^{_ACCOUNT}$")
     return {**found, "properties": properties}
 
 

@@ -29,7 +29,7 @@ const CHANGES: { [K in Name]: (board: Board, data: Events[K], now: number) => Bo
   reset: (board, { now: theirs, engine, calls, detail }, now) => ({
     calls: byId(calls),
     engine,
-    detail: detail ?? board.detail,
+    detail: detail ?? (board.detail && ended(board.detail, calls, theirs)),
     ahead: Date.parse(theirs) - now,
   }),
   call(board, call) {
@@ -45,6 +45,13 @@ const CHANGES: { [K in Name]: (board: Board, data: Events[K], now: number) => Bo
   recordings: (board, { call, recordings }) => detailed(board, call, () => ({ recordings })),
   heartbeat: (board, { now: theirs }, now) => ({ ...board, ahead: Date.parse(theirs) - now }),
 };
+
+/** The call that is looked at, of which a reset tells nothing: it ended while nobody told, unless it is listed. */
+function ended(detail: CallDetail, calls: readonly CallSummary[], now: string): CallDetail {
+  const { call } = detail;
+  if (!detail.live || calls.some(({ id }) => id === call.id)) return detail;
+  return { ...detail, live: false, interim: { caller: "", voice: "" }, call: { ...call, state: "ended", ended: call.ended ?? now } };
+}
 
 function detailed(board: Board, call: string, change: (detail: CallDetail) => Partial<CallDetail>): Board {
   const { detail } = board;

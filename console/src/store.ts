@@ -116,10 +116,12 @@ async function stream(id: string | null, signal: AbortSignal): Promise<void> {
 }
 
 function heard(type: string, data: unknown): void {
+  const before = board.value.detail;
   board.value = after(board.value, type, data);
   now.value = Date.now() + board.value.ahead;
-  const call = type === "call" ? (data as { id: string; state: string }) : null;
-  if (call?.state === "ended" && call.id === lookedAt.value && may("history")) void complete(call.id);
+  const { detail } = board.value;
+  const isOver = before?.live && detail?.call.id === before.call.id && !detail.live;
+  if (isOver && detail.call.id === lookedAt.value && may("history")) void complete(detail.call.id);
 }
 
 /** A call that was looked at is over: what is kept of it, such as its recording, is known a moment later. */

@@ -32,6 +32,15 @@ test("a reset forgets calls that nobody tells of any more", () => {
   assert.deepEqual([...now.calls.keys()], ["2"]);
 });
 
+test("a call that is looked at and ended while the line was lost is live no more", () => {
+  const before = after(EMPTY, "reset", reset(detailOf(call("1")), call("1"), call("2")));
+  const now = after(before, "reset", reset(null, call("2")));
+  assert.equal(now.detail!.live, false);
+  assert.deepEqual([now.detail!.call.state, now.detail!.call.ended], ["ended", AT]);
+  const listed = after(before, "reset", reset(null, call("1")));
+  assert.equal(listed.detail!.live, true);
+});
+
 test("the engine's clock counts, not the browser's", () => {
   const board = after(EMPTY, "reset", reset(null), Date.parse(AT) - 5_000);
   assert.equal(board.ahead, 5_000);

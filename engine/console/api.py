@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,7 @@ from engine.console.audit import Audit
 from engine.console.deeds import Deeds, key_of
 from engine.console.entries import Timeline
 from engine.console.feed import Feed
-from engine.console.gate import COOKIE, LASTS, Gate, is_secure
+from engine.console.gate import COOKIE, LASTS, Gate, TooManyError, is_secure
 from engine.console.openapi import document
 from engine.console.places import Places
 from engine.console.problems import ProblemError
@@ -90,8 +91,8 @@ class Api:
                   problems=(*missing, "no-records")),
             Route("GET", CALL + "/graph", self._graphs, "The flows of a call", "graph", "live", models.Graphs,
                   problems=(*missing, "no-records")),
-            Route("GET", CALL + "/targets", self._targets, "Whom a call can be handed to", "", "act", models.Targets,
-                  problems=missing),
+            Route("GET", CALL + "/targets", self._targets, "Whom a call can be handed to", "targets", "act",
+                  models.Targets, problems=missing),
             Route("POST", CALL + "/hangup", self._hang_up, "Hang up", "hangup", "act", models.ActionResult, 202,
                   problems=(*missing, *possible, "wrong-origin"), headers=KEY),
             Route("POST", CALL + "/handoff", self._hand_off, "Hand off now", "handoff", "act", models.ActionResult,
@@ -128,6 +129,10 @@ class Api:
             raise ProblemError("no-tokens", "there is no token to log in with: `hookflash token create` makes one")
         try:
             token = self._gate.try_token(request, ask.body.token)
+        except TooManyError as problem:
+            if problem.times:
+                await self.router.note(ask, "login refused", who=NOBODY, told=f"{problem.times} times: too many")
+            raise
         except ProblemError:
             await self.router.note(ask, "login refused", who=NOBODY)
             raise
@@ -144,6 +149,7 @@ class Api:
         return ask.identity.session()
 
     async def _logout(self, ask: Ask) -> web.Response:
+        self._gate.end_session(ask.identity)
         answer = web.Response(status=204)
         answer.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict", secure=is_secure(ask.request))
         return answer
@@ -261,7 +267,7 @@ class Api:
         if not number.isascii() or not number.isdecimal() or len(number) > 6:
             raise ProblemError("not-found", f"there is no recording {number!r}")
         _, record = await self._found(ask)
-        kept = archive.files(self._services.storage / "recordings", record.id)
+        kept = await asyncio.to_thread(archive.files, self._services.storage / "recordings", record.id)
         if int(number) >= len(kept):
             raise ProblemError("not-found", f"the call has {len(kept)} recordings, counted from 0")
         return web.FileResponse(kept[int(number)], headers={"Content-Type": "audio/wav"})

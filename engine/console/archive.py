@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import re
 import wave
 from datetime import UTC, datetime
@@ -138,15 +139,16 @@ def _recordings(folder: Path, record: CallRecord, running: Path | None) -> list[
 
 
 def files(folder: Path, call: str) -> list[Path]:
-    """The recordings of a call, by their names (see `engine.recording.new_file`), oldest first."""
+    """The recordings of a call, by their names (see `engine.recording.new_file`), oldest first. Reads the whole folder,
+    which may be large: not for the event loop."""
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", call)
     name = re.compile(rf"\d{{8}}T\d{{6}}Z-{re.escape(safe)}-(\d+)\.wav")
     try:
-        every = list(folder.iterdir())
+        every = os.listdir(folder)
     except FileNotFoundError:
         return []
-    found = [(path.name[:16], int(match[1]), path) for path in every if (match := name.fullmatch(path.name))]
-    return [path for _, _, path in sorted(found)]
+    found = [(one[:16], int(match[1]), one) for one in every if safe in one and (match := name.fullmatch(one))]
+    return [folder / one for _, _, one in sorted(found)]
 
 
 def _began(path: Path, record: CallRecord) -> datetime:

@@ -68,8 +68,7 @@ class Audience:
 
     def ticket(self, call: str, identity: Identity, now: datetime) -> AudioTicket:
         """Lets one WebSocket in, once. Raises `ProblemError` when nobody more can listen."""
-        if self.of(call) >= OF_A_CALL or self.all >= OF_ALL:
-            raise ProblemError("not-possible", "nobody more can listen now", [f"{self.all} listen already"])
+        self._need_room(call)
         self._tickets = {key: ticket for key, ticket in self._tickets.items() if ticket.expires > now}
         while len(self._tickets) >= TICKETS:
             del self._tickets[next(iter(self._tickets))]
@@ -86,29 +85,41 @@ class Audience:
             raise ProblemError("not-logged-in", "the session is over")
         return found.identity
 
+    def _need_room(self, call: str) -> None:
+        """Raises `ProblemError` when nobody more can listen."""
+        if self.of(call) >= OF_A_CALL or self.all >= OF_ALL:
+            raise ProblemError("not-possible", "nobody more can listen now", [f"{self.all} listen already"])
+
     # ── Listening ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def serve(self, request: web.Request, call: Call, identity: Identity) -> web.WebSocketResponse:
-        """Until the call or the session is over, the listener goes or the engine stops."""
+        """Until the call or the session is over, the listener goes or the engine stops. Raises `ProblemError` when
+        there is no room for them: there are more tickets than places."""
         socket = web.WebSocketResponse(compress=False, heartbeat=20.0, max_msg_size=1024)
-        await socket.prepare(request)
         listener = Listener()
-        code, reason = WSCloseCode.OK, b""
+        code, reason = WSCloseCode.INTERNAL_ERROR, b"the sound failed"
         with self._seat(call, listener) as tee, contextlib.suppress(ConnectionError, TimeoutError):
+            await socket.prepare(request)
             await socket.send_str(_format(tee, call.record.id))
             ways = self._send(socket, listener), _until_gone(socket), self._until_not_allowed(identity)
             match await first_of(*ways, self._stopping.wait()):
+                case 0 if not tee.failed:
+                    code, reason = WSCloseCode.OK, b""
+                case 1:
+                    code, reason = WSCloseCode.OK, b""
                 case 2:
                     code, reason = WSCloseCode.POLICY_VIOLATION, b"the session is over"
                 case 3:
                     code, reason = WSCloseCode.GOING_AWAY, b"the engine stops"
-        await socket.close(code=code, message=reason)
+        if socket.prepared:
+            await socket.close(code=code, message=reason)
         return socket
 
     @contextmanager
     def _seat(self, call: Call, listener: Listener) -> Iterator[Tee]:
-        """A place at the call's tee, which is there for as long as somebody listens."""
+        """A place at the call's tee, which is there for as long as somebody listens. Raises `ProblemError`."""
         id_ = call.record.id
+        self._need_room(id_)
         tee, running = self._tees.get(id_, (None, None))
         if tee is None or running is None or running.done():
             tee = Tee(call)
@@ -122,7 +133,7 @@ class Audience:
             tee.listeners.discard(listener)
             if not tee.listeners:
                 running.cancel()
-                if self._tees[id_][0] is tee:
+                if self._tees.get(id_) == (tee, running):  # else there is another by now
                     del self._tees[id_]
             call.changed()
 

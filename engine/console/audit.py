@@ -7,9 +7,11 @@ one after the other: no call waits for a disk.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 from collections import deque
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -49,6 +51,44 @@ class Audit:
         except OSError as error:
             raise ProblemError("no-audit", f"the audit log cannot be read: {error.strerror or error}") from error
 
+    async def trim(self, before: datetime) -> int:
+        """Delete the lines from before a moment; how many there were. Raises `OSError`.
+
+        Meanwhile nothing is served that must be written down. A line that another process writes just then may be lost.
+        """
+        async with self._order:
+            return await asyncio.shield(asyncio.ensure_future(asyncio.to_thread(self._trim, before)))
+
+    def _trim(self, before: datetime) -> int:
+        """The rest goes into a new file, which takes the place of the old one as a whole or not at all."""
+        try:
+            handle = os.open(self.file, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return 0
+        with open(handle, "rb") as stream:
+            gone, rest, read = 0, 0, 0
+            for number, line in enumerate(stream, 1):
+                read += len(line)
+                at = _moment(line)
+                if at is not None and at >= before:
+                    break
+                if at is not None:  # else it may be of a disk that was full: it goes with an older line behind it
+                    gone, rest = number, read
+            if not gone:
+                return 0
+            stream.seek(rest)
+            beside = self.file.with_name(f"{self.file.name}.part")
+            beside.unlink(missing_ok=True)
+            try:
+                with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
+                    shutil.copyfileobj(stream, new)
+                    new.flush()
+                    os.fsync(new.fileno())
+                beside.replace(self.file)
+            finally:
+                beside.unlink(missing_ok=True)
+        return gone
+
     def _append(self, line: bytes) -> None:
         """One write to the end of the file: lines are never mixed, also not with those of another process."""
         try:
@@ -77,3 +117,11 @@ class Audit:
                 if call is None or entry.call == call:
                     found.append(entry)
         return list(reversed(found))
+
+
+def _moment(line: bytes) -> datetime | None:
+    """When a line was written; None for what is no line of ours."""
+    try:
+        return datetime.fromisoformat(json.loads(line)["at"]).astimezone(UTC)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None

@@ -15,6 +15,7 @@ import ipaddress
 import math
 import os
 import secrets
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -23,7 +24,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from engine.console.models import Right, Role, Session
 from engine.console.patience import Patience
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 
 COOKIE: Final = "hookflash"
 LASTS: Final = timedelta(hours=12)
+SESSIONS: Final = 4096  # that were taken back and are remembered
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 PROXIED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -62,6 +64,14 @@ class Identity:
         )
 
 
+class TooManyError(ProblemError):
+    """An attempt that is not looked at. ``times``: so many of them are to be told now; 0: they were just told."""
+
+    def __init__(self, detail: str, times: int, **headers: str) -> None:
+        super().__init__("too-many", detail, **headers)
+        self.times = times
+
+
 class Gate:
     """Decides for each request. ``loopback``: the engine listens on this machine alone. ``key`` is the file of the key
     that signs sessions, made when the first one is."""
@@ -72,6 +82,7 @@ class Gate:
         self._loopback = loopback
         self._origin = origin
         self._patience = Patience()
+        self._ended: OrderedDict[str, datetime] = OrderedDict()  # sessions that were taken back, and their ends
 
     # ── Who ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -91,20 +102,23 @@ class Gate:
         return self._session(cookie)
 
     def try_token(self, request: web.Request, given: str) -> Token:
-        """The token that was given. Raises `ProblemError` for a wrong one, and after too many of them."""
+        """The token that was given. Raises `ProblemError` for a wrong one, and after too many of them.
+
+        Who has a right one never waits: behind a proxy all have the same address, and nobody guesses 256 bits.
+        """
+        if (token := self.tokens.find(given)) is not None:
+            return token
         address, now = request.remote or "", asyncio.get_running_loop().time()
         if wait := self._patience.wait(address, now):
-            raise ProblemError("too-many", "too many wrong tokens", Retry_After=str(math.ceil(wait)))
-        token = self.tokens.find(given)
-        if token is None:
-            self._patience.failed(address, now)
-            log.warning("a wrong token", source=source_of(request))
-            raise _stranger("this token is not known here")
-        return token
+            times = self._patience.refused(address, now)
+            raise TooManyError("too many wrong tokens", times, Retry_After=str(math.ceil(wait)))
+        self._patience.failed(address, now)
+        log.warning("a wrong token", source=source_of(request))
+        raise _stranger("this token is not known here")
 
     def still(self, identity: Identity) -> bool:
         """Whether who came in some time ago would be let in now."""
-        if identity.expires is not None and identity.expires <= datetime.now(UTC):
+        if identity.expires is not None and (identity.expires <= datetime.now(UTC) or identity.csrf in self._ended):
             return False
         if identity.open:
             return self.tokens.open
@@ -112,7 +126,7 @@ class Gate:
         return token is not None and token.sha256 == identity.token and token.role == identity.role
 
     def _alone(self, request: web.Request) -> Identity:
-        if not self._loopback:
+        if not self._loopback or self._origin is not None:  # then a proxy stands before it, and all come from it
             raise ProblemError(
                 "no-tokens", "nobody has a token: make one with `hookflash token create NAME --role supervisor`"
             )
@@ -141,9 +155,20 @@ class Gate:
         right = hmac.compare_digest(
             self._sign("session", f"{name}.{ends}.{chance}", known).encode(), signature.encode(errors="replace")
         )
-        if token is None or not right or until <= datetime.now(UTC):
-            raise _stranger("the session is over: log in again")
-        return self._of(token, cookie, until)
+        if token is not None and right and until > datetime.now(UTC):
+            identity = self._of(token, cookie, until)
+            if identity.csrf not in self._ended:
+                return identity
+        raise _stranger("the session is over: log in again")
+
+    def end_session(self, identity: Identity) -> None:
+        """Take a session back: its cookie is good for nothing any more, whoever has it. (A token stays good.)"""
+        if identity.csrf is None or identity.expires is None:
+            return
+        self._ended[identity.csrf] = identity.expires
+        now = datetime.now(UTC)
+        while self._ended and (len(self._ended) > SESSIONS or next(iter(self._ended.values())) <= now):
+            self._ended.popitem(last=False)
 
     def _of(self, token: Token, cookie: str, until: datetime) -> Identity:
         return Identity(token.name, token.role, self._sign("csrf", cookie), until, token=token.sha256)
@@ -200,10 +225,14 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local(request: web.Request) -> bool:
-    """Whether a request was made on this machine, to this machine by its name, and not through a proxy.
+    """Whether a request was made on this machine, to this machine by its name, and as far as it tells not through a
+    proxy.
 
-    The name matters: a page of another site may reach us under its own name, which its owner lets point here.
+    The name matters: a page of another site may reach us under its own name, which its owner lets point here. So does
+    the version: a bare ``proxy_pass`` of nginx says of itself nothing but HTTP/1.0, which no browser speaks.
     """
+    if request.version < HttpVersion11:
+        return False
     try:
         named = urlsplit(f"//{request.host}").hostname or ""
     except ValueError:

@@ -19,6 +19,7 @@ from engine.console.audit import Audit
 from engine.console.gate import Gate, Identity, require, source_of
 from engine.console.models import Model, Right
 from engine.console.problems import ProblemError
+from engine.repeats import Repeats
 
 log = structlog.get_logger()
 
@@ -91,6 +92,7 @@ class Router:
     def __init__(self, gate: Gate, audit: Audit) -> None:
         self._gate = gate
         self._audit = audit
+        self._refusals = Repeats()
 
     def definitions(self, routes: Sequence[Route]) -> list[web.RouteDef]:
         """For aiohttp: the routes, then what is none of them."""
@@ -129,7 +131,11 @@ class Router:
     async def _let_in(self, route: Route, request: web.Request) -> Ask:
         identity = NOBODY if route.public else self._gate.identify(request)
         if not route.public:
-            self._gate.allow(request, identity, route.right)
+            try:
+                self._gate.allow(request, identity, route.right)
+            except ProblemError as problem:
+                await self._note_refusal(route, request, identity, problem)
+                raise
         query = _parsed(route.query, _query(request)) if route.query else None
         body = None
         if route.body is not None:
@@ -140,10 +146,16 @@ class Router:
             await self.note(ask, route.action)
         return ask
 
-    async def note(self, ask: Ask, action: str, who: Identity | None = None) -> None:
-        """Write down what is about to be served; ``who``: what they sent stays out. Raises `ProblemError` when that is
-        not possible."""
-        told = ""
+    async def _note_refusal(self, route: Route, request: web.Request, who: Identity, problem: ProblemError) -> None:
+        """Write down that somebody tried what they may not, once a minute each."""
+        action = f"{route.action or f'{route.method} {route.path}'} refused"
+        if times := self._refusals.again(f"{who.name} {action} {problem.kind}", asyncio.get_running_loop().time()):
+            more = "" if times == 1 else f", {times} times"
+            await self.note(Ask(request, who), action, who=who, told=f"{problem.kind}{more}")
+
+    async def note(self, ask: Ask, action: str, who: Identity | None = None, told: str = "") -> None:
+        """Write down what is about to be served; ``who``: what they sent stays out, and ``told`` stands there. Raises
+        `ProblemError` when that is not possible."""
         if who is None:
             told = ask.request.query_string if ask.body is None else ask.body.model_dump_json()
         identity = who or ask.identity

@@ -35,12 +35,13 @@ class Console:
         told = settings.console
         tokens, loopback = Tokens(told.tokens), is_loopback(settings.http.host)
         gate = Gate(tokens, settings.storage / KEY, loopback=loopback, origin=told.origin)
-        self.api = Api(switchboard, services, readiness, gate, Audit(told.audit))
+        self.audit = Audit(told.audit)
+        self.api = Api(switchboard, services, readiness, gate, self.audit)
         if tokens.open:
-            who = "this machine alone" if loopback else "nobody"
+            who = "this machine alone, as admin" if loopback and told.origin is None else "nobody"
             log.warning(
                 f"the console and its API serve {who}: there is no token; `hookflash token create NAME --role admin` "
-                "makes one",
+                "makes one, which a proxy before the engine needs: through it, everybody comes from this machine",
                 tokens=str(told.tokens),
             )
 

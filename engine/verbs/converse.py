@@ -14,6 +14,7 @@ from engine.before import Before, Context, before
 from engine.call import Call
 from engine.comfort import patience
 from engine.conversation import Conversation
+from engine.discretion import aloud, on_record
 from engine.outcome import Outcome
 from engine.playout import Playout
 from engine.succession import Seat, Succession
@@ -215,7 +216,7 @@ class Converse(Verb):
                 trace.data["data"] = toolbox.data
 
     async def _talks(self, fields: ConverseFields, call: Call, toolbox: Toolbox) -> Outcome:
-        greeting = None if fields.greeting is None else fields.greeting.render(call.walker.context())
+        greeting = None if fields.greeting is None else aloud(fields.greeting, call.walker)
         known = await before(call, fields.context)
         for _ in range(TALKS):
             outcome = await self._talk(fields, call, toolbox, greeting, known)
@@ -235,7 +236,7 @@ class Converse(Verb):
         """Open the audio and the voice side by side, then talk."""
         began = asyncio.get_running_loop().time()
         context = call.walker.context()
-        reprompt = fields.silence.say.render(context)
+        reprompt = aloud(fields.silence.say, call.walker)
         names = fields.providers or (call.services.default_voice,)
         told = fields.prompt or (fields.prompt_file.text if fields.prompt_file is not None else None)
         instructions = "" if told is None else told.render(context)
@@ -259,7 +260,8 @@ class Converse(Verb):
             succession.end()
             if bridge is not None:
                 bridge.cancel()
-            written = {greeting, reprompt, *(tool.filler for tool in toolbox.tools.values())}
+            given = greeting, reprompt, *(tool.filler for tool in toolbox.tools.values())
+            written = {on_record(text) for text in given if text}
             for spoken in call.record.transcript[said:]:
                 spoken.improvised = spoken.role == "voice" and spoken.text not in written
 

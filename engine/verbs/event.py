@@ -63,7 +63,8 @@ class Event(Verb):
         fields = step.fields
         assert isinstance(fields, EventFields)
         context = call.walker.context()
-        key = f"{call.record.id}-{len(call.record.steps)}"
+        number = next((n for n, one in enumerate(call.record.steps, 1) if one is call.walker.trace), 0)
+        key = f"{call.record.id}-{number}"
         facts = call.line.facts
         body = {
             "id": key,

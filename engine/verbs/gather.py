@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from engine.beside import first_of
 from engine.call import Call
+from engine.discretion import aloud
 from engine.listening import Ear, Said, listening
 from engine.outcome import Outcome
 from engine.prompting import Interruptible, collect, key_pressed, keys, prompt, synthesise
@@ -103,7 +104,7 @@ class Gather(Verb):
         fields = step.fields
         assert isinstance(fields, GatherFields)
         context = call.walker.context()
-        text = fields.say.render(context)
+        text = aloud(fields.say, call.walker)
         hints = [hint.render(context) for hint in fields.hints]
         audio = await synthesise(call, text, voice=fields.voice, language=fields.language)
         outcome = Outcome()

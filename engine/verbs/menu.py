@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from engine.call import Call
+from engine.discretion import aloud
 from engine.outcome import Outcome
 from engine.prompting import collect, synthesise
 from engine.verb import Verb
@@ -53,7 +54,7 @@ class Menu(Verb):
         """Speak the choice until a valid key was pressed, or too often."""
         fields = step.fields
         assert isinstance(fields, MenuFields)
-        text = fields.say.render(call.walker.context())
+        text = aloud(fields.say, call.walker)
         audio = await synthesise(call, text, voice=fields.voice, language=fields.language)
         outcome = "no_input"
         for attempt in range(1 + fields.retries):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.call import Call
+from engine.discretion import aloud
 from engine.outcome import DONE, Outcome
 from engine.prompting import prompt, synthesise
 from engine.record import StepTrace
@@ -77,7 +78,7 @@ async def _start(call: Call, fields: RecordFields) -> Recording:
     """Begin, beside whatever the flow does next; what announces it is not in it."""
     law = (await call.playout()).law
     if fields.announce is not None:
-        text = fields.announce.render(call.walker.context())
+        text = aloud(fields.announce, call.walker)
         audio = await synthesise(call, text)
         call.said("voice", text)
         await prompt(call, audio, "none")

@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from engine.call import Call
+from engine.discretion import aloud
 from engine.outcome import DONE, Outcome
 from engine.prompting import Interruptible, prompt, synthesise
 from engine.verb import Verb
@@ -44,7 +45,7 @@ class Say(Verb):
         """Speak it, as often as asked."""
         fields = step.fields
         assert isinstance(fields, SayFields)
-        text = fields.text.render(call.walker.context())
+        text = aloud(fields.text, call.walker)
         audio = await synthesise(call, text, voice=fields.voice, language=fields.language, early=True)
         spoken = call.said("voice", text)
         for _ in range(fields.loop):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, Field
 
 from engine.call import Call
+from engine.discretion import aloud
 from engine.http import escape
 from engine.leaks import leaks, whole_address
 from engine.outcome import Outcome, StepError, Stop, Unhandled
@@ -206,4 +207,4 @@ class TransferTool(TransferFields, ToolKind):
     async def leave(self, call: Call) -> Outcome | str:
         """Ring; the talk goes on when nobody takes the call."""
         outcome = await Transfer().hand_over(self, call, call.record.steps[-1].path, ())
-        return Outcome() if outcome.name == "connected" else self.unreached.render(call.walker.context())
+        return Outcome() if outcome.name == "connected" else aloud(self.unreached, call.walker)

@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from engine.call import Call
+from engine.discretion import aloud
 from engine.toolbox import FlowTool as Tool
 from engine.verbs.play import SoundFields
 from engine.verbs.tool_kinds import (
@@ -114,7 +115,7 @@ def flow_tool(name: str, fields: ToolFields, call: Call) -> Tool:
 
     return Tool(
         name, fields.description, fields.input or JsonSchema(NO_INPUT), act, fields.timeout, fields.max_calls,
-        filler=None if filler is None or filler.say is None else filler.say.render(context),
+        filler=None if filler is None or filler.say is None else aloud(filler.say, call.walker),
         sound=None if filler is None or filler.play is None else partial(filler.play.audio, call),
         filler_after=0.8 if filler is None else filler.after,
         allowed=lambda: fields.when is None or fields.when.evaluate(call.walker.context()),

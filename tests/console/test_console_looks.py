@@ -119,6 +119,26 @@ async def test_filters_and_a_pause(browser: Browser) -> None:
         await expect(state).to_have_attribute("data-state", "thinking")
 
 
+@pytest.mark.parametrize("role", ["supervisor", "viewer"])
+async def test_a_call_that_ended_while_the_line_was_lost_is_live_no_more(browser: Browser, role: str) -> None:
+    async with serving(role) as standin:
+        _, page = await opened(browser, standin, f"/console/calls/{LIVE}")
+        await expect(page.get_by_role("heading", name="Ada Lovelace")).to_be_visible()
+        await expect(page.locator("[data-connection=live]")).to_be_visible()
+        standin.down.set()
+        await expect(page.locator("[data-banner=lost]")).to_be_visible()
+        over = standin.answers["details"][LIVE]
+        standin.answers["calls"] = [call for call in standin.answers["calls"] if call["id"] != LIVE]
+        over["live"] = False
+        over["call"] |= {"state": "ended", "outcome": "caller_hung_up", "ended": over["call"]["started"]}
+        standin.down.clear()
+        await expect(page.locator("[data-connection=live]")).to_be_visible()
+        await expect(page.get_by_role("button", name="Hang up")).to_have_count(0)
+        await expect(page.locator("[data-state=ai_speaking]")).to_have_count(0)
+        if role == "supervisor":
+            await expect(page.get_by_text("Caller hung up").first).to_be_visible()
+
+
 async def test_nothing_stale_is_shown_as_live(browser: Browser) -> None:
     async with serving() as standin:
         browsed, page = await opened(browser, standin)

@@ -126,6 +126,14 @@ async def test_the_sender_learns_what_the_waiting_step_cannot_use(call: Call) ->
         taken.cancel()
 
 
+async def test_a_log_is_not_filled_by_who_is_refused(call: Call) -> None:
+    async with desk(call) as company:
+        with capture_logs() as logs:
+            answers = [(await company.post(token=None))[0] for _ in range(2 * BURST)]
+    assert set(answers) == {401, 429}
+    assert [(entry["status"], entry["times"]) for entry in logs] == [(401, 1), (429, 1)]
+
+
 @pytest.mark.parametrize(
     ("given", "expected", "words"),
     [

@@ -182,6 +182,9 @@ def test_a_number_without_quotes_is_explained() -> None:
         ("asterisk: {url: 'http://u:p@h:8088'}", "set asterisk.user and asterisk.password"),
         ("drain_timeout: -1", "drain_timeout = -1 (hookflash.yaml:1): must be greater than or equal to 0"),
         ("drain_timeout: soon", "must be a valid number"),
+        ("keep: {records: 90}", "keep.records = 90 (hookflash.yaml:1): must be a number of days such as 90d"),
+        ("keep: {audit: 12h}", "must be a number of days such as 90d"),
+        ("keep: {recordings: 0d}", "must be a number of days such as 90d"),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_one_clear_message(text: str, says: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from engine.call import Call
 from engine.console.views import state_of
+from engine.line import LineError, LineGone
 from engine.outcome import StepError
 from engine.record import CallRecord
 from engine.steering import BY_SUPERVISOR, NotPossible
@@ -206,6 +207,43 @@ def test_who_answers_and_is_gone_at_once_does_not_leave_the_caller_in_silence() 
     assert "a supervisor's hand-off to pjsip:desk failed" in record.error
 
 
+@pytest.mark.parametrize("way", ["hangs up meanwhile", "is gone"])
+def test_who_answered_is_let_go_when_the_caller_goes_before_they_are_connected(way: str) -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        connecting = asyncio.Event()
+
+        async def connect(leg: Any) -> None:
+            connecting.set()
+            if way == "is gone":
+                raise LineGone("the caller is gone")
+            await asyncio.Event().wait()
+
+        await line.log.until("answered")
+        line.connect = connect  # type: ignore[method-assign]
+        call.steering.hand_off("desk")
+        await connecting.wait()
+        if way == "hangs up meanwhile":
+            await line.caller.hangs_up()
+
+    record = run(steered(script, targets={"pjsip:desk": {"answer": 1}}))
+    (leg,) = (one for one in record.legs if one.kind == "target")
+    assert leg.ended is not None
+    assert record.outcome == "caller_hung_up"
+
+
+def test_a_call_that_the_flow_has_not_answered_is_answered_for_the_person() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.caller.waits(1)
+        call.steering.hand_off("desk")
+        await line.log.until("connected", who="pjsip:desk")
+        assert line.is_answered
+        await line.caller.hangs_up()
+
+    record = run(steered(script, forever, targets={"pjsip:desk": "answer"}))
+    assert record.answered is not None
+    assert record.legs[0].answered == record.answered
+
+
 def test_whatever_fails_in_ringing_the_call_goes_on() -> None:
     async def script(call: Call, line: VirtualLine) -> None:
         await line.log.until("answered")
@@ -236,6 +274,40 @@ def test_a_supervisor_hangs_up() -> None:
     record = run(steered(script, targets={}, given=made))
     assert (record.outcome, record.hangup_by) == ("completed", "supervisor")
     assert str(trail) == "after"
+
+
+def test_a_call_that_could_not_be_hung_up_lives_on_and_is_hung_up_by_another_try() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        async def fails(cause: int = 16) -> None:
+            """As a line whose Asterisk does not answer: it tells nobody."""
+
+        await line.log.until("answered")
+        works, line.hangup = line.hangup, fails  # type: ignore[method-assign]
+        with pytest.raises(NotPossible, match="did not end the call"):
+            await call.steering.hang_up()
+        assert call.record.ended is None
+        assert state_of(call) == "in_flow"
+        assert call.steering.obstacles() == []
+        line.hangup = works  # type: ignore[method-assign]
+        await call.steering.hang_up()
+
+    record = run(steered(script, targets={}))
+    assert (record.outcome, record.hangup_by) == ("completed", "supervisor")
+    assert said(record) == [
+        "a supervisor hung up", "the call could not be hung up, and goes on", "a supervisor hung up"
+    ]  # fmt: skip
+
+
+def test_who_hangs_up_after_a_supervisor_could_not_is_the_caller() -> None:
+    async def script(call: Call, line: VirtualLine) -> None:
+        await line.log.until("answered")
+        line._faults["hangup"] = LineError("no")
+        with pytest.raises(NotPossible):
+            await call.steering.hang_up()
+        await line.caller.hangs_up()
+
+    record = run(steered(script, targets={}))
+    assert (record.outcome, record.hangup_by) == ("caller_hung_up", "caller")
 
 
 def test_a_supervisor_hangs_up_a_talk_with_a_person() -> None:

@@ -183,13 +183,16 @@ OPTIONS: dict[str, dict[str, Values]] = {
             "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
             "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
             "dashboard": {"enabled": True},
-            "ingress": {"enabled": True, "host": "calls.acme.example", "className": "nginx",
-                        "annotations": {"a": "b"}, "tlsSecret": "calls-certificate"},
-            "httpRoute": {"enabled": True, "hostnames": ["calls.acme.example"],
-                          "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}]},
         },
     },
 }  # fmt: skip
+PUBLISHED: Values = {
+    "ingress": {"enabled": True, "host": "calls.acme.example", "className": "nginx", "annotations": {"a": "b"},
+                "tlsSecret": "calls-certificate"},
+    "httpRoute": {"enabled": True, "hostnames": ["calls.acme.example"],
+                  "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}]},
+}  # fmt: skip
+"""For one engine alone: a request must reach the one whose calls it is about."""
 POLICY: Values = {
     "networkPolicy": {
         "enabled": True,
@@ -213,6 +216,8 @@ def matrix() -> Iterator[tuple[str, Values]]:
         exposed = values.get("sip", {}).get("exposure") != "hostNetwork"
         if "everything" in name and (exposed or values.get("mode") == "external"):
             values = joined(values, POLICY)
+        if "everything" in name and values.get("replicas", 1) == 1:
+            values = joined(values, PUBLISHED)
         if "secrets none, " in name and "certificate Teams" in name:
             continue  # a trunk's password is in the Secret
         yield name, values

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,14 @@ from crds import CRDS
 from invariants import dangling, unsafe
 from rendering import (
     CHART,
+    FLOW,
     KEYS,
     MODES,
     NAME,
     NAMESPACE,
     OPTIONS,
     POLICY,
+    PUBLISHED,
     RELEASE,
     Object,
     containers,
@@ -74,6 +79,8 @@ def test_every_combination_of_options_is_valid_and_holds_together(mode: str) -> 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_version_of_kubernetes_takes_it(mode: str, version: str) -> None:
     options = [chosen[list(chosen)[-1]] for chosen in OPTIONS.values()]
+    if MODES[mode].get("replicas", 1) == 1:
+        options.append(PUBLISHED)
     for values in (MODES[mode], joined(MODES[mode], *options)):
         for each in objects(values):
             valid(each, version)
@@ -158,6 +165,28 @@ def test_the_engine_understands_the_settings_that_the_chart_writes(
     assert {str(settings.storage), *map(str, settings.flows)} <= mounts
 
 
+def test_an_account_has_its_key_in_the_secret_or_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "acme").write_text("sk-acme")
+    (tmp_path / "bella").write_text("sk-bella")
+    accounts = {
+        "acme": {"azure-openai": {"model": "m", "max_sessions": 20}},
+        "bella": {"openai": {"api_key_file": str(tmp_path / "bella")}},
+    }
+    keys = {"accounts.acme.azure-openai.api_key": "acme"}
+    found = objects({"settings": {"accounts": accounts}, "secrets": {"existingSecret": "telephony-keys", "keys": keys}})
+    (tmp_path / "hookflash.yaml").write_text(only(found, "ConfigMap", f"{NAME}-settings")["data"]["hookflash.yaml"])
+    (engine,) = workload(found)["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each.get("value", "") for each in engine["env"]}
+    name = "HOOKFLASH_ACCOUNTS_ACME_AZURE_OPENAI_API_KEY_FILE"
+    assert env[name] == "/run/secrets/hookflash/acme"
+    monkeypatch.setenv(name, str(tmp_path / "acme"))
+    settings = load_settings(tmp_path / "hookflash.yaml")
+    assert settings.account_settings() == {
+        "acme": {"azure-openai": {"model": "m", "max_sessions": "20", "api_key": "sk-acme"}},
+        "bella": {"openai": {"api_key": "sk-bella"}},
+    }
+
+
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "external"])
 def test_asterisk_is_configured_as_the_values_say(mode: str, tmp_path: Path) -> None:
     from asterisk.config import render
@@ -200,9 +229,17 @@ def test_asterisk_starts_before_the_engine_and_ends_after_it() -> None:
 def test_probes_ask_the_pages_that_the_engine_has() -> None:
     (engine,) = workload(objects())["spec"]["template"]["spec"]["containers"]
     asked = {probe: engine[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
-    assert asked == {"startup": "/startupz", "liveness": "/livez", "readiness": "/readyz"}
-    patience = engine["startupProbe"]["periodSeconds"] * engine["startupProbe"]["failureThreshold"]
-    assert patience > 30 + 60  # the engine itself waits 30 s for Asterisk, which may take a minute to start
+    # /startupz waits for Asterisk, which may be away for hours: an engine that waits for it must not be killed.
+    assert asked == {"startup": "/livez", "liveness": "/livez", "readiness": "/readyz"}
+    assert engine["startupProbe"]["periodSeconds"] * engine["startupProbe"]["failureThreshold"] >= 60
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_live_calls_are_reached_while_their_pod_takes_no_more(mode: str) -> None:
+    """A pod that is full, drains or has lost its Asterisk is not ready; its calls are hung up and told of events."""
+    found = objects(MODES[mode])
+    assert only(found, "Service", NAME)["spec"]["publishNotReadyAddresses"] is True
+    assert only(found, "Service", f"{NAME}-pods")["spec"]["publishNotReadyAddresses"] is True
 
 
 def test_ways_in() -> None:
@@ -248,13 +285,77 @@ def test_flows_are_checked_before_they_are_installed() -> None:
     job = only(found, "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     (check,) = job["spec"]["template"]["spec"]["containers"]
-    assert check["args"] == ["check", check["volumeMounts"][0]["mountPath"]]
-    given = only(found, "ConfigMap", job["spec"]["template"]["spec"]["volumes"][0]["configMap"]["name"])
+    assert check["args"][:2] == ["check", check["volumeMounts"][0]["mountPath"]]
+    volumes = {each["name"]: each for each in job["spec"]["template"]["spec"]["volumes"]}
+    given = only(found, "ConfigMap", volumes["flows"]["configMap"]["name"])
     assert given["data"] == {"hello.flow.yaml": "flow: hello"}
-    assert int(given["metadata"]["annotations"]["helm.sh/hook-weight"]) < int(
-        job["metadata"]["annotations"]["helm.sh/hook-weight"]
-    )
+    for each in (given, only(found, "ConfigMap", volumes["settings"]["configMap"]["name"])):
+        assert int(each["metadata"]["annotations"]["helm.sh/hook-weight"]) < int(
+            job["metadata"]["annotations"]["helm.sh/hook-weight"]
+        )
+        assert each["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     assert [each["kind"] for each in objects({"flows": {"check": False}})].count("Job") == 0
+
+
+WRITES = """\
+flow: acme/hello
+vars: {name: {type: string}}
+steps:
+  - answer: {}
+  - extract: {into: name, schema: {type: string}, from: transcript}
+  - hangup: {}
+"""
+TENANT = """\
+flow: acme/hello
+defaults: {account: acme}
+steps:
+  - answer: {}
+  - hangup: {}
+"""
+KEY_OF_ACME = {"existingSecret": "telephony-keys", "keys": {"accounts.acme.openai.api_key": "acme"}}
+
+
+@pytest.mark.parametrize(
+    ("flow", "values", "said"),
+    [
+        (WRITES, {}, "E311"),
+        (WRITES, {"settings": {"text": "openai"}}, ""),
+        (WRITES, {"extraEnv": [{"name": "HOOKFLASH_TEXT", "value": "openai"}]}, ""),
+        (TENANT, {}, "acme"),
+        (TENANT, {"settings": {"accounts": {"acme": {"openai": {"max_sessions": 2}}}}}, ""),
+        (TENANT, {"secrets": KEY_OF_ACME}, ""),
+        (TENANT, {"extraEnv": [{"name": "HOOKFLASH_ACCOUNTS_ACME_OPENAI_API_KEY",
+                                "valueFrom": {"secretKeyRef": {"name": "k", "key": "acme"}}}]}, ""),
+        (FLOW, {"settings": {"console": {"origin": "calls.acme.example"}}}, "console.origin"),
+        (FLOW, {}, ""),
+    ],
+    ids=["nobody writes", "somebody writes", "somebody of the environment writes", "no such account", "account",
+         "account of a secret", "account of the environment", "wrong setting", "nothing special"],
+)  # fmt: skip
+def test_what_the_engine_would_refuse_to_start_with_fails_the_check(
+    flow: str, values: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    """The check's own command, with the files and the environment that its pod has, and without the Secret."""
+    found = objects(joined({"flows": {"inline": {"hello.flow.yaml": flow}}}, values))
+    spec = only(found, "Job")["spec"]["template"]["spec"]
+    (check,) = spec["containers"]
+    words = list(check["args"])
+    for mount in check["volumeMounts"]:
+        (volume,) = [each for each in spec["volumes"] if each["name"] == mount["name"]]
+        place = tmp_path / mount["name"]
+        place.mkdir()
+        for file, text in only(found, "ConfigMap", volume["configMap"]["name"])["data"].items():
+            (place / file).write_text(text)
+        words = [word.replace(mount["mountPath"], str(place)) for word in words]
+    env = {each["name"]: each["value"] for each in check.get("env", [])}
+    done = subprocess.run(
+        [sys.executable, "-c", "from engine.cli import main; main()", *words],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[2]), **env}, cwd=tmp_path,
+    )  # fmt: skip
+    told = done.stdout + done.stderr
+    assert (done.returncode == 0) == (not said), told
+    assert said in told
 
 
 def test_the_network_policy_lets_in_what_is_named_and_nothing_else() -> None:
@@ -275,14 +376,16 @@ def test_the_network_policy_lets_in_what_is_named_and_nothing_else() -> None:
 
 def test_notes_say_what_is_to_be_done() -> None:
     first = notes()
-    for todo in ("flows.inline", "asterisk.choices:", "fallback.endpoint", "image.repository", "safety_destination"):
+    todos = ("flows.inline", "asterisk.choices:", "fallback.endpoint", "image.repository", "safety_destination", "keep")
+    for todo in todos:
         assert f"- {todo}" in first or f"- asterisk.choices.{todo}" in first or f"- settings.{todo}" in first, todo
     assert f"rollout status statefulset/{NAME}" in first
     options = [chosen[list(chosen)[-1]] for chosen in OPTIONS.values()]
     done = notes(
         joined(
             MODES["SBC"], *options, {"persistence": {"enabled": True}},
-            {"image": {"repository": "registry.acme/hookflash"}}, {"settings": {"safety_destination": "pjsip:desk"}},
+            {"image": {"repository": "registry.acme/hookflash"}},
+            {"settings": {"safety_destination": "pjsip:desk", "keep": {"recordings": "30d"}}},
         ),
         is_install=False, is_upgrade=True,
     )  # fmt: skip

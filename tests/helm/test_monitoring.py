@@ -115,7 +115,7 @@ def test_the_cluster_gets_both() -> None:
 def test_promtool_takes_the_rules_as_the_chart_renders_them(promtool: list[str], tmp_path: Path) -> None:
     spec = only(objects(OPTIONS["cluster"]["everything"]), "PrometheusRule")["spec"]
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(spec))
-    assert "13 rules found" in run(promtool, "check", "rules", "rules.yaml", folder=tmp_path)
+    assert "14 rules found" in run(promtool, "check", "rules", "rules.yaml", folder=tmp_path)
 
 
 def test_promtool_understands_what_the_dashboard_asks(promtool: list[str], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import helm_python
 import pytest
-from rendering import MODES, joined, texts
+from rendering import MODES, POLICY, PUBLISHED, joined, texts
 
 pytestmark = pytest.mark.cluster
 
@@ -28,8 +28,18 @@ UNKNOWN_AND_MISTYPED: list[tuple[dict[str, Any], str]] = [
     ({"settings": {"asterisk": {"password": "tulips"}}}, "password"),
     ({"settings": {"voices": {"openai": {"api_key": "sk"}}}}, "/settings/voices/openai/api_key"),
     ({"settings": {"voices": {"openai": {"api_key_file": "/x"}}}}, "/settings/voices/openai/api_key"),
+    (
+        {"settings": {"accounts": {"acme": {"openai": {"api_key": "sk-live"}}}}},
+        "/settings/accounts/acme/openai/api_key",
+    ),
+    ({"settings": {"accounts": {"acme": {"grok": {"token": "sk-live"}}}}}, "/settings/accounts/acme/grok/token"),
+    ({"settings": {"accounts": {"ACME": {"openai": {"model": "m"}}}}}, "/settings/accounts"),
+    ({"secrets": {"keys": {"accounts.acme.openai.model": "x"}}}, "/secrets/keys"),
+    ({"secrets": {"keys": {"accounts.acme.api_key": "x"}}}, "/secrets/keys"),
     ({"settings": {"database": {"url": "postgresql://u:p@h/d"}}}, "database"),
     ({"settings": {"flows": ["x"]}}, "flows"),
+    ({"settings": {"keep": {"records": 90}}}, "/settings/keep/records"),
+    ({"settings": {"keep": {"records": "3 months"}}}, "/settings/keep/records"),
     ({"secrets": {"keys": {"max_calls": "x"}}}, "/secrets/keys"),
     ({"secrets": {"keys": {"voices.openai.model": "x"}}}, "/secrets/keys"),
     ({"secrets": {"values": {"openai": "sk-1"}}}, "values"),
@@ -96,6 +106,16 @@ DO_NOT_FIT: list[tuple[dict[str, Any], str]] = [
     ),
     ({"ingress": {"enabled": True}}, "ingress.host: "),
     ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: "),
+    ({"replicas": 2, "ingress": PUBLISHED["ingress"]}, "replicas: not 2 with ingress or httpRoute"),
+    ({"replicas": 3, "httpRoute": PUBLISHED["httpRoute"]}, "replicas: not 3 with ingress or httpRoute"),
+    (
+        joined(EXTERNAL, POLICY, {"settings": {"asterisk": {"media": "rtp"}}}),
+        "networkPolicy.enabled: with settings.asterisk.media rtp Asterisk connects",
+    ),
+    (
+        joined(EXTERNAL, POLICY, {"settings": {"asterisk": {"media": "audiosocket"}}}),
+        "networkPolicy.enabled: with settings.asterisk.media audiosocket Asterisk connects",
+    ),
     ({"prometheusRule": {"enabled": True}}, "prometheusRule.enabled: the alerts count"),
 ]
 

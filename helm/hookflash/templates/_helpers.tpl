@@ -84,6 +84,17 @@ configMap:
   {{- end }}
 {{- end }}
 
+{{- define "hookflash.extraVolumes" -}}
+{{- range .Values.extraMounts }}
+- name: extra-{{ .name }}
+  {{- if .secret }}
+  secret: {secretName: {{ .secret }}, defaultMode: 0440}
+  {{- else }}
+  configMap: {name: {{ .configMap }}}
+  {{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* hookflash.yaml: the user's settings under those that the chart must set. */ -}}
 {{- define "hookflash.settings" -}}
 {{- $asterisk := deepCopy (.Values.settings.asterisk | default dict) }}

@@ -68,8 +68,9 @@ spec:
         {{- end }}
       ports:
         - {name: http, containerPort: {{ int .Values.http.port }}, protocol: TCP}
+      # Not /startupz, which answers once Asterisk is there: an engine that waits for it is healthy, and must not be killed.
       startupProbe:
-        httpGet: {path: /startupz, port: http}
+        httpGet: {path: /livez, port: http}
         periodSeconds: 2
         failureThreshold: 60
       livenessProbe:
@@ -124,14 +125,7 @@ spec:
     - name: secrets
       secret: {secretName: {{ $secret }}, defaultMode: 0440}
     {{- end }}
-    {{- range .Values.extraMounts }}
-    - name: extra-{{ .name }}
-      {{- if .secret }}
-      secret: {secretName: {{ .secret }}, defaultMode: 0440}
-      {{- else }}
-      configMap: {name: {{ .configMap }}}
-      {{- end }}
-    {{- end }}
+    {{- include "hookflash.extraVolumes" . | nindent 4 }}
     {{- if not .Values.persistence.enabled }}
     - name: data
       emptyDir: {}

@@ -93,6 +93,12 @@
 {{- if and $v.httpRoute.enabled (or (not $v.httpRoute.parentRefs) (not $v.httpRoute.hostnames)) }}
   {{- fail "httpRoute.parentRefs: an HTTPRoute needs a gateway, and hostnames" }}
 {{- end }}
+{{- if and (or $v.ingress.enabled $v.httpRoute.enabled) (gt (int $v.replicas) 1) }}
+  {{- fail (printf "replicas: not %d with ingress or httpRoute, which spread requests over the pods, while tokens, sessions, live calls and recordings belong to one of them. Install a release for each engine, with replicas 1 and a host of its own" (int $v.replicas)) }}
+{{- end }}
+{{- if and $v.networkPolicy.enabled (eq $v.mode "external") (has (dig "asterisk" "media" "auto" $v.settings) (list "audiosocket" "rtp")) }}
+  {{- fail (printf "networkPolicy.enabled: with settings.asterisk.media %s Asterisk connects to ports that the engine takes as they are free, which no policy can name: nobody would hear anything. Use media websocket, whose connections the engine opens, or write a policy of your own" $v.settings.asterisk.media) }}
+{{- end }}
 {{- if and $v.prometheusRule.enabled (not $v.serviceMonitor.enabled) }}
   {{- fail "prometheusRule.enabled: the alerts count what the ServiceMonitor reads; enable serviceMonitor, too" }}
 {{- end }}

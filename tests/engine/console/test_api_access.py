@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from engine.cli import main
 from engine.console import tokens
-from engine.console.gate import Gate, engine_key, is_loopback
-from engine.console.patience import FROM_ALL, FROM_ONE, WITHIN, Patience
+from engine.console.gate import COOKIE, SESSIONS, Gate, engine_key, is_loopback
+from engine.console.patience import ADDRESSES, FROM_ALL, FROM_ONE, WITHIN, Patience
 from engine.console.problems import ProblemError
 from engine.console.tokens import TokensError
 from tests.engine.console.desk import Desk, desk
@@ -83,8 +83,12 @@ async def test_a_session_in_a_browser(tmp_path: Path) -> None:
         assert not call.line.ended.done()
         async with browser.post(path, headers={**key, "X-CSRF-Token": told["csrf"], "Origin": house.url}) as answer:
             assert answer.status == 202
+        (cookie,) = (one for one in browser.cookie_jar if one.key == COOKIE)
+        identity = house.console.api._gate._session(cookie.value)
         async with browser.delete(f"{house.api}/session", headers={"X-CSRF-Token": told["csrf"]}) as answer:
             assert answer.status == 204
+        await house.get("/calls", None, status=401, headers={"Cookie": f"{COOKIE}={cookie.value}"})
+        assert not house.console.api._gate.still(identity), "who follows by it is let go"
         async with browser.get(f"{house.api}/calls") as answer:
             assert answer.status == 401
 
@@ -136,6 +140,20 @@ def test_a_session_that_was_tampered_with_is_none(tmp_path: Path) -> None:
         assert refused.value.status == 401, wrong
 
 
+def test_sessions_that_were_taken_back_are_forgotten_at_their_ends(tmp_path: Path) -> None:
+    gate, token = gate_of(tmp_path)
+    now = datetime.now(UTC)
+    for hours in (13, 13, 1, 1):
+        cookie, identity = gate.open_session(token, now - timedelta(hours=hours))
+        gate.end_session(identity)
+    assert len(gate._ended) == 2
+    with pytest.raises(ProblemError, match="over"):
+        gate._session(cookie)
+    for _ in range(SESSIONS):
+        gate.end_session(gate.open_session(token, now)[1])
+    assert len(gate._ended) == SESSIONS
+
+
 def test_a_session_ends(tmp_path: Path) -> None:
     gate, token = gate_of(tmp_path)
     cookie, identity = gate.open_session(token, datetime.now(UTC) - timedelta(hours=13))
@@ -148,10 +166,37 @@ async def test_too_many_wrong_tokens(tmp_path: Path) -> None:
     async with desk(tmp_path) as house:
         for _ in range(FROM_ONE):
             await house.ask("POST", "/session", None, status=401, json={"token": "hf_wrong"})
-        for how in ({"json": {"token": house.tokens["admin"]}}, {"json": {"token": "hf_wrong"}}):
-            problem = await house.ask("POST", "/session", None, status=429, **how)
+        for _ in range(200):
+            problem = await house.ask("POST", "/session", None, status=429, json={"token": "hf_wrong"})
             assert problem["type"].endswith("too-many")
-        await house.get("/calls", "viewer", status=429)
+        await house.ask("GET", "/calls", None, status=429, headers={"Authorization": "Bearer hf_wrong"})
+        refused = [line.get("detail", "") for line in house.audit() if line["action"] == "login refused"]
+        assert refused == [*[""] * FROM_ONE, "1 times: too many"]
+
+
+async def test_a_right_token_never_waits_for_wrong_ones_of_the_same_address(tmp_path: Path) -> None:
+    async with desk(tmp_path) as house:
+        for _ in range(FROM_ONE + 1):
+            await house.ask("GET", "/calls", None, status=None, headers={"Authorization": "Bearer hf_wrong"})
+        await house.get("/calls", "viewer")
+        await house.ask("POST", "/session", None, json={"token": house.tokens["admin"]})
+
+
+def test_refused_attempts_are_told_once_a_minute_with_their_number() -> None:
+    patience = Patience()
+    for _ in range(FROM_ONE):
+        patience.failed("a", 0.0)
+    assert [patience.refused("a", at) for at in (1.0, 2.0, 30.0)] == [1, 0, 0]
+    for _ in range(FROM_ONE):
+        patience.failed("a", 60.0)
+    assert patience.refused("a", 61.0) == 3
+    for n in range(FROM_ALL):
+        patience.failed(f"address {n}", 70.0)
+    told = [patience.refused(f"another {n}", 71.0) for n in range(5000)]
+    assert (told[0], sum(told)) == (1, 1), "while all must wait, all are told together"
+    for n in range(5000):
+        patience._refused.again(str(n), 71.0)
+    assert len(patience._refused._known) <= ADDRESSES
 
 
 def test_patience_forgets_and_is_bounded() -> None:
@@ -200,6 +245,25 @@ async def test_an_engine_that_listens_elsewhere_serves_nobody_without_tokens(tmp
         problem = await house.get("/calls", None, status=403)
         assert problem["type"].endswith("no-tokens")
         assert "hookflash token create" in problem["detail"]
+
+
+async def test_behind_a_proxy_nobody_is_served_without_tokens(tmp_path: Path) -> None:
+    async with desk(tmp_path, named=(), origin="https://calls.example.com") as house:
+        problem = await house.get("/calls", None, status=403)
+        assert problem["type"].endswith("no-tokens")
+        house.tokens["viewer"] = tokens.create(tmp_path / "tokens.json", "ada", "viewer", datetime.now(UTC))
+        await house.get("/calls", "viewer")
+
+
+async def test_a_bare_proxy_pass_of_nginx_is_not_this_machine(tmp_path: Path) -> None:
+    async with desk(tmp_path, named=()) as house:
+        port = house.url.rpartition(":")[2]
+        for version, status in (("1.0", b"403"), ("1.1", b"200")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+            host = f"Host: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+            writer.write(f"GET /api/v1/calls HTTP/{version}\r\n{host}".encode())
+            assert (await reader.readline()).split()[1] == status
+            writer.close()
 
 
 async def test_the_first_token_closes_the_door(tmp_path: Path) -> None:
@@ -294,6 +358,20 @@ async def test_every_look_and_action_is_written_down(tmp_path: Path) -> None:
         entries = (await house.get("/audit", params={"call": id_}))["entries"]
         assert [entry["action"] for entry in entries] == ["handoff", "call"]
         assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
+
+
+async def test_what_was_refused_is_written_down_once_a_minute(tmp_path: Path) -> None:
+    async with desk(tmp_path) as house:
+        call, _ = await house.rings()
+        id_ = call.record.id
+        await house.get(f"/calls/{id_}/targets", "supervisor")
+        for _ in range(20):
+            await house.act(f"/calls/{id_}/hangup", "viewer", status=403)
+            await house.get("/history", "viewer", status=403)
+        assert [(one["who"], one["action"], one.get("call"), one.get("detail")) for one in house.audit()] == [
+            ("supervisor", "targets", id_, None), ("viewer", "hangup refused", id_, "not-allowed"),
+            ("viewer", "history refused", None, "not-allowed"),
+        ]  # fmt: skip
 
 
 async def test_what_cannot_be_written_down_is_not_done(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import audioop
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from engine.console import audio, tokens
 from engine.console.audio import OF_A_CALL, Audience
 from engine.console.gate import Identity
 from engine.console.problems import ProblemError
+from engine.tee import Listener, Tee
 from tests.engine.console.desk import Desk, answers, desk, until
 from tests.engine.support import flow, forever, step
 
@@ -164,6 +165,61 @@ async def test_so_many_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(Audience, "of", lambda self, call: OF_A_CALL)
         problem = await ticket(house, call, status=409)
         assert problem["reasons"]
+
+
+async def test_more_tickets_than_places_let_nobody_in_beyond_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio, "OF_A_CALL", 3)
+    async with desk(tmp_path, HUMS) as house, AsyncExitStack() as stack:
+        call, _ = await house.rings()
+        given = [(await ticket(house, call))["url"] for _ in range(6)]
+
+        async def listens(url: str) -> int:
+            try:
+                await stack.enter_async_context(listening(house, url))
+            except aiohttp.WSServerHandshakeError as refused:
+                return refused.status
+            return 101
+
+        assert sorted(await asyncio.gather(*map(listens, given))) == [101, 101, 101, 409, 409, 409]
+        assert house.console.api.audience.all == 3
+
+
+async def test_a_sound_that_failed_is_told_from_a_call_that_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(tee: Tee) -> bytes:
+        raise RuntimeError("a mistake")
+
+    async with desk(tmp_path, HUMS) as house:
+        call, line = await house.rings()
+        given, again = [(await ticket(house, call))["url"] for _ in range(2)]
+        with monkeypatch.context() as broken:
+            broken.setattr(Tee, "_frame", fails)
+            async with listening(house, given) as ear:
+                assert await ear.to_the_end() == 1011
+                assert ear.told[-1] == {"type": "ended", "reason": "the sound failed"}
+        async with listening(house, again) as ear:
+            await ear.frames(1)
+            await line.caller.hangs_up()
+            assert await ear.to_the_end() == 1000
+
+
+async def test_a_second_tee_of_a_call_does_not_mind_who_leaves_the_first(tmp_path: Path) -> None:
+    async with desk(tmp_path, HUMS) as house:
+        call, _ = await house.rings()
+        audience = house.console.api.audience
+        early, late = Listener(), Listener()
+        first, second = audience._seat(call, early), audience._seat(call, late)
+        with first:
+            _, running = audience._tees[call.record.id]
+            running.cancel()
+            await asyncio.wait([running])
+            with second:
+                assert audience.of(call.record.id) == 1
+            assert audience.all == 0
+        assert audience._tees == {}
 
 
 async def test_who_is_revoked_hears_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

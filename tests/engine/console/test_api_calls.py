@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import wave
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engine.console import archive
 from engine.record import Tokens, ToolUse
 from engine.recording import new_file
 from tests.engine.console.desk import Desk, desk, until
@@ -265,6 +268,25 @@ async def test_recordings_by_range(tmp_path: Path) -> None:
         await house.get(f"/calls/{id_}/recordings/1", "analyst", status=404)
         await house.get(f"/calls/{id_}/recordings/..", "analyst", status=404)
         await house.get(f"/calls/{id_}/recordings/0", "viewer", status=403)
+
+
+async def test_a_folder_of_recordings_is_not_read_on_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers, files = set[threading.Thread](), archive.files
+
+    def noted(*asked: Any) -> list[Path]:
+        readers.add(threading.current_thread())
+        return files(*asked)
+
+    monkeypatch.setattr(archive, "files", noted)
+    async with desk(tmp_path) as house:
+        id_, path = await record_of(house)
+        headers = {"Authorization": f"Bearer {house.tokens['analyst']}"}
+        async with house._http.get(f"{house.api}/calls/{id_}/recordings/0", headers=headers) as answer:
+            assert await answer.read() == path.read_bytes()
+    assert readers
+    assert threading.main_thread() not in readers
 
 
 async def test_health(tmp_path: Path) -> None:

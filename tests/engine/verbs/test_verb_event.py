@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from engine.http import HttpFailedError
-from engine.virtual import VirtualLine, virtual_time
+from engine.virtual import Calls, VirtualLine, Waits, virtual_time
 from tests.engine.verbs.phone import Endpoints, dial, flow, library, problems
+from tests.engine.verbs.talking import asks, converse, finish
 
 HEAD = "vars: {order: {type: object, default: {dish: soup}}, card: {type: string, sensitive: true}}"
 
@@ -104,3 +105,20 @@ async def test_an_event_that_is_not_waited_for(tmp_path: Path) -> None:
     over = await dial(library(tmp_path, flow(steps)), http=hook)
     assert (over.record.steps[0].ms, over.record.steps[0].detail) == (0, "not waited for")
     assert hook.asked[0]["json"]["event"] == "it.happened"
+
+
+@virtual_time
+async def test_events_of_flows_that_run_side_by_side_have_ids_of_their_own(tmp_path: Path) -> None:
+    head = 'handlers: [{event: dtmf, digits: "9", steps: [{hangup: {}}]}]'  # then steps run in tasks of their own
+    talk = converse("greeting: Hello.\ntools: {tell: {description: x, flow: {flow: told}}}", head=head)
+    for number, wait in enumerate(("true", "false")):
+        webhook = Endpoints({"": (1.0, HttpFailedError("no", status=500))})
+        steps = f"- wait: 1s\n- {{event: {{endpoint: pos, name: asked, wait: {wait}}}, catch: []}}"
+        house = library(tmp_path / str(number), talk, flow(steps, name="told"))
+        over = await dial(house, asks, [Calls("tell"), Calls("tell")], [Waits(3), finish()], http=webhook)
+        ids = [asked["json"]["id"] for asked in webhook.asked]
+        assert ids == ["call-1-4", "call-1-5"]
+        assert [asked["idempotency_key"] for asked in webhook.asked] == ids
+        told = [step.detail for step in over.record.steps if step.verb == "event"]
+        assert len(told) == 2
+        assert all("no" in detail and "not waited for" not in detail for detail in told)
