@@ -98,6 +98,7 @@ class Language:
             flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding(), unread
         )
         ahead = replace(around, secrets=soon.holding()) if nexts else around
+        problems[:] = [problem for problem in problems if not _told_by_name(problem, files.flows)]
         for flow_reader in files.flows:
             found = check(flow_reader, ahead if is_next(flow_reader.file) else around)
             problems += flow_reader.reader.draft.problems + flow_reader.problems + list(found)
@@ -169,6 +170,16 @@ class Language:
                 message = f"there is no flow '{name}' that this could be the next version of{has(stable)}"
                 files.problems.append(Problem.at(_named(flow_reader), "E302", message))
         return stable, nexts
+
+
+def _told_by_name(problem: Problem, readers: Iterable[FlowReader]) -> bool:
+    """Whether a word that other YAML tools rewrite is the name of something in its file, which is told of the name."""
+    return problem.code == "E105" and any(
+        problem.message.startswith(f"unquoted '{name.partition('.')[2]}' ")
+        for flow_reader in readers
+        if str(flow_reader.file) == problem.file
+        for name in flow_reader.reader.misnamed
+    )
 
 
 def _by_revision(flows: Mapping[str, Flow], names: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
