@@ -123,9 +123,12 @@ class AsteriskLine:
         """The caller's next key; keys pressed earlier wait in order. Raises `LineGone`."""
         return await self._party.key()
 
-    async def peek_digit(self, index: int = 0) -> str:
-        """The unread key behind ``index`` others, when there is one; it stays unread. Raises `LineGone`."""
-        return await self._party.peek_key(index)
+    async def peek_digit(self, since: int = 0) -> tuple[int, str]:
+        """The first unread key from number ``since`` on, when there is one, and its number; it stays unread.
+
+        Keys are numbered from 0 as they come, whoever reads or forgets others meanwhile. Raises `LineGone`.
+        """
+        return await self._party.peek_key(since)
 
     def drop_digits(self) -> None:
         """Forget keys pressed so far."""

@@ -37,6 +37,7 @@ class Party:
         self.ended: asyncio.Future[Ending] = loop.create_future()
         self._ending: Ending | None = None  # told by the request to hang up
         self._keys: deque[str] = deque()
+        self._first_key = 0  # the number of the first of them
         self._key_came = asyncio.Event()
 
     @property
@@ -84,17 +85,19 @@ class Party:
     async def key(self) -> str:
         """The next key, earlier ones first. Raises `LineGone` when the channel is gone and no key is left."""
         await self.peek_key()
+        self._first_key += 1
         return self._keys.popleft()
 
-    async def peek_key(self, index: int = 0) -> str:
-        """The unread key behind ``index`` others; it stays unread. Raises as `key`."""
-        while len(self._keys) <= index:
+    async def peek_key(self, since: int = 0) -> tuple[int, str]:
+        """The first unread key from number ``since`` on, and its number; it stays unread. Raises as `key`."""
+        while (index := max(since - self._first_key, 0)) >= len(self._keys):
             if self.ended.done():
                 raise LineGone(f"no more keys: {self.ended.result().text}")
             self._key_came.clear()
             await self._key_came.wait()
-        return self._keys[index]
+        return self._first_key + index, self._keys[index]
 
     def forget_keys(self) -> None:
         """Drop the keys that wait."""
+        self._first_key += len(self._keys)
         self._keys.clear()

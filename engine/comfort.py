@@ -126,7 +126,8 @@ async def _music(call: Call) -> None:
         return
     try:
         playout = await call.playout()
-        if playout.listener is None:  # else a voice has the line: this flow runs beside its talk
+        talks = playout.listener is not None or call.live.turn is not None  # this flow runs beside a talk
+        if not talks and not playout.is_playing:  # nor beside ringing phones
             await keep_company(playout, "music")
     except LineError as error:
         log.warning("the caller hears nothing while the step takes its time", error=str(error))

@@ -125,12 +125,15 @@ class Company:
             raise VoiceError(f"{name} does not understand speech", code="capability")
         first, again = WORDS.get((session.language or "en").split("-")[0].lower(), WORDS["en"])
         succession = Succession(self._call, [name], lambda _, notes: _noted(session, notes), CONNECT_WITHIN)
-        talk = Conversation(
-            self._call, playout, await _connected(succession, playout), succession, Toolbox(self._call, exits=()),
-            OPTIONS, greeting=again if self._met else first, reprompt=again,
-        )  # fmt: skip
-        self._met = True
-        outcome: Outcome = await talk.run()
+        try:
+            talk = Conversation(
+                self._call, playout, await _connected(succession, playout), succession, Toolbox(self._call, exits=()),
+                OPTIONS, greeting=again if self._met else first, reprompt=again,
+            )  # fmt: skip
+            self._met = True
+            outcome: Outcome = await talk.run()
+        finally:
+            succession.end()
         log.warning("the voice keeps the caller company no more, they hear ringback", reason=outcome.detail)
 
 

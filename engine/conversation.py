@@ -11,7 +11,10 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
+
+import structlog
 
 from engine.audio import BYTES_PER_MS, Heard
 from engine.beside import beside
@@ -44,6 +47,8 @@ from providers.voice import ToolCall, VoiceError
 if TYPE_CHECKING:
     from engine.call import Call
 
+log = structlog.get_logger()
+
 DEAF_AFTER = 3.0  # seconds in which a provider takes no audio or no command: it is gone
 AFTER_BRIDGE = 1.0  # seconds between the bridge and the music, when nobody has taken over yet
 
@@ -51,12 +56,14 @@ AFTER_BRIDGE = 1.0  # seconds between the bridge and the music, when nobody has 
 class Conversation:
     """One `converse` step: `run` talks until there is an outcome, and closes the voices.
 
-    ``seat`` is the voice that begins, connected; ``succession`` knows who goes on when it fails.
+    ``seat`` is the voice that begins, connected; ``succession`` knows who goes on when it fails. ``bridge``: what the
+    caller hears while another voice takes over, as soon as it is spoken; it raises nothing.
     """
 
     def __init__(
         self, call: Call, playout: Playout, seat: Seat, succession: Succession, toolbox: Toolbox, options: TurnOptions,
-        *, greeting: str | None, reprompt: str, bridge: bytes = b"", waiting_since: float | None = None,
+        *, greeting: str | None, reprompt: str, bridge: asyncio.Future[bytes] | None = None,
+        waiting_since: float | None = None,
     ) -> None:  # fmt: skip
         self.call = call
         self.playout = playout
@@ -68,11 +75,12 @@ class Conversation:
         self.succession = succession
         self._greeting = greeting
         self._reprompt = reprompt
-        self._bridge = bridge  # what the caller hears while another voice takes over
+        self._bridge = bridge
         self._turn = Turn(options, self.clock(), waiting_since=waiting_since)
         self._inbox: asyncio.Queue[TurnEvent | Broken] = asyncio.Queue()
         self._tasks: asyncio.TaskGroup | None = None
         self._speaking: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._sit(seat)
 
     @property
@@ -102,11 +110,11 @@ class Conversation:
                 finished = True
                 return outcome
         finally:
-            self.playout.listener = self.playout.on_drained = self._tasks = None
+            self.playout.listener = self.playout.on_drained = self.playout.on_failed = self._tasks = None
             self.call.live.turn = None
             self.call.live.caller_says = self.call.live.voice_says = ""
             self.call.line.drop_digits()  # they were meant for this talk
-            self.succession.leave(self.seat)
+            self.succession.end()
             if not finished and not self.playout.closed.is_set():
                 await asyncio.shield(asyncio.ensure_future(self._silence()))
 
@@ -114,6 +122,7 @@ class Conversation:
         assert self._tasks is not None
         self._speaking = self._tasks.create_task(self._mouth.run(), name=f"voice {self.seat.name}")
         self.playout.listener, self.playout.on_drained = self._voice.send_audio, self._mouth.drained
+        self.playout.on_failed = partial(self.broke, self.seat)
 
     # ── Another voice ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,13 +134,18 @@ class Conversation:
         """
         old = self.seat
         self.succession.failed(old.name, code)
-        if self._turn.leaving is not None or not self.succession.goes_on(old, code):
+        if self._turn.leaving is not None:  # the way out is known: what was received of the farewell is still heard
+            await self._mouth.breaks_off()
+            self._leave_the_seat(old)
+            return None
+        if not self.succession.goes_on(old, code):
             return Outcome("provider_error", detail=f"{old.name}: {reason}")
         self._leave_the_seat(old)
         assert self._tasks is not None
         await self.hold.stop()
-        await self.playout.send(self.playout.name("bridge"), self._bridge)
-        self._keep_company(len(self._bridge) / BYTES_PER_MS / 1000 + AFTER_BRIDGE)
+        bridge = self._bridge.result() if self._bridge is not None and self._bridge.done() else b""
+        await self.playout.send(self.playout.name("bridge"), bridge)
+        self._keep_company(len(bridge) / BYTES_PER_MS / 1000 + AFTER_BRIDGE)
         try:
             seat = await self.succession.next(old, reason)
         except VoiceError as error:
@@ -141,18 +155,36 @@ class Conversation:
         await self._go_on(seat)
         return None
 
-    async def _renew(self) -> None:
-        """The provider will end the session: a new one of the same goes on, between two turns, unheard."""
+    def renew_between_turns(self) -> None:
+        """The provider will end the session: a new one of the same is connected beside the talk."""
+        since, mouth = self._turn.quiet_since, self._mouth
+        if mouth.expiring and since is not None and self._renewing is None and self._tasks is not None:
+            self._renewing = self._tasks.create_task(self._renew(mouth, since), name="renewal")
+
+    async def _renew(self, mouth: Mouth, quiet_since: float) -> None:
+        """It takes the seat, unheard, if nobody has spoken since; else another one is tried when nobody speaks again.
+
+        Between the look and the change nothing can happen: what is said belongs to the one session or to the other.
+        """
         old = self.seat
         try:
             seat = await self.succession.again(old.name)
         except VoiceError:
-            return  # it talks on as long as it may
-        self._leave_the_seat(old)
-        self._sit(seat)
-        self._begin_to_talk()
+            mouth.expiring = False  # it talks on as long as it may
+            return
+        finally:
+            self._renewing = None
+        if self._turn.quiet_since != quiet_since or self._turn.leaving is not None or not self._inbox.empty():
+            self.succession.leave(seat)
+            self.renew_between_turns()
+        else:
+            self._leave_the_seat(old)
+            self._sit(seat)
+            self._begin_to_talk()
 
     def _leave_the_seat(self, old: Seat) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
         self.playout.listener = None
         if self._speaking is not None:
             self._speaking.cancel()
@@ -166,6 +198,8 @@ class Conversation:
         self._begin_to_talk()
         for action in self._turn.handle(Replaced(), self.clock()):
             await self._do(action)
+        if self.succession.has_news:  # a tool has answered while it was connected
+            await self.tell(self._voice.update(instructions=self.succession.instructions(seat.name)))
         if heard_nothing and self._greeting:
             await self._say(self._greeting)
         else:
@@ -219,7 +253,7 @@ class Conversation:
             if isinstance(event, Broken):
                 if event.voice is None:
                     outcome = Outcome("provider_error", detail=f"{self.seat.name}: {event.reason}")
-                elif event.voice == self.seat.number:
+                elif event.voice == self.seat.number and self.succession.talks(self.seat):
                     outcome = await self._take_over(event.reason, event.code)
                 if outcome is not None:
                     return outcome
@@ -232,9 +266,7 @@ class Conversation:
                     return outcome
             if comforted and not self._turn.comforting:
                 await self.hold.stop()
-            if self._mouth.expiring and self._turn.quiet_since is not None:
-                self._mouth.expiring = False
-                await self._renew()
+            self.renew_between_turns()
 
     async def _next(self) -> TurnEvent | Broken:
         try:
@@ -307,3 +339,13 @@ class Conversation:
                 await command
         except TimeoutError:
             self._deaf(what)
+        except Exception as error:
+            self.broke(self.seat, error)
+
+    def broke(self, seat: Seat, error: Exception) -> None:
+        """A voice, perhaps a plugin's, failed in a way of its own: the next one goes on."""
+        if isinstance(error, VoiceError):
+            self.post(Broken(str(error), seat.number, error.code or "error"))
+        else:
+            log.error("a voice failed in a way that it does not know", provider=seat.name, exc_info=error)
+            self.post(Broken(f"{type(error).__name__}: {error}", seat.number, "error"))

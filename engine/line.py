@@ -120,8 +120,11 @@ class Line(Protocol):
     async def digit(self) -> str:
         """The caller's next key; keys pressed earlier wait in order."""
 
-    async def peek_digit(self, index: int = 0) -> str:
-        """The unread key behind ``index`` others, when there is one; it stays unread."""
+    async def peek_digit(self, since: int = 0) -> tuple[int, str]:
+        """The first unread key from number ``since`` on, when there is one, and its number; it stays unread.
+
+        Keys are numbered from 0 in the order in which they were pressed, whoever reads or forgets others meanwhile.
+        """
 
     def drop_digits(self) -> None:
         """Forget keys pressed so far."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engine.audio import Heard
+from engine.line import LineError
+from engine.outcome import Leave
 from engine.succession import Broken, Seat
 from engine.turn_events import CallerPauses, CallerSpeaks, PlayedOut, RanDry, VoiceCut, VoiceEnded, VoiceSpeaks
 from engine.usage import count
@@ -59,7 +61,17 @@ class Mouth:
         self.expiring = False  # the provider will end the session soon
 
     async def run(self) -> None:
-        """Say and do what the voice says and does, until its session ends."""
+        """Say and do what the voice says and does, until its session ends or it fails."""
+        try:
+            await self._read()
+        except (Leave, LineError):
+            raise
+        except Exception as error:
+            self._talk.broke(self._seat, error)
+        else:
+            self._talk.post(Broken("the session ended", self._seat.number))
+
+    async def _read(self) -> None:
         talk, send, prefix = self._talk, self._playout.send, self._prefix
         async for event in self._seat.voice.events():
             if prefix and isinstance(event, Audio | VoiceText | TurnDone) and event.item is not None:
@@ -73,12 +85,23 @@ class Mouth:
                 await send(event.item, event.data)
             else:
                 await self._on_event(event)
-        talk.post(Broken("the session ended", self._seat.number))
 
     def leave(self) -> None:
         """It talks no more: what it was saying is cut off."""
         for item in self._open:
             self._talk.minutes.note(item, interrupted=True)
+
+    async def breaks_off(self) -> None:
+        """Nothing more comes of what it was saying; the end of what came is told as the end of any utterance."""
+        for item in self._open - {self._cut}:
+            self._talk.minutes.note(item, interrupted=True)
+            await self._ends(item)
+        self._open.clear()
+        self.item = None
+
+    async def _ends(self, item: str) -> None:
+        ended = await self._playout.finish(item)
+        ended.add_done_callback(lambda _: self._talk.post(PlayedOut(item)))
 
     def drained(self) -> None:
         """Nothing is left to play; if an utterance is still open, its voice owes the rest."""
@@ -143,6 +166,7 @@ class Mouth:
             case Expiring(seconds):
                 log.info("the provider will end the session", provider=self._seat.name, seconds=seconds)
                 self.expiring = True
+                talk.renew_between_turns()
 
     def _spoken_over(self) -> None:
         self.speech_at = time.perf_counter()
@@ -182,8 +206,7 @@ class Mouth:
         if self.item == item:
             self.item = None
         if item != self._cut:
-            ended = await self._playout.finish(item)
-            ended.add_done_callback(lambda _: self._talk.post(PlayedOut(item)))
+            await self._ends(item)
         self._talk.post(VoiceEnded(spoke=True, failed=failed))
 
     def _failed(self, message: str, code: str, recoverable: bool) -> None:

@@ -38,6 +38,7 @@ class Playout:
         self.latest = b""  # the last of them
         self.listening = False  # inside the listener: true for long means that it does not take the audio any more
         self.on_drained: Callable[[], None] | None = None  # nothing is left to play
+        self.on_failed: Callable[[Exception], None] | None = None  # the listener raised this, and listens no more
         self.taps: tuple[Sides, ...] = ()  # who keeps what is said and heard
         self.closed = asyncio.Event()
         self._ledger = Ledger()
@@ -111,6 +112,11 @@ class Playout:
         except asyncio.CancelledError:
             if not self._abandoned or self._reader is None or self._reader.uncancel() > 0:
                 raise
+        except Exception as error:
+            if self.on_failed is None:
+                raise
+            self._listener = None
+            self.on_failed(error)
         finally:
             self.listening = self._abandoned = False
 
@@ -131,6 +137,11 @@ class Playout:
             if heard == self.heard:
                 await give(silence)
             heard = self.heard
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether something is left to be heard of what was handed over."""
+        return self._clock() < self._said_ends
 
     async def lost(self) -> None:
         """Until the audio is gone although the call is not: its end would be known by then, and cancels this."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.beside import first_of
+from engine.comfort import patience
 from engine.line import LineError
 from engine.outcome import StepError
 from engine.playout import Playout
@@ -25,7 +26,8 @@ async def synthesise(
     """A prompt as audio for this call's line; ``early`` as for `Call.playout`. Raises `StepError`."""
     playout = await call.playout(early=early)
     try:
-        return await call.services.speech.audio(text, playout.law, voice=voice, language=language, spent=call.spent)
+        async with patience(call):
+            return await call.services.speech.audio(text, playout.law, voice=voice, language=language, spent=call.spent)
     except VoiceError as error:
         raise StepError(f"the prompt cannot be spoken: {error}") from error
 

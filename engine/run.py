@@ -361,9 +361,9 @@ class Walker:
         return done[0]
 
     async def _watch_digits(self, handlers: Mapping[str, HandlerFired]) -> None:
-        unread = 0  # keys of no handler stay for the step that reads keys next
+        number, unread = -1, 0  # keys of no handler stay for the step that reads keys next
         while True:
-            digit = await self.call.line.peek_digit(unread)
+            number, digit = await self.call.line.peek_digit(number + 1)
             self.heard_caller()
             if digit in handlers and not self.call.with_person:  # keys are the person's while one is connected
                 self.call.pressed(digit, secret=False)

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 APOLOGY = "We are sorry, we cannot take your call right now. Please call again later."
 TIME_IS_UP = "We are sorry, the time for this call is over. Please call again. Goodbye."
+SPOKEN_WITHIN = 3.0  # seconds; the synthesiser may be what failed, and the caller has waited for it before
 TEMPORARY_FAILURE = 41  # Q.850
 
 
@@ -60,7 +61,7 @@ async def tell(call: Call, words: str) -> None:
     try:
         playout = await call.playout()
         try:
-            sound = await call.services.speech.audio(words, playout.law, spent=call.spent)
+            sound = await call.services.speech.audio(words, playout.law, spent=call.spent, within=SPOKEN_WITHIN)
         except VoiceError as error:
             log.error("the last words cannot be spoken", words=words, error=str(error))
             sound = reorder(playout.law) * 6

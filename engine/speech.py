@@ -30,6 +30,7 @@ class Speech:
         voice: str | None = None,
         language: str | None = None,
         spent: Callable[[str, Usage], None] | None = None,
+        within: float = SPEAK_WITHIN,
     ) -> bytes:
         """The prompt as G.711 in the line's law. Raises `VoiceError`.
 
@@ -42,10 +43,10 @@ class Speech:
             )
         format = ALAW if law == "alaw" else ULAW
         try:
-            async with asyncio.timeout(SPEAK_WITHIN):
+            async with asyncio.timeout(within):
                 sound = await speaker.speak(text, voice=voice, language=language, format=format)
         except TimeoutError:
-            raise VoiceError(f"the provider {self._provider!r} took over {SPEAK_WITHIN:.0f} s for a prompt") from None
+            raise VoiceError(f"the provider {self._provider!r} took over {within:g} s for a prompt") from None
         except VoiceError:
             raise
         except Exception as error:  # a mistake in a provider, perhaps a plugin's: whoever speaks knows what then

@@ -49,8 +49,10 @@ class ToolCalls:
             return
         tool, seat = self._toolbox.tools.get(call.name), self._talk.seat
         key = f"{call.name} {seat.number}{call.id}"
+        self._succession.began(key, call.name, json.dumps(dict(call.arguments)))
         self._talk.post(ToolOpened(key, None if tool is None else tool.fills_after))
         self._running[call.id] = tasks.create_task(self._use(call, seat, key), name=f"tool {call.name}")
+        await asyncio.sleep(0)  # what is cancelled before it has begun would never tell that it is over
 
     def cancel(self, id: str) -> None:
         """The model does not want the answer any more."""
@@ -68,23 +70,25 @@ class ToolCalls:
 
     async def _use(self, call: ToolCall, asked_by: Seat, key: str) -> None:
         talk, toolbox = self._talk, self._toolbox
-        owed = False
+        owed, answer = False, None
         try:
             answer = await toolbox.use(call.name, call.arguments)
             leaves = toolbox.leaves(call.name, answer)
             owed = not (leaves or toolbox.leaving)
         finally:
             self._running.pop(call.id, None)
+            self._succession.learn(key, answer)
             talk.post(ToolClosed(key, owed=owed))
             if not self._running:
                 await self._hold.stop()
-        self._succession.learn(call.name, json.dumps(dict(call.arguments)), answer)
         if toolbox.leaving:  # an answer would be spoken into the farewell
             return
         seat = talk.seat
-        if asked_by is seat:
+        if not self._succession.talks(seat):
+            pass  # another one is being connected, and is told when it takes the seat
+        elif asked_by is seat:
             await talk.tell(seat.voice.tool_result(call.id, answer, respond=owed))
-        elif owed:  # whoever asked is gone: the voice that took over is told
+        elif owed and self._succession.has_news:  # whoever asked is gone: the voice that took over is told
             await talk.tell(seat.voice.update(instructions=self._succession.instructions(seat.name)))
             await talk.tell(talk.seat.voice.answer())
         if leaves:

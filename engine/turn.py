@@ -95,7 +95,7 @@ class Turn:
         """When a `Tick` is due next; None while only an utterance or a tool, which end by themselves, is awaited."""
         options = self.options
         due: list[float] = []
-        if options.max_duration is not None:
+        if options.max_duration is not None and self.leaving is None:
             due.append(self.started + options.max_duration)
         if self.leaving is not None:
             due.append(self.leaving_since + options.farewell)
@@ -197,6 +197,8 @@ class Turn:
         """Leave now, or when what is being said was heard."""
         if self.leaving is None:
             self.leaving, self.leaving_since = end, now
+        elif end.reason == "exit" and self.leaving.reason != "exit":
+            self.leaving = end  # the caller was told so, in the words that a limit lets end
         return self._leave() if self.playing is None else []
 
     def _leave(self) -> list[Action]:
@@ -276,7 +278,7 @@ class Turn:
         elif not self.prompted:
             self.failures = 0
         self.prompted = False
-        if self.failures > 1:
+        if self.failures > 1 and self.leaving is None:  # a known way out is kept
             return [End("failed")]
         if not ended.spoke:
             nobody = self.caller_speaks_since is None and self.playing is None
@@ -291,10 +293,10 @@ class Turn:
 
     def _tick(self, now: float) -> list[Action]:
         options = self.options
-        if options.max_duration is not None and now >= self.started + options.max_duration:
-            return [End("max_duration")]
         if self.leaving is not None:
             return [Hush(), self.leaving] if now >= self.leaving_since + options.farewell else []
+        if options.max_duration is not None and now >= self.started + options.max_duration:
+            return self._finish(End("max_duration"), now)
         if self.caller_speaks_since is not None:
             if now >= self.caller_speaks_since + options.longest_speech:
                 self.caller_speaks_since = None

@@ -32,6 +32,7 @@ class Verb:
     takes_save: ClassVar[bool] = False  # `save` of a step names what it keeps of what comes from outside
     takes_digits: ClassVar[bool] = False  # reads keys itself, or runs steps that may: `dtmf` handlers stay quiet
     repeats: ClassVar[bool] = False  # runs the steps in its fields again and again: drawn as a loop
+    ends_done: ClassVar[bool] = True  # may end with `done`; False: every way to end has a name of its own
     outcome_word: ClassVar[str] = "outcome"  # what authors call its outcomes
     failure: ClassVar[str | None] = "error"  # the outcome of a step that raised; None: nothing in it can go wrong
     ways_to_end: ClassVar[Outcomes] = Outcomes()

@@ -4,6 +4,7 @@ are known."""
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from flows.json_schema import plain
 from flows.problems import NOWHERE, MistakeError, Problem, Where, did_you_mean, has
 from flows.reader import Map, Seq, where_of
 from flows.steps import StepReader
-from flows.values import read_duration, read_identifier
+from flows.values import RESERVED, read_duration, read_identifier
 from flows.verb import Verb
 
 FLOW_KEYS = (
@@ -29,6 +30,8 @@ FLOW_KEYS = (
 LIMITS = ("cost",)
 _VARIABLE_KEYS = ("type", "default", "sensitive", "description")
 FLOW_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+SAYABLE = RESERVED - {"true", "false", "null"}
+"""Names that are refused for the sake of other YAML tools alone."""
 _DIGITS = re.compile(r"[0-9*#A-D]+")
 _PYTHON = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "array": list}
 
@@ -93,13 +96,22 @@ class FlowReader:
         declared = dict(CONTEXT)
         declared |= {f"vars.{name}": variable.type for name, variable in self.flow.vars.items()}
         declared |= {f"input.{name}": variable.type for name, variable in self.flow.input.items()}
-        return Names({**declared, **self.reader.saved}, calendars)
+        declared |= self.reader.saved
+        return Names({name: kind for name, kind in declared.items() if not self._unsayable(name)}, calendars)
 
     def compile_expressions(self, calendars: Mapping[str, Calendar]) -> None:
         """Compile every expression of the flow."""
         names = self.names(calendars)
+        unsayable = [re.escape(name) for name in self.reader.misnamed if self._unsayable(name)]
+        hopeless = re.compile(rf"(?<![\w.])({'|'.join(unsayable)})") if unsayable else None
         for expression, local in self.reader.draft.expressions:
-            self.problems += expression.compile(names.within(local))
+            if hopeless is None or not hopeless.search(expression.source):
+                self.problems += expression.compile(names.within(local))
+
+    def _unsayable(self, name: str) -> bool:
+        """Whether no expression can name it: a variable or a step that must be called otherwise."""
+        wrong = (one for one in self.reader.misnamed if one.partition(".")[2].lower() not in SAYABLE)
+        return any(name == one or name.startswith(f"{one}.") for one in wrong)
 
     @property
     def handlers_are_whole(self) -> bool:
@@ -112,7 +124,7 @@ class FlowReader:
         """A hash of the flow's file and of every file that it names."""
         digest = hashlib.sha256(self.content)
         for name, content in sorted(self.reader.draft.files.items()):
-            digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+            digest.update(os.fsencode(name) + b"\0" + hashlib.sha256(content).digest())
         return digest.hexdigest()[:16]
 
     def _report(self, where: Where, code: str, message: str) -> None:
@@ -156,7 +168,7 @@ class FlowReader:
                 read_identifier(name, "a variable")
             except MistakeError as mistake:
                 self._mistake(mistake, given.key_at[name])
-                continue
+                self.reader.misnamed.add(f"{key}.{name}")  # its uses are not told on top of it
             found[name] = self._variable(name, value, given.value_at[name], key)
         return found
 
@@ -261,6 +273,7 @@ class FlowReader:
                 read_identifier(name, "a section")
             except MistakeError as mistake:
                 self._mistake(mistake, given.key_at[name])
+                self.reader.misnamed.add(f"sections.{name}")
             self.section_at[name] = given.key_at[name]
             sections[name] = self.reader.read(value, given.value_at[name])
             if isinstance(value, Seq) and not value:
@@ -309,19 +322,23 @@ class FlowReader:
             near = did_you_mean(str(event), HANDLER_EVENTS) or has(HANDLER_EVENTS)
             message = f"unknown event '{event}'{near}" if event is not None else f"a handler needs an 'event'{near}"
             self._report(value.value_at.get("event", where), "E203", message)
-            return None
+            event = None
         digits = str(value["digits"]) if value.get("digits") is not None else None
-        if (event == "dtmf") != (digits is not None):
+        if event is None:
+            pass  # who knows whether it has digits
+        elif (event == "dtmf") != (digits is not None):
             message = "a dtmf handler needs 'digits'" if event == "dtmf" else f"'digits' do not belong to '{event}'"
             self._report(value.key_at.get("digits", where), "E202" if event == "dtmf" else "E201", message)
         elif digits is not None and not _DIGITS.fullmatch(digits):
             self._report(value.value_at["digits"], "E203", f"'{digits}' are not telephone keys; use 0-9, *, # and A-D")
-        if ("goto" in value) == ("steps" in value):
+        if is_vague := ("goto" in value) == ("steps" in value):
             self._report(where, "E202", "a handler needs either 'goto' or 'steps'")
-            return None
         goto = None
         if "goto" in value:
             goto = str(value["goto"])
             self.reader.draft.refer("section", goto, where_of(value["goto"], value.value_at["goto"]))
         steps = self.reader.read(value["steps"], value.value_at["steps"]) if "steps" in value else None
+        if event is None or is_vague:
+            self.reader.broken = True
+            return None
         return Handler(event, digits, steps, goto, where)

@@ -65,7 +65,7 @@ def section_id(name: str) -> str:
 class _Builder:
     flow: Flow
     nodes: list[Node] = field(default_factory=list)
-    edges: dict[tuple[str, str], tuple[list[str], bool]] = field(default_factory=dict)
+    edges: dict[tuple[str, str], tuple[list[str], bool]] = field(default_factory=dict)  # labels; a call
 
     def build(self) -> Graph:
         flow = self.flow
@@ -117,6 +117,9 @@ class _Builder:
             self._list(step.path, steps, after, name)
         if step.catch is not None:
             self._list(step.path, step.catch, after, "catch")
+        if after is not None and verb.falls_through:
+            labels, _ = self.edges[step.path, after]
+            labels[:0] = _ordinary(step) if labels else ()
         repeats = getattr(verb, "repeats", False)
         for steps in step.nested:
             if steps:
@@ -133,6 +136,14 @@ class _Builder:
 
 def _sections(step: Step) -> tuple[str, ...]:
     return tuple(step.verb.sections(step.fields))
+
+
+def _ordinary(step: Step) -> tuple[str, ...]:
+    """The ends after which the next step runs, beside those that ``outcomes`` and ``catch`` handle."""
+    if getattr(step.verb, "ends_done", True):
+        return ("done",)
+    # A menu takes the keys that its outcomes name, and no others.
+    return tuple(name for name in step.possible.good if name not in step.outcomes and len(name) > 1)
 
 
 def _case(step: Step, first: Step) -> str:

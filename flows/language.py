@@ -4,6 +4,7 @@ editor."""
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,9 @@ from flows.contents import contents
 from flows.dialling import Dialling
 from flows.draft import Draft
 from flows.flow import Flow
+from flows.house import PATTERNS, inside
 from flows.library import Library
+from flows.loaded import FlowFile, Loaded, in_the_way
 from flows.mailboxes import RECIPIENT
 from flows.problems import Problem, Where, did_you_mean, has
 from flows.reader import Map, Seq
@@ -29,18 +32,6 @@ from flows.verb import Verb
 from flows.versions import is_next, sticky_names
 
 MAX_FILES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What came of loading: a library when nothing is wrong but warnings, and every problem of every file.
-
-    ``files`` are those that were read, and those that were missed: what a change of them may put right.
-    """
-
-    library: Library | None
-    problems: list[Problem]
-    files: frozenset[Path] = frozenset()
 
 
 @dataclass(slots=True)
@@ -88,7 +79,6 @@ class Language:
         file's own folder. Never raises for what the files hold.
         """
         files = self._read(paths)
-        problems = files.problems
         flows, nexts = self._flows(files)
         for flow_reader in files.flows:
             flow_reader.compile_expressions(files.resources.calendars)
@@ -98,25 +88,28 @@ class Language:
             flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding(), unread
         )
         ahead = replace(around, secrets=soon.holding()) if nexts else around
+        problems[:] = [problem for problem in problems if not _told_by_name(problem, files.flows)]
         for flow_reader in files.flows:
-            found = check(flow_reader, ahead if is_next(flow_reader.file) else around)
-            problems += flow_reader.reader.draft.problems + flow_reader.problems + list(found)
-        problems += circles(
+            flow_reader.problems += list(check(flow_reader, ahead if is_next(flow_reader.file) else around))
+        files.problems += circles(
             {one.flow.name: one.reader.draft.references for one in files.flows if one.flow and not is_next(one.file)}
         )
         for draft in files.drafts:
-            problems += draft.problems + list(_references(draft, around))
+            files.problems += draft.problems + list(_references(draft, around))
             if draft.expressions:
                 names = sticky_names()
-                problems += [problem for expression, _ in draft.expressions for problem in expression.compile(names)]
-        problems = sorted(set(problems))
+                files.problems += [wrong for expression, _ in draft.expressions for wrong in expression.compile(names)]
+        read = _flow_files(files)
+        problems = sorted({*files.problems, *(problem for one in read for problem in one.problems)})
         sought = frozenset(files.sought.union(*(flow_reader.reader.draft.sought for flow_reader in files.flows)))
-        if any(problem.severity == "error" for problem in problems):
-            return Loaded(None, problems, sought)
         revision = files.revision.hexdigest()[:16]
         secret = _by_revision(flows, secrets.copies()) | _by_revision(nexts, soon.copies())
         library = Library(flows, files.routes, files.resources, revision, sought, nexts, secret)
-        return Loaded(library, problems, sought)
+        if not any(problem.severity == "error" for problem in problems):
+            return Loaded(library, problems, sought, read, library)
+        right = {one.flow.revision for one in read if not in_the_way(one, read, problems)}
+        sound = replace(library, flows=_among(right, flows), next=_among(right, nexts))
+        return Loaded(None, problems, sought, read, sound)
 
     def _read(self, paths: Iterable[Path | str]) -> _Files:
         files = _Files([], Resources(), (), [], [], hashlib.sha256(), set())
@@ -127,7 +120,7 @@ class Language:
             except OSError as error:
                 files.problems.append(Problem.at(Where(str(path), 1, 1), "E101", f"cannot be read: {error.strerror}"))
                 continue
-            files.revision.update(str(path.relative_to(root)).encode() + b"\0" + hashlib.sha256(content).digest())
+            files.revision.update(os.fsencode(path.relative_to(root)) + b"\0" + hashlib.sha256(content).digest())
             tree, problems = reader.read(str(path), content)
             files.problems += problems
             if tree is None and problems:
@@ -157,7 +150,7 @@ class Language:
             flow = flow_reader.read()
             flow_reader.flow = flow
             for name, content in flow_reader.reader.draft.files.items():
-                files.revision.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+                files.revision.update(os.fsencode(name) + b"\0" + hashlib.sha256(content).digest())
             flows = nexts if is_next(flow_reader.file) else stable
             if flow.name in flows:
                 message = f"flow '{flow.name}' is in {flows[flow.name].file} already"
@@ -171,6 +164,16 @@ class Language:
         return stable, nexts
 
 
+def _told_by_name(problem: Problem, readers: Iterable[FlowReader]) -> bool:
+    """Whether a word that other YAML tools rewrite is the name of something in its file, which is told of the name."""
+    return problem.code == "E105" and any(
+        problem.message.startswith(f"unquoted '{name.partition('.')[2]}' ")
+        for flow_reader in readers
+        if str(flow_reader.file) == problem.file
+        for name in flow_reader.reader.misnamed
+    )
+
+
 def _by_revision(flows: Mapping[str, Flow], names: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
     return {flow.revision: names[name] for name, flow in flows.items()}
 
@@ -178,6 +181,25 @@ def _by_revision(flows: Mapping[str, Flow], names: Mapping[str, frozenset[str]])
 def _named(flow_reader: FlowReader) -> Where:
     """Where a flow has its name."""
     return flow_reader.tree.value_at.get("flow", flow_reader.tree.where)
+
+
+def _flow_files(files: _Files) -> tuple[FlowFile, ...]:
+    """The flows, each with its own problems: those of the load that have a place in its file are among them."""
+    placed: dict[str, list[Problem]] = {}
+    for problem in files.problems:
+        placed.setdefault(problem.file, []).append(problem)
+    found = []
+    for one in files.flows:
+        assert one.flow is not None
+        draft = one.reader.draft
+        own = sorted({*draft.problems, *one.problems, *placed.get(str(one.file), ())})
+        calls = dict.fromkeys(reference.name for reference in draft.references if reference.kind == "flow")
+        found.append(FlowFile(one.flow, is_next(one.file), tuple(own), tuple(calls)))
+    return tuple(found)
+
+
+def _among(revisions: Collection[str], flows: Mapping[str, Flow]) -> dict[str, Flow]:
+    return {name: flow for name, flow in flows.items() if flow.revision in revisions}
 
 
 def sources(paths: Iterable[Path | str]) -> list[Path]:
@@ -188,21 +210,14 @@ def sources(paths: Iterable[Path | str]) -> list[Path]:
 def _found(paths: Iterable[Path | str], problems: list[Problem]) -> dict[Path, tuple[Path, bool]]:
     """The files to read, each with the root that what it names may not leave, and whether it was named itself: then it
     may be a link that leads out of there. In a stable order, none twice.
-
-    Hidden folders are left out: a mounted ConfigMap keeps its files in one and links to them.
     """
     found: dict[Path, tuple[Path, bool]] = {}
     for given in map(Path, paths):
         if given.is_dir():
-            names = [
-                path
-                for pattern in ("*.flow.yaml", "resources.yaml", "routes.yaml")
-                for path in given.rglob(pattern)
-                if not any(part.startswith(".") for part in path.relative_to(given).parts)
-            ]
+            names = inside(given, PATTERNS)
             if not names:
                 problems.append(Problem.at(Where(str(given), 1, 1), "E101", "the folder holds no *.flow.yaml"))
-            for path in sorted(names)[:MAX_FILES]:
+            for path in names[:MAX_FILES]:
                 found.setdefault(path, (given, False))
         elif given.is_file():
             found[given] = (found[given][0] if given in found else given.parent, True)

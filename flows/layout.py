@@ -16,8 +16,10 @@ import yaml
 
 from flows import reader, remarks
 from flows.problems import Problem, Where
+from flows.syntax import span_of
 
 _HEADER = re.compile(r"([|>])([-+0-9]*)[ \t]*(?:#.*)?(?:\n|$)")
+_MARK = re.compile(r"(?:-|---|\.\.\.)(?:\s|$)")  # a text where it stands, but not at the beginning of a row
 _RARE_BREAK = re.compile("[\x85\u2028\u2029]")  # line ends to YAML 1.1, and to nobody else
 _STEP = 2
 
@@ -153,7 +155,7 @@ class _Writer:
     def _mapping(self, indent: int, lead: str) -> None:
         while not isinstance(self._peek(), yaml.MappingEndEvent):
             key = self._take()
-            start, end = reader.span_of(key, self.text)
+            start, end = span_of(key, self.text)
             raw = self.text[start:end]
             self.scalars.append((start, end))
             if not raw or "\n" in raw or key.style in ("|", ">"):
@@ -175,15 +177,18 @@ class _Writer:
         if event.style in ("|", ">"):
             self._block(indent, lead, head, begin, event, deeper)
             return
-        start, end = reader.span_of(event, self.text)
+        start, end = span_of(event, self.text)
         self.scalars.append((start, end))
         first, *further = self.text[start:end].split("\n")
-        line = self._line(indent, lead, _joined(head, first if event.style else first.rstrip()), begin, event)
+        first = first if event.style else first.rstrip()
+        if not event.style and _MARK.match(first):
+            first, further = _quoted(event.value), []
+        line = self._line(indent, lead, _joined(head, first), begin, event)
         line.more = [" " * deeper + (row.lstrip() if event.style else row.strip()) for row in further]
         line.more = [row if row.strip() else "" for row in line.more]
 
     def _block(self, indent: int, lead: str, head: str, begin: int, event: Any, deeper: int) -> None:
-        start, end = reader.span_of(event, self.text)
+        start, end = span_of(event, self.text)
         header = _HEADER.match(self.text, start)
         assert header is not None, "libyaml found a block of text here"
         self.scalars.append((header.end(), end))
@@ -214,7 +219,7 @@ def _joined(head: str, text: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """A key in double quotes, on one row."""
+    """A key, or a text, in double quotes on one row."""
     dumped: str = yaml.dump(value, Dumper=yaml.CSafeDumper, default_style='"', allow_unicode=True, width=10**9)
     return dumped.rstrip("\n")
 

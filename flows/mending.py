@@ -95,7 +95,7 @@ class Mending:
                 return holder, key, True
         if mistake.kind == "missing" and isinstance(here, Map):
             return here, str(mistake.path[-1]), False
-        if key is None:  # said of the whole, but at one of its keys
+        if key is None and mistake.keys is None:  # said of the whole, but at one of its keys
             where = mistake.problem.where
             key = next((name for name in value if where in (value.key_at[name], value.value_at[name])), None)
         return holder, key, False

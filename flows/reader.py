@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from flows.problems import NOWHERE, MistakeError, Problem, Where
+from flows.syntax import span_of, syntax_problem
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
@@ -25,7 +26,6 @@ MAX_ALIASES = 100
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _BREAK = re.compile(r"\r\n|\r|\n")  # as editors count lines; YAML 1.1 also ends them at U+0085, U+2028 and U+2029
-_GAP = re.compile(r"(?:\s+#.*|\s+)*")
 _YAML_1_1_BOOLEANS = frozenset({
     "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N",
 })  # fmt: skip
@@ -103,14 +103,6 @@ class Seq(list[Any]):
         self.value_at: list[Where] = []
 
 
-def span_of(event: Any, text: str) -> tuple[int, int]:
-    """Where a scalar's own text begins and ends; libyaml counts the anchor before it to the event."""
-    start, end = event.start_mark.index, event.end_mark.index
-    if event.anchor and (gap := _GAP.match(text, start + len("&") + len(event.anchor))):
-        start = min(gap.end(), end)
-    return start, end
-
-
 def where_of(value: Any, otherwise: Where = NOWHERE) -> Where:
     """The place of a value, or of what holds it (numbers and booleans do not know theirs)."""
     found = getattr(value, "where", None)
@@ -135,7 +127,7 @@ def read(file: str, data: bytes) -> tuple[Any, list[Problem]]:
     except MistakeError as mistake:
         return None, [*builder.problems, mistake.problem]
     except yaml.YAMLError as error:
-        return None, [*builder.problems, _syntax_problem(builder.document, error)]
+        return None, [*builder.problems, syntax_problem(builder.document, error, builder.last)]
     return tree, builder.problems
 
 
@@ -150,6 +142,7 @@ class _Builder:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems: list[Problem] = []
+        self.last: Any = None  # the event that came last
         self._stack: list[Map | Seq] = []
         self._keys: list[tuple[str, Where] | None] = []  # beside the stack: the key that waits for its value
         self._anchors: dict[str, Any] = {}
@@ -160,6 +153,7 @@ class _Builder:
     def build(self) -> Any:
         documents = 0
         for event in yaml.parse(self.document.text, Loader=yaml.CSafeLoader):
+            self.last = event
             where = self.document.where(event.start_mark.index) if event.start_mark else NOWHERE
             if isinstance(event, yaml.ScalarEvent):
                 self._scalar(event, where)
@@ -293,21 +287,6 @@ def _number(text: str, match: re.Match[str]) -> int | float | str:
         number = float(text)
         return number if math.isfinite(number) else text
     return int(text) if len(text) <= 18 else text
-
-
-def _syntax_problem(document: Document, error: yaml.YAMLError) -> Problem:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    message = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    index = getattr(error, "position", None)
-    where = document.where(mark.index) if mark else document.where(index if isinstance(index, int) else 0)
-    line = document.line(where.line)
-    if "\t" in line[: where.column] and not line[: where.column - 1].strip():
-        message = "a tab cannot indent YAML; use spaces"
-    elif "${" in line and re.search(r"[\[{].*\$\{", line):
-        message += "; inside {…} and […] put quotes around text that holds '${…}', commas or colons"
-    elif "{{" in line:
-        message += '; expressions are written "${…}", not {{…}}'
-    return Problem.at(where, "E102", f"not valid YAML: {message}")
 
 
 def _raw_index(value: str, scalar: Scalar, offset: int) -> int:

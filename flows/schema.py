@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from flows.expressions import TYPES
@@ -18,6 +19,8 @@ from flows.verb import Verb
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+_HANDLERS = "What happens on an event at any step."
+_RECOVER = "The section at which a call goes on after the engine was restarted."
 _STEPS = {"$ref": "#/$defs/steps"}
 _DURATION = {"type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+(\\.[0-9]+)?s)?([0-9]+ms)?$"}
 _NAME = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
@@ -37,16 +40,16 @@ def flow_schema(verbs: Mapping[str, Verb]) -> dict[str, Any]:
     properties = {
         "flow": {"type": "string", "description": "The flow's name, such as bella/orders."},
         "version": {"type": "integer", "minimum": 1},
-        "description": {"type": "string"},
-        "note": {"type": "string"},
-        "vars": {**variables, "description": "Variables, with their types."},
-        "input": {**variables, "description": "What a caller of this flow gives it."},
-        "defaults": _defaults(forms),
-        "limits": _limits(),
-        "handlers": {"type": "array", "items": _handler(), "description": "What happens on an event at any step."},
+        "description": _or_nothing({"type": "string"}),
+        "note": _or_nothing({"type": "string"}),
+        "vars": _or_nothing({**variables, "description": "Variables, with their types."}),
+        "input": _or_nothing({**variables, "description": "What a caller of this flow gives it."}),
+        "defaults": _or_nothing(_defaults(forms)),
+        "limits": _or_nothing(_limits()),
+        "handlers": _or_nothing({"type": "array", "items": _handler(), "description": _HANDLERS}),
         "steps": _STEPS,
-        "sections": {"type": "object", "additionalProperties": _STEPS, "propertyNames": _NAME},
-        "recover": {**_NAME, "description": "The section at which a call goes on after the engine was restarted."},
+        "sections": _or_nothing({"type": "object", "additionalProperties": _STEPS, "propertyNames": _NAME}),
+        "recover": _or_nothing({**_NAME, "description": _RECOVER}),
     }
     steps = {"type": "array", "items": {"$ref": "#/$defs/step"}, "description": "Steps, one after the other."}
     return {
@@ -95,15 +98,29 @@ def _step(verbs: Mapping[str, Verb], forms: Mapping[str, dict[str, Any]]) -> dic
 
 def _of_verb(verb: Verb, form: dict[str, Any]) -> dict[str, Any]:
     """What a step with this verb may hold: the verb's fields or its short form, and the names of its outcomes."""
-    value: dict[str, Any] = form
+    value: dict[str, Any] = {**form, "type": ["object", "null"]} if _needs_nothing(verb) else form
     if verb.shorthand is not None:
         short = form["properties"].get(verb.shorthand, {})
-        value = {"if": {"type": "object"}, "then": form, "else": short}
+        value = {"if": {"type": ["object", "null"]}, "then": value, "else": short}
     outcomes = {name: {**_STEPS, "description": f"When {verb.name} ends with {name}."} for name in _outcomes(verb)}
     return {
         verb.name: {"description": verb.summary, **value},
         "outcomes": {"properties": outcomes, "additionalProperties": _STEPS},
     }
+
+
+def _needs_nothing(verb: Verb) -> bool:
+    """Whether ``- verb:`` is a whole step, as ``- verb: {}`` is."""
+    try:
+        verb.Fields.model_validate({})
+    except ValidationError:
+        return False
+    return True
+
+
+def _or_nothing(form: dict[str, Any]) -> dict[str, Any]:
+    """A key of the flow that may stand there empty."""
+    return {**form, "type": [form["type"], "null"]}
 
 
 def _outcomes(verb: Verb) -> tuple[str, ...]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+
+from flows.reader import read
+
 _FLOW = """\
 # The flow @NAME@. A flow is a list of steps; each step has one verb, and says what happens when it ends in another
 # way than well. Change what you like, then:
 #   hookflash check @FOLDER@     are the files right?
 #   hookflash graph @FILE@
-flow: @NAME@
+flow: @FLOW@
 version: 1
 description: Greets the caller, talks, and hands over to a person.
 
@@ -96,7 +100,7 @@ destinations:
 
 _TEST = """\
 # Tests of @NAME@: no telephone, no network, no model, and two minutes of ringing take milliseconds.
-flow: @NAME@
+flow: @FLOW@
 given:
   # A Tuesday morning: open.
   now: "2026-03-03T10:00:00+01:00"
@@ -143,9 +147,20 @@ def starter(name: str, folder: str) -> dict[str, str]:
     """File names and contents for a flow of this name (``bella/orders``) in this folder. Its resources carry the
     flow's name, so that several such folders can be loaded together."""
     last = name.rpartition("/")[2]
-    words = {"@NAME@": name, "@NAMES@": name.replace("/", "-"), "@FOLDER@": folder}
-    words["@FILE@"] = f"{folder}/{last}.flow.yaml"
+    words = {"@NAME@": name, "@NAMES@": name.replace("/", "-"), "@FLOW@": _word(name)}
+    words |= {"@FOLDER@": _argument(folder), "@FILE@": _argument(f"{folder}/{last}.flow.yaml")}
     files = {f"{last}.flow.yaml": _FLOW, "resources.yaml": _RESOURCES, f"{last}.test.yaml": _TEST}
     for word, text in words.items():
         files = {file: content.replace(word, text) for file, content in files.items()}
     return files
+
+
+def _word(name: str) -> str:
+    """The name as YAML has it: in quotes where it would be a number or a boolean without them."""
+    plain, problems = read("", f"name: {name}\n".encode())
+    return name if plain == {"name": name} and not problems else f'"{name}"'
+
+
+def _argument(path: str) -> str:
+    """The path for a shell, in a comment of one line."""
+    return shlex.quote(path) if path.isprintable() else "FOLDER"

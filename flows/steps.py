@@ -39,6 +39,7 @@ class StepReader:
     given: dict[str, Map] = field(default_factory=dict)  # path of a step -> its verb's fields as written
     mended: dict[str, Mended] = field(default_factory=dict)  # path of a step of which something is wrong
     saves: dict[str, Map] = field(default_factory=dict)  # path of a step -> its `save` as written
+    misnamed: set[str] = field(default_factory=set)  # vars.NAME, input.NAME, steps.NAME and sections.NAME to rename
     broken: bool = False  # a step could not be read: what follows from the whole would mislead
     _nested: list[dict[Where, tuple[Step, ...]]] = field(default_factory=list)
     _inside: dict[Where, tuple[Step, ...]] = field(default_factory=dict)  # lists inside of fields, by their place
@@ -200,7 +201,10 @@ class StepReader:
             name = read_identifier(item["id"], "an id")
         except MistakeError as mistake:
             self.draft.report(item.value_at["id"], mistake.code, mistake.message)
-            return None
+            if not isinstance(item["id"], str):
+                return None
+            name = item["id"]
+            self.misnamed.add(f"steps.{name}")
         if name in self.ids:
             message = f"id '{name}' is taken already (line {self.ids[name].line})"
             self.draft.report(item.value_at["id"], "E307", message)

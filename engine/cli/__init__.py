@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 from typing import Any
 
@@ -29,6 +32,7 @@ _SPOKEN = (
     ("engine.line", "LineError"),
     ("providers.voice", "VoiceError"),
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # of where the output goes
 
 
 class _Commands(click.Group):
@@ -38,11 +42,20 @@ class _Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # it is None when it was closed
+                stream.reconfigure(errors="backslashreplace")  # file names may be any bytes, terminals of any encoding
         try:
             return super().invoke(ctx)
         except UserError as error:
             _say(error)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _say(UserError(f"cannot write: {error.strerror}"))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what waits to be written goes nowhere, without a word
+            ctx.exit(UserError.exit_code)
         except Exception as error:
             if not isinstance(error, _spoken_errors()):
                 raise

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from engine.cli.options import config_option
+
+if TYPE_CHECKING:
+    from flows.language import Language
+    from flows.problems import Problem
 
 
 @click.command(
@@ -38,6 +45,9 @@ Examples:
 def check(paths: tuple[Path, ...], form: str, config: Path | None) -> None:
     """Check flow files, their tests and folders: every mistake at once, as file:line:column.
 
+    A file is checked with the resources, routes and other flows of its folder; what is wrong with those is told when it
+    stands in the file's way.
+
     With --config also what depends on the engine's settings: who writes for flows that name no text model, and which
     accounts there are.
     """
@@ -50,21 +60,47 @@ def check(paths: tuple[Path, ...], form: str, config: Path | None) -> None:
     language = Language(installed(), known_voices(), *_known(config))
     reader = ScenarioReader(language)
     tests = [(path, within) for path, within in found(paths).items() if is_test(path)]
-    others = [path for path in paths if not is_test(path)]
-    loaded = language.load(others) if others else None
     wrong = {problem for test in tests for problem in reader.read(*test).problems}
-    problems = sorted(wrong.union(loaded.problems if loaded else ()))
+    others = [path for path in paths if not is_test(path)]
+    flows: set[str] = set()
+    for told, runs in _checked(language, others):
+        wrong |= told
+        flows |= runs
+    problems = sorted(wrong)
     failed = any(problem.severity == "error" for problem in problems)
     if written := FORMATS[form](problems):
         # https://no-color.org
         click.echo(written, color=False if os.environ.get("NO_COLOR") else None)
     if form in ("text", "github"):
-        flows = len(loaded.library.flows) if loaded and loaded.library else 0
-        click.echo(
-            counted(problems) + (f"; {flows} flow{'s' * (flows != 1)} can run" if loaded and not failed else ""),
-            err=True,
-        )
+        can_run = f"; {len(flows)} flow{'s' * (len(flows) != 1)} can run" if others and not failed else ""
+        click.echo(counted(problems) + can_run, err=True)
     sys.exit(1 if failed else 0)
+
+
+def _checked(language: Language, paths: Sequence[Path]) -> Iterator[tuple[set[Problem], set[str]]]:
+    """What is wrong, and the files of flows that can run. Folders are one set, as the engine loads them; a file is seen
+    in its house, and told is what is wrong with it or stands in its way."""
+    from flows.house import around, house_of
+
+    folders = [path for path in paths if path.is_dir()]
+    if folders:
+        loaded = language.load(folders)
+        yield set(loaded.problems), {os.path.abspath(flow.file) for flow in loaded.sound.flows.values()}
+    houses: dict[str, dict[Path, None]] = {}
+    named: dict[str, list[Path]] = {}
+    for path in paths:
+        if path not in folders:
+            house = os.path.abspath(house_of(path))
+            houses.setdefault(house, {}).update(dict.fromkeys(around(path)))
+            named.setdefault(house, []).append(path)
+    for house, files in named.items():
+        loaded = language.load(houses[house])
+        names = {os.path.abspath(path): str(path) for path in files}
+        told = {problem for path in files for problem in loaded.told(path)}
+        yield (
+            {replace(problem, file=names.get(os.path.abspath(problem.file), problem.file)) for problem in told},
+            {file for file in names if (flow := loaded.of(Path(file))) and not loaded.in_the_way(flow)},
+        )
 
 
 def _known(config: Path | None) -> tuple[str | None, frozenset[str] | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from engine.errors import UserError
 
 if TYPE_CHECKING:
     from flows.flow import Flow
+    from flows.problems import Problem
 
 
 @click.command(
@@ -48,25 +51,35 @@ def graph(flow: str, form: str, folder: Path | None) -> None:
 
 
 def _loaded(flow: str, folder: Path | None) -> Flow:
-    """The flow, when nothing in its folder is wrong."""
-    from engine.cli.report import as_text
+    """The flow, when it is right itself; others of its folder need not be."""
     from engine.verbs import installed
+    from flows.house import around
     from flows.language import Language
     from flows.problems import did_you_mean, has
 
     file = Path(flow)
-    is_file = file.is_file()
-    folder = folder or (file.parent if is_file else Path())
-    loaded = Language(installed()).load([folder])
-    if loaded.library is None:
-        click.echo(as_text([problem for problem in loaded.problems if problem.severity == "error"]), err=True)
-        raise UserError(f"the flows in {folder} have errors")
-    flows = loaded.library.flows
-    if is_file:
-        for found in flows.values():
-            if Path(found.file).resolve() == file.resolve():
-                return found
-        raise UserError(f"{flow} is no *.flow.yaml in {folder}")
-    if flow not in flows:
-        raise UserError(f"no flow '{flow}' in {folder}{did_you_mean(flow, flows) or has(flows)}")
-    return flows[flow]
+    if os.path.isfile(file):
+        loaded = Language(installed()).load([folder] if folder else around(file))
+        found, wrong = loaded.of(file), loaded.told(file)
+        missing = f"{flow} is no *.flow.yaml in {folder or file.parent}"
+    else:
+        loaded = Language(installed()).load([folder or Path()])
+        found, wrong = loaded.flow(flow), loaded.unread()
+        known = {one.flow.name for one in loaded.read}
+        missing = f"no flow '{flow}' in {folder or Path()}{did_you_mean(flow, known) or has(known)}"
+        if os.path.isdir(flow):
+            missing += f"; {flow} is a folder: name a flow of it, and the folder with --in"
+    if found is None:
+        _tell(wrong)
+        raise UserError(missing)
+    if any(problem.severity == "error" for problem in found.problems):
+        _tell(loaded.in_the_way(found))
+        raise UserError(f"{found.flow.file} has errors")
+    return found.flow
+
+
+def _tell(problems: Sequence[Problem]) -> None:
+    from engine.cli.report import as_text
+
+    if problems:
+        click.echo(as_text(problems), err=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 
 import click
 
 from engine.errors import UserError
+
+MAX_NAME = 200  # with what is added to it, file systems take it
 
 
 @click.command(
@@ -34,17 +38,23 @@ def new(name: str, folder: Path) -> None:
 
     if not FLOW_NAME.fullmatch(name):
         raise UserError(f"'{name}' cannot be a flow's name; it is like reception or bella/orders")
+    if len(name) > MAX_NAME:
+        raise UserError(f"a flow's name has at most {MAX_NAME} characters here: its files are called after it")
     folder = folder / name
     files = {folder / file: content for file, content in starter(name, folder.as_posix()).items()}
-    taken = [path for path in files if path.exists()]
-    if taken:
-        raise UserError(f"{taken[0]} exists already; choose another name, or another folder with --in")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, content in files.items():
+    for path in files:
+        if os.path.lexists(path):
+            raise UserError(f"{_shown(path)} exists already; choose another name, or another folder with --in")
+    for path, content in files.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8") as opened:
                 opened.write(content)
-            click.echo(f"wrote {path}")
-    except OSError as error:
-        raise UserError(f"cannot write {error.filename}: {error.strerror}") from None
-    click.echo(f"\nNext: hookflash check {folder}", err=True)
+        except OSError as error:
+            raise UserError(f"cannot write {_shown(path)}: {error.strerror}") from None
+        click.echo(f"wrote {_shown(path)}")
+    click.echo(f"\nNext: hookflash check {shlex.quote(_shown(folder))}", err=True)
+
+
+def _shown(path: Path) -> str:
+    return click.format_filename(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -47,7 +48,10 @@ def replay(call_id: str, database: str | None, output: Path | None, against: Pat
         _usable(output)
     text = replayed(_found(call_id, database, config))
     if output is not None:
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot write {output}: {error.strerror}") from None
     else:
         click.echo(text, nl=False)
     if against is not None:
@@ -58,9 +62,9 @@ def _usable(output: Path) -> None:
     """A name under which the test is found, and under which nothing would be lost."""
     if not output.name.endswith(".test.yaml"):
         raise UserError(f"{output}: a test's file is called *.test.yaml, else `hookflash test` does not find it")
-    if output.exists():
+    if os.path.lexists(output):
         raise UserError(f"{output} is there already; remove it first, or write to another file")
-    if not output.parent.is_dir():
+    if not os.path.isdir(output.parent):
         raise UserError(f"{output}: there is no folder {output.parent}")
 
 
@@ -71,7 +75,7 @@ def _found(call_id: str, database: str | None, config: Path | None) -> CallRecor
 
     url = database or load_settings(config).database.url.get_secret_value()
     file = sqlite_file(url)
-    if file is not None and not file.exists():  # to look for a call makes no database
+    if file is not None and not os.path.exists(file):  # to look for a call makes no database
         raise UserError(f"there are no call records: {file} does not exist")
 
     async def find() -> CallRecord:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.cli.options import config_option
+from engine.errors import UserError
 
 if TYPE_CHECKING:
-    from engine.scenario import Result, Scenario
+    from engine.scenario import Result, Scenario, ScenarioReader
+    from engine.scenario.file import ScenarioFile
     from engine.scenario.rated import Mode
 
 INTERRUPTED = 130  # exit status, as shells have it
@@ -115,8 +117,8 @@ def test(
 
 def _run(order: _Order) -> int:
     """Run the tests once; the exit status. Ctrl-C is told, and passed on."""
-    from engine.cli.by_audio import by_audio, summary
-    from engine.scenario import Result, ScenarioReader, coverage, found, report
+    from engine.cli.by_audio import by_audio
+    from engine.scenario import Result, ScenarioReader, found, report
     from engine.scenario.rated import needs
     from engine.verb import installed
     from flows.language import Language
@@ -124,7 +126,7 @@ def _run(order: _Order) -> int:
     reader = ScenarioReader(Language(installed()), order.flows)
     results: list[Result] = []
     for_audio: list[Scenario] = []
-    problems = 0
+    unusable: list[ScenarioFile] = []
 
     def tell(result: Result) -> None:
         results.append(result)
@@ -134,7 +136,7 @@ def _run(order: _Order) -> int:
         play: Play | None = _scripted if order.mode == "scripted" else None
         for path, within in found(order.paths).items():
             file = reader.read(path, within)
-            problems += len(file.problems)
+            unusable += [file] if file.problems else []
             _say(str(problem) for problem in file.problems)
             chosen = [one for one in file.scenarios if order.only.casefold() in f"{path} {one.name}".casefold()]
             mine = [one for one in chosen if not needs(one, order.mode)]
@@ -156,20 +158,45 @@ def _run(order: _Order) -> int:
                     tell(Result(one, (), needs=needs(one, order.mode)))
     if for_audio:
         results += by_audio(for_audio, order.at_once)
+    return _reported(order, reader, results, unusable)
+
+
+def _reported(
+    order: _Order, reader: ScenarioReader, results: Sequence[Result], unusable: Sequence[ScenarioFile]
+) -> int:
+    """What came of all tests, in words and as JUnit XML; the exit status."""
+    from engine.cli.by_audio import summary
+    from engine.scenario import coverage, report
+
     if order.junit is not None:
-        order.junit.write_text(report.junit(results), encoding="utf-8")
+        _write(order.junit, report.junit(results, unusable))
+    told = {problem.file for file in unusable for problem in file.problems}
+    left_out = [file for file in reader.left_out if file not in told]
     covered = coverage(reader.libraries, [result.ran for result in results])
     _say(report.coverage_lines(covered, missing=order.missing))
     _say(summary(results))
-    click.echo(report.total(results, covered), err=True)
-    if problems or not results:
-        if not problems:
-            click.echo("no test was found: name files or folders that hold *.test.yaml", err=True)
+    click.echo(report.total(results, covered if covered.flows else None), err=True)
+    if left_out:
+        click.echo(f"left out, for errors that `hookflash check` tells: {', '.join(left_out)}", err=True)
+    if unusable:
+        return 2
+    if not results:
+        click.echo("no test was found: name files or folders that hold *.test.yaml", err=True)
+        return 2
+    if order.coverage_min is not None and left_out:
+        click.echo("--coverage-min cannot be told of flows that are left out", err=True)
         return 2
     if order.coverage_min is not None and covered.percent < order.coverage_min:
         click.echo(f"less is covered than --coverage-min {order.coverage_min:g} asks for", err=True)
         return 1
     return 1 if any(result.failures for result in results) else 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _scripted(scenarios: Sequence[Scenario], tell: Tell) -> None:
@@ -205,7 +232,8 @@ def _again_and_again(order: _Order) -> int:
     """Run at once, and whenever a file in the folders of the tests and their flows changes; the last exit status."""
     import watchfiles
 
-    from engine.scenario.file import found, house_of
+    from engine.scenario.file import found
+    from flows.house import house_of
 
     own = None if order.junit is None else str(order.junit.resolve())
     houses = [order.flows] if order.flows is not None else [house_of(path) for path in found(order.paths)]

@@ -177,9 +177,9 @@ class AudioLine:
         """The caller's next key."""
         return await self._inner.digit()
 
-    async def peek_digit(self, index: int = 0) -> str:
-        """The unread key behind ``index`` others."""
-        return await self._inner.peek_digit(index)
+    async def peek_digit(self, since: int = 0) -> tuple[int, str]:
+        """The first unread key from that number on, and its number."""
+        return await self._inner.peek_digit(since)
 
     def drop_digits(self) -> None:
         """Forget keys pressed so far."""

@@ -13,8 +13,10 @@ from flows import reader
 from flows.contents import contents
 from flows.draft import Draft
 from flows.hours import known_keys
+from flows.house import around, house_of, inside
 from flows.language import Language
 from flows.library import Library
+from flows.loaded import Loaded
 from flows.mending import Mended, read_fields
 from flows.mistakes import merged
 from flows.problems import Problem, Where
@@ -22,7 +24,6 @@ from flows.reader import Map, Seq, where_of
 
 PATTERN = "*.test.yaml"
 SHARED = ("flow", "given", "mocks", "always")  # what a file of several tests may say once for all
-_LOADED = ("*.flow.yaml", "resources.yaml", "routes.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +63,9 @@ def found(paths: Iterable[Path]) -> dict[Path, Path | None]:
         if not given.is_dir():
             files[given] = None
             continue
-        for path in sorted(given.rglob(PATTERN)):
-            if not any(part.startswith(".") for part in path.relative_to(given).parts):
-                files.setdefault(path, given)
+        for path in inside(given, (PATTERN,)):
+            files.setdefault(path, given)
     return files
-
-
-def house_of(file: Path) -> Path:
-    """The folder whose flows a test runs on: the nearest one at or above the test's that holds a flow, resources or
-    routes, and what stands above it as long as that holds some, too."""
-
-    def holds(folder: Path) -> bool:
-        return any(next(folder.glob(pattern), None) is not None for pattern in _LOADED)
-
-    folders = [file.parent, *file.absolute().parent.parents]
-    start = next((index for index, folder in enumerate(folders) if holds(folder)), None)
-    if start is None:
-        return file.parent
-    while start + 1 < len(folders) and holds(folders[start + 1]):
-        start += 1
-    return folders[start]
 
 
 class ScenarioReader:
@@ -90,12 +74,18 @@ class ScenarioReader:
     def __init__(self, language: Language, flows: Path | None = None) -> None:
         self._language = language
         self._flows = flows
-        self._houses: dict[Path, tuple[Library | None, list[Problem]]] = {}
+        self._houses: dict[Path, Loaded] = {}
 
     @property
     def libraries(self) -> list[Library]:
-        """Everything that was loaded."""
-        return [library for library, _ in self._houses.values() if library is not None]
+        """Every flow that was loaded and can run."""
+        return [loaded.sound for loaded in self._houses.values()]
+
+    @property
+    def left_out(self) -> list[str]:
+        """The files beside them that have errors, so that what they hold cannot run."""
+        wrong = (one.file for loaded in self._houses.values() for one in loaded.problems if one.severity == "error")
+        return sorted(set(wrong))
 
     def read(self, path: Path, within: Path | None = None) -> ScenarioFile:
         """One file. Never raises for what it holds. ``within``: the folder in which it was `found`, and must be."""
@@ -107,20 +97,27 @@ class ScenarioReader:
             return ScenarioFile(path, (), tuple(problems))
         draft = Draft(path, path.parent, _no_steps)
         tests = [test for given in _tests(tree, draft) if (test := _validated(given, draft)) is not None]
-        house = (self._flows or house_of(path)).resolve()
-        if house not in self._houses:
-            loaded = self._language.load([self._flows or house_of(path)])
-            self._houses[house] = loaded.library, [one for one in loaded.problems if one.severity == "error"]
-        library, errors = self._houses[house]
-        if library is None:
-            return ScenarioFile(path, (), (*draft.problems, *errors))
+        loaded = self._loaded(path)
+        wrong: set[Problem] = set()
         for fields, given, mended in tests:
+            flow = loaded.flow(fields.flow)
+            wrong.update(loaded.unread() if flow is None else loaded.in_the_way(flow))
+            if flow is not None and fields.flow not in loaded.sound.flows:
+                continue
             apart = Draft(path, path.parent, _no_steps)
-            check_names(fields, given, library, apart)
+            check_names(fields, given, loaded.sound, apart)
             draft.problems += [one for one in apart.problems if mended is None or one.where not in mended.places]
-        if draft.problems:
-            return ScenarioFile(path, (), tuple(sorted(set(draft.problems))))
-        return ScenarioFile(path, tuple(Scenario(path, fields, library) for fields, _, _ in tests), ())
+        if wrong or draft.problems:
+            return ScenarioFile(path, (), tuple(sorted(wrong.union(draft.problems))))
+        return ScenarioFile(path, tuple(Scenario(path, fields, loaded.sound) for fields, _, _ in tests), ())
+
+    def _loaded(self, path: Path) -> Loaded:
+        """What a test runs on."""
+        house = self._flows or house_of(path)
+        key = house.resolve()
+        if key not in self._houses:
+            self._houses[key] = self._language.load(around(house))
+        return self._houses[key]
 
 
 def _tests(tree: Any, draft: Draft) -> list[Map]:

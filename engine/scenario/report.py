@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,11 @@ from pathlib import Path
 
 from engine.scenario.coverage import Coverage
 from engine.scenario.expect import Failure
+from engine.scenario.file import ScenarioFile
 from engine.scenario.model import Spent
 from engine.scenario.run import Result, Runs
 
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ACTUAL = 70  # characters of what happened, before what was expected
 
 
@@ -87,22 +90,24 @@ def coverage_lines(coverage: Coverage, *, missing: bool) -> Iterator[str]:
             yield from (f"  {one.file}:{line}: not tested: {what}" for line, what in one.missing)
 
 
-def junit(results: Sequence[Result]) -> str:
-    """All results as JUnit XML."""
-    root = ET.Element("testsuites", tests=str(len(results)), failures=str(sum(bool(one.failures) for one in results)))
+def junit(results: Sequence[Result], unusable: Sequence[ScenarioFile] = ()) -> str:
+    """All results as JUnit XML, and a case with an error for each file that cannot be used."""
+    failed = sum(bool(one.failures) for one in results)
+    counts = {"tests": len(results) + len(unusable), "failures": failed, "errors": len(unusable)}
+    root = ET.Element("testsuites", {name: str(count) for name, count in counts.items()})
     files: dict[Path, list[Result]] = {}
     for result in results:
         files.setdefault(result.scenario.file, []).append(result)
     for file, several in files.items():
         suite = ET.SubElement(
-            root, "testsuite", name=str(file), tests=str(len(several)),
+            root, "testsuite", name=_xml(str(file)), tests=str(len(several)),
             failures=str(sum(bool(one.failures) for one in several)), errors="0",
             skipped=str(sum(bool(one.needs) for one in several)),
             time=f"{sum(one.ms for one in several) / 1000:.3f}",
         )  # fmt: skip
         for result in several:
             case = ET.SubElement(
-                suite, "testcase", classname=str(file), name=result.scenario.name, file=str(file),
+                suite, "testcase", classname=_xml(str(file)), name=_xml(result.scenario.name), file=_xml(str(file)),
                 line=str(result.scenario.fields.where.line), time=f"{result.ms / 1000:.3f}",
             )  # fmt: skip
             if result.needs:
@@ -113,8 +118,20 @@ def junit(results: Sequence[Result]) -> str:
                 message = f"expected {failure.expected}; actual: {failure.actual}"
                 node = ET.SubElement(case, "failure", message=_xml(message), type="unmet")
                 node.text = _xml("\n".join([f"{failure.where}: {message}", "", *trace(result)]))
+    for broken in unusable:
+        _put_unusable(root, broken)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _put_unusable(root: ET.Element, broken: ScenarioFile) -> None:
+    """A file none of whose tests could run, and why."""
+    file, first = _xml(str(broken.path)), broken.problems[0]
+    suite = ET.SubElement(root, "testsuite", name=file, tests="1", failures="0", errors="1", skipped="0", time="0.000")
+    case = ET.SubElement(suite, "testcase", classname=file, name="the file can be used", file=file, time="0.000")
+    case.set("line", str(first.line if first.file == str(broken.path) else 1))
+    node = ET.SubElement(case, "error", message=_xml(str(first)), type="unusable")
+    node.text = _xml("\n".join(map(str, broken.problems)))
 
 
 def _put_runs(case: ET.Element, runs: Runs) -> None:
@@ -130,5 +147,5 @@ def _put_runs(case: ET.Element, runs: Runs) -> None:
 
 
 def _xml(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
-    return "".join(character for character in text if character in "\n\t" or character >= " ")
+    """Without what XML cannot hold: control characters, and bytes of a file name that are no text."""
+    return _NOT_XML.sub("\ufffd", text)

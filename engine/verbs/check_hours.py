@@ -28,6 +28,7 @@ class CheckHours(Verb):
     Fields: ClassVar[type[Fields]] = CheckHoursFields
     shorthand: ClassVar[str | None] = "calendar"
     needs_caller: ClassVar[bool] = False
+    ends_done: ClassVar[bool] = False
     failure: ClassVar[str | None] = None
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=("open",), bad=("closed", "holiday"))
 

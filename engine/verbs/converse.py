@@ -161,6 +161,7 @@ class Converse(Verb):
     summary: ClassVar[str] = "Let the AI talk with the caller until it takes an exit."
     Fields: ClassVar[type[Fields]] = ConverseFields
     interactive: ClassVar[bool] = True
+    ends_done: ClassVar[bool] = False
     outcome_word: ClassVar[str] = "exit"
     failure: ClassVar[str | None] = "provider_error"
 
@@ -246,39 +247,35 @@ class Converse(Verb):
             return self._session(fields, name, own, toolbox, call, known)
 
         succession = Succession(call, names, session, fields.connect_within)
-        bridging = asyncio.ensure_future(self._bridge(fields, call, context) if len(names) > 1 else _nothing())
+        bridge = asyncio.ensure_future(self._bridge(fields, call, context)) if len(names) > 1 else None
+        said = len(call.record.transcript)
         try:
             playout, seat = await self._connect(call, succession)
-            conversation = Conversation(
+            return await Conversation(
                 call, playout, seat, succession, toolbox, self._turns(fields), greeting=greeting, reprompt=reprompt,
-                bridge=await bridging, waiting_since=began,
-            )  # fmt: skip
+                bridge=bridge, waiting_since=began,
+            ).run()  # fmt: skip
         except VoiceError as error:
             return Outcome("provider_error", detail=str(error))
         finally:
-            bridging.cancel()
-        said = len(call.record.transcript)
-        given = greeting, reprompt, *(tool.filler for tool in toolbox.tools.values())
-        written = {on_record(text) for text in given if text}
-        try:
-            return await conversation.run()
-        finally:
+            succession.end()
+            if bridge is not None:
+                bridge.cancel()
+            given = greeting, reprompt, *(tool.filler for tool in toolbox.tools.values())
+            written = {on_record(text) for text in given if text}
             for spoken in call.record.transcript[said:]:
                 spoken.improvised = spoken.role == "voice" and spoken.text not in written
 
     @staticmethod
     async def _connect(call: Call, succession: Succession) -> tuple[Playout, Seat]:
-        """Both at once; whichever fails, the other is given back."""
+        """Both at once."""
         opening = asyncio.ensure_future(call.playout())
-        seat: Seat | None = None
         try:
             async with patience(call):
                 seat = await succession.first()
                 return await opening, seat
         except BaseException:
             opening.cancel()
-            if seat is not None:
-                succession.leave(seat)
             await asyncio.shield(asyncio.gather(opening, return_exceptions=True))
             raise
 
@@ -291,7 +288,9 @@ class Converse(Verb):
             )
         except VoiceError as error:
             log.warning("the bridge between two voices cannot be spoken", error=str(error))
-            return b""
+        except Exception:  # a mistake in a plugin: the talk does without the words
+            log.exception("the bridge between two voices failed in a way that it does not know")
+        return b""
 
     @staticmethod
     def _session(
@@ -324,7 +323,3 @@ class Converse(Verb):
             max_duration=fields.max_duration, max_turns=fields.max_turns, allow_interruptions=fields.interruptible,
             fell_silent_after=max(FELL_SILENT, (fields.min_delay or 0.0) + LATE),
         )  # fmt: skip
-
-
-async def _nothing() -> bytes:
-    return b""

@@ -36,6 +36,7 @@ class DetectMachine(Verb):
     summary: ClassVar[str] = "Tell a person from an answering machine by the first words."
     Fields: ClassVar[type[Fields]] = DetectMachineFields
     interactive: ClassVar[bool] = True
+    ends_done: ClassVar[bool] = False
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=("human", "machine", "unknown"))
 
     async def run(self, step: Step, call: Call) -> Outcome:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from engine.call import Call
+from engine.comfort import patience
 from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks, whole_address
@@ -85,4 +86,7 @@ class Event(Verb):
                 return Outcome(error.kind, {"status": error.status}, str(error))
             return Outcome("done", {"status": reply.status})
 
-        return await tell() if fields.wait else without_waiting(call, tell(), f"event {key}")
+        if not fields.wait:
+            return without_waiting(call, tell(), f"event {key}")
+        async with patience(call):
+            return await tell()

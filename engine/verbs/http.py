@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from engine.call import Call
+from engine.comfort import patience
 from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks, whole_address
@@ -76,7 +77,10 @@ class Http(Verb):
             {name: value.render(context) for name, value in fields.headers.items()},
             None if key is None else key.render(context),
         )  # fmt: skip
-        return await asking if fields.wait else without_waiting(call, asking, f"http at {step.path}")
+        if not fields.wait:
+            return without_waiting(call, asking, f"http at {step.path}")
+        async with patience(call):
+            return await asking
 
 
 async def _ask(

@@ -40,6 +40,7 @@ class Menu(Verb):
     Fields: ClassVar[type[Fields]] = MenuFields
     interactive: ClassVar[bool] = True
     takes_digits: ClassVar[bool] = True
+    ends_done: ClassVar[bool] = False
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=KEYS, bad=("no_input", "no_match"))
 
     def check(self, fields: Any, scope: Scope) -> Iterable[Problem]:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from engine.audio import AudioError, from_file
 from engine.call import Call
+from engine.comfort import patience
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks, whole_address
 from engine.outcome import DONE, Outcome
@@ -92,7 +93,8 @@ class SoundFields(Fields):
             endpoint = call.library.resources.endpoints[self.endpoint]
             path = self.path.render(call.walker.context(), escape)
             services = call.services
-            return await services.sounds.get(services.http, endpoint, path, law, keep=self.keep, timeout=timeout)
+            async with patience(call):
+                return await services.sounds.get(services.http, endpoint, path, law, keep=self.keep, timeout=timeout)
         sound = _recorded(self, call.library.resources)
         if sound is not None:
             return from_file(*sound, law)

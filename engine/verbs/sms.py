@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from engine.call import Call
+from engine.comfort import patience
 from engine.errands import without_waiting
 from engine.http import HttpFailedError, escape
 from engine.leaks import leaks, whole_address
@@ -91,7 +92,10 @@ class Sms(Verb):
         numbers = numbers_of([one.render(context) for one in fields.to], call.library.resources)
         endpoint = fields.endpoint or USUAL
         sending = _send_all(call, step, endpoint, fields.path.render(context, escape), numbers, text)
-        return await sending if fields.wait else without_waiting(call, sending, f"sms at {step.path}")
+        if not fields.wait:
+            return without_waiting(call, sending, f"sms at {step.path}")
+        async with patience(call):
+            return await sending
 
 
 async def _send_all(call: Call, step: Step, endpoint: str, path: str, numbers: Sequence[str], text: str) -> Outcome:

@@ -51,6 +51,7 @@ class Split(Verb):
     summary: ClassVar[str] = "Send a share of the calls each way."
     Fields: ClassVar[type[Fields]] = SplitFields
     needs_caller: ClassVar[bool] = False
+    ends_done: ClassVar[bool] = False
 
     def outcomes(self, fields: Any) -> Outcomes:
         """The ways."""

@@ -123,6 +123,7 @@ class Transfer(Verb):
     summary: ClassVar[str] = "Hand the call to a person, or to the next who answers."
     Fields: ClassVar[type[Fields]] = TransferFields
     interactive: ClassVar[bool] = True
+    ends_done: ClassVar[bool] = False
     failure: ClassVar[str | None] = "failed"
     ways_to_end: ClassVar[Outcomes] = Outcomes(good=("connected",), bad=UNREACHED, any_bad="failed")
 

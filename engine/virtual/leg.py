@@ -20,6 +20,7 @@ class Keys:
 
     def __init__(self) -> None:
         self._keys: list[str] = []
+        self._first = 0  # the number of the first of them
         self._changed = asyncio.Event()
         self._gone = False
 
@@ -30,6 +31,7 @@ class Keys:
 
     def forget(self) -> None:
         """Drop what was not read."""
+        self._first += len(self._keys)
         self._keys.clear()
 
     def gone(self) -> None:
@@ -37,18 +39,19 @@ class Keys:
         self._gone = True
         self._changed.set()
 
-    async def peek(self, index: int = 0) -> str:
-        """The unread key behind ``index`` others; it stays unread. Raises `LineGone`."""
-        while len(self._keys) <= index:
+    async def peek(self, since: int = 0) -> tuple[int, str]:
+        """The first unread key from number ``since`` on, and its number; it stays unread. Raises `LineGone`."""
+        while (index := max(since - self._first, 0)) >= len(self._keys):
             if self._gone:
                 raise LineGone("nobody is there to press a key")
             self._changed.clear()
             await self._changed.wait()
-        return self._keys[index]
+        return self._first + index, self._keys[index]
 
     async def read(self) -> str:
         """The next key. Raises `LineGone`."""
         await self.peek()
+        self._first += 1
         return self._keys.pop(0)
 
 

@@ -136,9 +136,9 @@ class VirtualLine:
         """The caller's next key. Raises `LineGone` when the caller is gone."""
         return await self.keys.read()
 
-    async def peek_digit(self, index: int = 0) -> str:
-        """The unread key behind ``index`` others; it stays unread."""
-        return await self.keys.peek(index)
+    async def peek_digit(self, since: int = 0) -> tuple[int, str]:
+        """The first unread key from number ``since`` on, and its number; it stays unread."""
+        return await self.keys.peek(since)
 
     def drop_digits(self) -> None:
         """Forget keys pressed so far."""

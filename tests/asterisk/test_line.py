@@ -64,10 +64,11 @@ async def test_keys_wait_in_order_and_can_be_forgotten(house: House, outside: Wo
     await caller.answered()
     await line.open_media()
     await caller.presses("12*#")
-    assert await line.peek_digit() == "1"
-    assert await line.peek_digit(2) == "*"
+    assert await line.peek_digit() == (0, "1")
+    assert await line.peek_digit(2) == (2, "*")
     assert [await line.digit() for _ in range(4)] == ["1", "2", "*", "#"]
     await caller.presses("9")
+    assert await line.peek_digit(2) == (4, "9")
     await line.digit()
     await caller.presses("34")
     assert await line.digit() == "3"

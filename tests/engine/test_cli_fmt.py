@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_read_is_left_alone_and_the_others_are_not() -> No
     Path("a.flow.yaml").write_text("steps: [\n")
     result = fmt("a.flow.yaml", "resources.yaml", "other.yaml")
     assert result.exit_code == 1
-    assert "a.flow.yaml:2:1: error[E102]" in result.stdout
+    assert "a.flow.yaml:1:9: error[E102]" in result.stdout
     assert result.stderr == "3 files, 2 changed, 1 left alone\n"
     assert Path("a.flow.yaml").read_text() == "steps: [\n"
     assert Path("other.yaml").read_text() == LAID

@@ -126,7 +126,7 @@ class Breaks(VirtualVoice):
 @virtual_time
 async def test_a_voice_that_raises_ends_the_step_and_not_the_call(tmp_path: Path) -> None:
     over = await talk(tmp_path, quiet, after="- say: Sorry.\n", provider=provider_of(Breaks))
-    assert (outcome(over), detail(over)) == ("provider_error", "KeyError: 'response.done'")
+    assert (outcome(over), detail(over)) == ("provider_error", "virtual: KeyError: 'response.done'")
     assert over.heard[-1] == "Sorry."
 
 
@@ -284,10 +284,22 @@ async def test_a_greeting_that_cannot_be_rendered_opens_no_session(tmp_path: Pat
 
 
 @virtual_time
-async def test_the_longest_talk_ends_whoever_speaks(tmp_path: Path) -> None:
-    over = await talk(tmp_path, asks, [Says(LONG, 20_000)], fields="greeting: Hello.\nmax_duration: 5s")
+async def test_the_longest_talk_ends_whoever_speaks_within_four_seconds(tmp_path: Path) -> None:
+    over = await talk(
+        tmp_path, asks, [Says(LONG, 20_000)], fields="greeting: Hello.\nmax_duration: 5s", after="- say: Time is up.\n"
+    )
     assert outcome(over) == "max_duration"
-    assert over.record.steps[0].ms == 5100
+    assert over.record.steps[0].ms == 9100
+    assert over.heard == ["Hello.", f"{LONG}…", "Time is up."]
+    assert over.line.log.find("heard")[-1].at < 10.0, "nothing is left of what was said"
+
+
+@virtual_time
+async def test_the_longest_talk_ends_with_its_last_words(tmp_path: Path) -> None:
+    fields = "greeting: Hello.\nmax_duration: 5s"
+    over = await talk(tmp_path, asks, [Says(LONG, 4_000)], fields=fields, after="- say: Time is up.\n")
+    assert outcome(over) == "max_duration"
+    assert over.heard == ["Hello.", LONG, "Time is up."]
 
 
 @virtual_time

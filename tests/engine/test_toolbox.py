@@ -243,6 +243,20 @@ async def test_a_tool_that_the_model_cancels_ends_and_nothing_is_owed(tmp_path: 
 
 
 @virtual_time
+async def test_a_tool_that_is_cancelled_in_the_same_breath_holds_nothing_up(tmp_path: Path) -> None:
+    provider = provider_of(Directed)
+
+    async def script(line: VirtualLine) -> None:
+        await line.log.until("answered")
+        await line.caller.waits(0.2)
+        provider.voices[0].tells(ToolCall("c1", "book", {"at": "7 pm"}), ToolCancelled("c1"))  # type: ignore[attr-defined]
+
+    lines = house(tmp_path, TOOLS, fields="    answer_within: 2s\n")
+    over = await dial(lines, script, provider=provider, http=Endpoints({"/book": (3.0, {})}))
+    assert outcome(over) == "silence"
+
+
+@virtual_time
 async def test_a_model_that_answers_before_the_result_is_confirmed_owes_nothing(tmp_path: Path) -> None:
     class Slow(VirtualVoice):
         async def tool_result(self, call_id: str, output: str, *, respond: bool = True) -> None:

@@ -416,12 +416,28 @@ def test_the_last_turn_is_heard_before_the_step_ends() -> None:
     assert made.handle(PlayedOut("b"), 6) == [End("max_turns")]
 
 
-def test_the_longest_duration_ends_it_whatever_happens() -> None:
-    made = turn(VoiceSpeaks("a"), max_duration=30)
+def test_the_longest_duration_ends_it_at_once_when_the_voice_is_silent() -> None:
+    made = turn(CallerSpeaks(), max_duration=30)
     assert made.deadline() == 30
     assert made.handle(Tick(), 29.9) == []
     assert made.handle(Tick(), 30) == [End("max_duration")]
     assert made.handle(CallerSpeaks(), 31) == []
+
+
+def test_what_is_said_at_the_longest_duration_may_end_within_the_bound_of_a_farewell() -> None:
+    made = turn(VoiceSpeaks("a"), max_duration=30)
+    assert ticks(made) == [(34, Hush()), (34, End("max_duration"))]
+    made = turn(VoiceSpeaks("a"), VoiceEnded(), max_duration=30)
+    assert made.handle(Tick(), 30) == []
+    assert made.handle(PlayedOut("a"), 31) == [End("max_duration")]
+
+
+def test_an_exit_that_is_taken_in_the_last_words_is_the_way_out() -> None:
+    made = turn(VoiceSpeaks("a"), VoiceEnded(), max_duration=30)
+    assert made.handle(Tick(), 30) == []
+    assert made.handle(FinishAsked("ordered"), 31) == []
+    assert made.deadline() == 34
+    assert made.handle(PlayedOut("a"), 32) == [End("exit", "ordered")]
 
 
 # ── Whatever happens ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -151,9 +151,13 @@ async def test_keys_wait_in_order_and_end_with_the_call() -> None:
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(line.peek_digit())
         await line.caller.presses("12")
-        await waiting
+        assert await waiting == (0, "1")
+        assert await line.peek_digit(1) == (1, "2")
     assert [await line.digit(), await line.digit()] == ["1", "2"]
     await line.caller.presses("3")
+    line.drop_digits()
+    await line.caller.presses("4")
+    assert await line.peek_digit(1) == (3, "4")
     line.drop_digits()
     asyncio.get_running_loop().call_later(1, line.end, "caller")
     with pytest.raises(LineGone):

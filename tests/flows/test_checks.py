@@ -217,3 +217,40 @@ handlers: [{event: error, goto: other}]
     assert [line.split("warning")[0] for line in told] == ["f.flow.yaml:13:50: ", "f.flow.yaml:15:13: "]
     assert all("[W406]: steps.number is empty when a call goes on here" in line for line in told)
     assert problems(flow.replace("recover: again\n", "").replace("goto: desk\nsections", "goto: again\nsections")) == []
+
+
+def test_a_name_that_is_reserved_is_told_once_and_not_at_its_uses(problems: Problems) -> None:
+    flow = """flow: f
+vars: {n: {type: integer}, in: {type: integer}, a-b: {type: string}, "a.c d": {type: string}, "null": {type: any}}
+steps:
+  - set: {n: 3, in: 4, a-b: x}
+  - say: ${vars.n} ${vars.in} ${vars.a-b} ${vars.null}
+  - {id: no, say: x}
+  - {id: a.b c, say: x}
+  - say: ${steps.no.outcome} ${vars.n + 'x'}
+  - goto: y
+sections:
+  y: [{hangup: {}}]
+"""
+    assert [line.split("f.flow.yaml:")[1].split(":", 2)[:2] for line in problems(flow)] == [
+        ["2", "8"], ["2", "28"], ["2", "49"], ["2", "70"], ["2", "95"], ["6", "10"], ["7", "10"], ["8", "39"],
+        ["11", "3"],
+    ]  # fmt: skip
+
+
+def test_a_reserved_word_elsewhere_is_told(found: Callable[[str], list[str]]) -> None:
+    flow = "vars: {n: {type: integer}}\nsteps: [{say: Hi, disabled: no}]\n"
+    assert found(flow) == ["2:8 E105", "3:29 E105", "3:29 E203"]
+
+
+def test_all_mistakes_of_a_handler_are_told(found: Callable[[str], list[str]]) -> None:
+    flow = """handlers:
+  - {event: eror, gooto: a, steps: [{say: 5}]}
+  - {event: dtmf, digits: x, goto: nowhere, steps: [{say: 6}]}
+  - {event: eror, goto: a}
+steps: [{say: Hi}]
+sections: {a: [{say: Hi}]}
+"""
+    assert found(flow) == [
+        "3:13 E203", "3:19 E201", "3:43 E203", "4:5 E202", "4:27 E203", "4:36 E302", "4:59 E203", "5:13 E203",
+    ]  # fmt: skip

@@ -24,7 +24,7 @@ def drawn(tmp_path: Path) -> Drawn:
     def drawn(text: str) -> Graph:
         file = tmp_path / "f.flow.yaml"
         file.write_text(f"flow: f\n{text}")
-        loaded = Language(installed()).load([file])
+        loaded = Language(installed()).load([tmp_path])
         assert loaded.library is not None, loaded.problems
         return graph_of(loaded.library.flows["f"])
 
@@ -114,6 +114,27 @@ sections: {x: [{say: X}]}
         ("steps/5", "steps/5/catch/0", "catch"),
     } <= ways(graph)
     assert next(node.kind for node in graph.nodes if node.id == "steps/4") == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("step", "labels"),
+    [
+        ("call: {section: x}\n    catch: []", "done,catch"),
+        ("say: Hi\n    outcomes: {interrupted: []}\n    catch: []", "done,interrupted,catch"),
+        ('transfer: {attempts: [{targets: ["pjsip:a"]}]}\n    catch: []', "connected,catch"),
+        ("check_hours: office\n    outcomes: {closed: []}", "open,closed"),
+        ("check_hours: office\n    outcomes: {open: [], closed: []}", "open,closed"),
+        ('menu: {say: Hi}\n    outcomes: {"1": []}\n    catch: []', "1,catch"),
+        ('set: {}\n    when: "true"\n    catch: []', "done,catch"),
+        ("call: {section: x}", ""),
+    ],
+)
+def test_the_ordinary_way_is_named_where_other_ways_lead_to_the_same_step(
+    drawn: Drawn, tmp_path: Path, step: str, labels: str
+) -> None:
+    (tmp_path / "resources.yaml").write_text('calendars: {office: {timezone: UTC, open: {mon: ["09:00-10:00"]}}}\n')
+    graph = drawn(f"steps:\n  - {step}\n  - hangup: {{}}\nsections: {{x: [{{say: X}}]}}\n")
+    assert ("steps/0", "steps/1", labels) in ways(graph)
 
 
 @pytest.mark.parametrize("graph", examples(), ids=lambda graph: graph.name)

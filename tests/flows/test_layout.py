@@ -165,6 +165,14 @@ def test_what_the_language_cannot_read_is_refused(text: str) -> None:
     assert refused.value.problems[0].file == "f.yaml"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("a: [-]", 'a:\n  - "-"\n'), (" ---", '"---"\n'), ("a: {b: -}", 'a:\n  b: "-"\n'), ("[-, -a]", '- "-"\n- -a\n')],
+)
+def test_a_text_that_would_be_a_mark_gets_quotes(before: str, after: str) -> None:
+    assert laid(before) == after
+
+
 def test_wrong_values_are_no_reason_to_refuse() -> None:
     assert laid("stesp: [{sya: on}]") == "stesp:\n  - sya: on\n"
 

@@ -149,6 +149,18 @@ BESIDE = [
     "- converse: {exits: {gone: »5, »silence: {}, here: {»descripton: x}}}\n"
     "  outcomes: {gone: [], here: [], silence: [], provider_error: [], max_duration: [], »nosuch: []}",
     "- converse: {exits: »[], tools: {look: »{when: »vars.nosuch > 1, http: »{endpoint: »poss}}}}\n  outcomes: {a: []}",
+    # each at the key concerned
+    "- converse: {exits: {»silence: {}, »done: {}, »error: {}}, tools: {»finish: {description: x, hangup: {}},"
+    " »'a b': {description: x, »hangup: {}, set: {}}}}",
+    "- converse:\n    tools:\n      look:\n        »description: x\n        when: »vars.nosuch\n"
+    "    exits: {a: {requires: [»nosuch]}}\n  outcomes: {a: [], »b: []}",
+    "- gather: {say: Hi, digits: 3, »least: 4, »hints: [a], »pause: 1s}",
+    "- converse: {provider: [rehearsal, »rehearsal]}",
+    "- transfer: {accept: {digit: '1', »decline: '1'}, brief: {text: x, »auto: true}, attempts: [{targets: [»a]}]}",
+    "- split: {weights: {a: 1, »done: 1, »error: 1}}\n  outcomes: {a: [], »b: []}",
+    "- wait_for: {event: dtmf, »name: x, »caller_hears: music}",
+    "- record: {action: stop, »channels: 1, »announce: x}",
+    "- call: {section: s, »input: {a: 1}}",
     "- transfer: {attempts: [{»target: [a]}]}",
     "- transfer: {attempts: [»{}, {targets: »[]}]}",
     "- repeat: {max: »0, steps: [{id: a, say: {text: »5}}, {id: b, say: »6}]}\n- say: ${steps.a.outcome}",

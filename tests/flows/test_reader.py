@@ -124,17 +124,61 @@ def test_every_visible_character_of_a_quoted_string_is_found(value: str, quote: 
         (b"a: caf\xe9\n", "1:7: [E101]: the file is not UTF-8; save it as UTF-8"),
         (b"\xff\xfea\x00", "1:1: [E101]: the file is not UTF-8; save it as UTF-8"),
         ("a: \x01\n", "1:4: [E102]: not valid YAML: control characters are not allowed"),
+        ("a: [\n\n", "1:5: [E102]: not valid YAML: did not find expected node content"),
+        ('a: {"b"', "1:4: [E102]: not valid YAML: the '{' that begins here is never closed"),
+        ('a: ["b" "c"]\n', "1:9: [E102]: not valid YAML: did not find expected ',' or ']'"),
+        ("a: [1\n", "1:4: [E102]: not valid YAML: the '[' that begins here is never closed"),
         (b"# caf\xc3\xa9\r# \xe2\x80\xa8\r\na: \xe9", "3:4: [E101]: the file is not UTF-8; save it as UTF-8"),
         (b"\xef\xbb\xbfa: \xe9", "1:4: [E101]: the file is not UTF-8; save it as UTF-8"),
         ("# 1\u2028# 2\x85# 3\na:\n\t- b\n", "3:1: [E102]: not valid YAML: a tab cannot indent YAML; use spaces"),
         ("a: 'x\u2028y'\na: 2\n", "2:1: [E103]: key 'a' stands twice (first in line 1)"),
         ("a: 1\rb: 2\r\na: 3\n", "3:1: [E103]: key 'a' stands twice (first in line 1)"),
-        ("a: [1\n", "2:1: [E102]: not valid YAML: did not find expected ',' or ']'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_file_is_told_at_its_place(data: bytes | str, expected: str) -> None:
     place, message = expected.split(": ", 1)
     assert told(data) == [f"f:{place}: error{message}"]
+
+
+LATER = "".join(f"  - say: line {number}\n" for number in range(4, 123))
+QUOTE = "put quotes around text that holds ': '"
+NEVER = "the quote that begins here is never closed"
+
+
+@pytest.mark.parametrize(
+    ("step", "place", "message"),
+    [
+        ('- say: "Hello', 10, NEVER),
+        ("- say: 'Hello", 10, NEVER),
+        ('- say: {text: "Hello, loop: 2}', 17, NEVER),
+        ('- {"say: Hello}', 6, NEVER),
+        ("- say: {text: Hello", 10, "the '{' that begins here is never closed"),
+        ("- say: Note: hello", 14, f"mapping values are not allowed in this context; {QUOTE}"),
+        ("- say: ${a ? 'x' : 'y'}", 20, f"mapping values are not allowed in this context; {QUOTE}"),
+        ("- say: ${a} or ${b ? 'x' : 'y'}", 28, f"mapping values are not allowed in this context; {QUOTE}"),
+        ("- say: it's\n      when: true", 11, f"mapping values are not allowed in this context; {QUOTE}, or indent the "
+         "key like those above"),
+        ("- say: 'it's there'", 14, "text behind the closing quote; a quote inside of the text is written ''"),
+        ('- say: "a" b', 14, 'text behind the closing quote; a quote inside of the text is written \\"'),
+        ('- say: "a\\q"', 12, "found unknown escape character"),
+        ("- say: @home", 10, "found character that cannot start any token; put quotes around text that begins with "
+         "'@'"),
+    ],
+)  # fmt: skip
+def test_bad_yaml_is_told_where_it_begins(step: str, place: int, message: str) -> None:
+    """Not at the end of the file, where the parser notices it."""
+    closes = "{text: Hello" in step  # another line would be told instead
+    line = 3 + step.count("\n")
+    assert told(f"flow: a\nsteps:\n  {step}\n{'' if closes else LATER}") == [
+        f"f:{line}:{place}: error[E102]: not valid YAML: {message}"
+    ]
+
+
+@pytest.mark.parametrize("later", ['"there"', '"${vars.name}"', '{text: "there"}'])
+def test_a_quote_that_the_next_one_closes_is_told_where_it_begins(later: str) -> None:
+    text = f'flow: a\nsteps:\n  - say: "Hello\n  - hangup: {{}}\n  - say: {later}\n{LATER}'
+    message = "the quote that begins here ends before other text in line 5: is one missing between?"
+    assert told(text) == [f"f:3:10: error[E102]: not valid YAML: {message}"]
 
 
 @pytest.mark.parametrize(

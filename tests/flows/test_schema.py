@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -7,6 +8,8 @@ import pytest
 import yaml
 from verbs import VERBS
 
+from engine.verbs import installed
+from flows.compiler import FLOW_KEYS
 from flows.language import Language
 
 
@@ -69,3 +72,33 @@ def test_outcomes_and_summaries_are_there_for_completion_and_hover(schema: dict[
     outcomes = branches["transfer"]["properties"]["outcomes"]["properties"]
     assert list(outcomes) == ["connected", "busy", "no_answer", "failed"]
     assert branches["say"]["properties"]["say"]["description"] == "Speak a text."
+
+
+# ── The schema and the check say the same of what is empty ────────────────────────────────────────────────────────────
+
+
+def both(folder: Path, text: str) -> tuple[bool, bool]:
+    """Whether the schema and the check take a flow's form."""
+    file = folder / "a.flow.yaml"
+    file.write_text(f"flow: a\n{text}")
+    language = Language(installed())
+    validator = jsonschema_rs.Draft202012Validator(language.schema())
+    refused = any(problem.code.startswith("E2") for problem in language.load([file]).problems)
+    return validator.is_valid(yaml.safe_load(file.read_text())), not refused
+
+
+@pytest.mark.parametrize("verb", installed())
+def test_a_verb_without_fields_is_taken_by_both_or_by_none(verb: str, tmp_path: Path) -> None:
+    by_schema, by_check = both(tmp_path, f"steps:\n  - {verb}:\n")
+    assert by_schema == by_check
+
+
+@pytest.mark.parametrize("verb", ["ringing", "answer", "hangup", "converse", "set"])
+def test_verbs_that_need_no_fields_may_have_none(verb: str, tmp_path: Path) -> None:
+    assert both(tmp_path, f"steps:\n  - {verb}:\n") == (True, True)
+
+
+@pytest.mark.parametrize("key", [key for key in FLOW_KEYS if key not in ("flow", "steps")])
+def test_an_empty_key_of_a_flow_is_taken_by_both_or_by_none(key: str, tmp_path: Path) -> None:
+    by_schema, by_check = both(tmp_path, f"steps: [{{hangup: {{}}}}]\n{key}:\n")
+    assert by_schema == by_check

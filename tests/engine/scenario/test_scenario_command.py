@@ -8,6 +8,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from engine.cli import main
@@ -108,7 +109,7 @@ def test_junit_holds_every_test_and_every_failure(tmp_path: Path) -> None:
     file = tmp_path / "junit.xml"
     assert run(tmp_path, "--junit", file).exit_code == 1
     root = ET.parse(file).getroot()
-    assert root.attrib == {"tests": "2", "failures": "1"}
+    assert root.attrib == {"tests": "2", "failures": "1", "errors": "0"}
     suites = root.findall("testsuite")
     assert [suite.get("failures") for suite in suites] == ["1", "0"]
     (failure,) = root.iter("failure")
@@ -116,6 +117,93 @@ def test_junit_holds_every_test_and_every_failure(tmp_path: Path) -> None:
         "expected step: choice, outcome: no_input; actual: choice (shop.flow.yaml:10) ended with 1"
     )
     assert "! step: choice, outcome: no_input" in (failure.text or "")
+
+
+def test_junit_holds_an_error_for_each_file_that_cannot_be_used(tmp_path: Path) -> None:
+    write(tmp_path, TEST)
+    (tmp_path / "odd\udcff\x01.test.yaml").write_text("test: it\x07\nflow: [\n")
+    (tmp_path / "z.test.yaml").write_text(TEST.lstrip().replace("press", "pres"))
+    file = tmp_path / "junit.xml"
+    result = run(tmp_path, "--junit", file)
+    assert (result.exit_code, isinstance(result.exception, SystemExit)) == (2, True)
+    root = ET.parse(file).getroot()
+    assert root.attrib == {"tests": "3", "failures": "0", "errors": "2"}
+    assert [suite.get("errors") for suite in root.findall("testsuite")] == ["0", "1", "1"]
+    odd, wrong = root.iter("error")
+    assert "not valid YAML" in str(odd.get("message"))
+    assert f"{tmp_path}/z.test.yaml:11:5: error[E204]" in str(wrong.text)
+
+
+def test_results_that_cannot_be_written_are_said(tmp_path: Path) -> None:
+    write(tmp_path, TEST)
+    result = run(tmp_path, "--junit", tmp_path / "none" / "junit.xml")
+    assert result.exit_code == 2
+    assert f"cannot write {tmp_path}/none/junit.xml: No such file or directory" in result.output
+
+
+# ── Flows beside the one under test ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_said_of_coverage_when_no_flow_can_run(tmp_path: Path) -> None:
+    write(tmp_path, TEST, FLOW.replace("menu:", "menuu:"))
+    result = run(tmp_path)
+    assert result.exit_code == 2
+    assert "error[E205]" in result.output
+    assert "0 passed, 0 failed\n" in result.output
+    assert "covered" not in result.output
+
+
+OTHER = "flow: other\nsteps: [{sya: Hi}]\n"
+
+
+def test_a_flow_that_the_test_does_not_use_may_be_wrong(tmp_path: Path) -> None:
+    write(tmp_path, TEST)
+    (tmp_path / "other.flow.yaml").write_text(OTHER)
+    (tmp_path / "third.flow.yaml").write_text("flow: [\n")
+    (tmp_path / "routes.yaml").write_text("routes: [{flow: nobody}]\n")
+    result = run(tmp_path)
+    assert result.exit_code == 0
+    assert "1 passed, 0 failed; 20 % covered\n" in result.output
+    told = ", ".join(str(tmp_path / name) for name in ("other.flow.yaml", "routes.yaml", "third.flow.yaml"))
+    assert f"left out, for errors that `hookflash check` tells: {told}\n" in result.output
+    result = run(tmp_path, "--coverage-min", "10")
+    assert result.exit_code == 2
+    assert "--coverage-min cannot be told of flows that are left out" in result.output
+
+
+@pytest.mark.parametrize("other", [OTHER, "flow: other\nsteps: [\n", "flow: other\nsteps: [{call: {flow: third}}]\n"])
+def test_a_flow_that_it_calls_may_not(tmp_path: Path, other: str) -> None:
+    write(tmp_path, TEST, FLOW.replace("  - say: Thank you.\n", "  - call: {flow: other}\n"))
+    (tmp_path / "other.flow.yaml").write_text(other)
+    (tmp_path / "third.flow.yaml").write_text("flow: third\nsteps: [{sya: Hi}]\n")
+    result = run(tmp_path)
+    assert result.exit_code == 2
+    wrong = "third.flow.yaml:2:10: error[E205]" if "third" in other else "other.flow.yaml:"
+    assert f"{tmp_path}/{wrong}" in result.output
+
+
+def test_resources_are_for_every_flow(tmp_path: Path) -> None:
+    path = write(tmp_path, TEST)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "resources.yaml").write_text("destinations: {x: 5}\n")
+    result = run(path)
+    assert result.exit_code == 2
+    assert f"{tmp_path}/more/resources.yaml:1:19: error[E203]" in result.output
+
+
+def test_a_stray_flow_above_the_folder_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    path = write(tmp_path / "shop", TEST)
+    (tmp_path / "x.flow.yaml").write_text("flow: shop\nsteps: [{sya: Hi}]\n")
+    result = run(path)
+    assert result.exit_code == 0
+    assert "x.flow.yaml" not in result.output
+
+
+def test_the_flows_of_a_test_may_be_named_by_a_file(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    path = write(tmp_path / "shop", TEST).rename(tmp_path / "shop.test.yaml")
+    assert run(path, "--flows", tmp_path / "shop" / "shop.flow.yaml").exit_code == 0
 
 
 async def test_watching_runs_again_when_a_flow_changes(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from engine.scenario import ScenarioReader, found
-from engine.scenario.file import house_of
 from engine.verb import installed
 from flows.language import Language
 from tests.engine.scenario.folder import FLOW, mistakes, read, write
@@ -142,15 +141,6 @@ def test_a_flow_with_a_mistake_is_told_of_instead_of_its_tests(tmp_path: Path) -
 def test_input_without_a_default_must_be_given(tmp_path: Path) -> None:
     flow = FLOW.replace("{type: string, default: Hello}", "{type: string}")
     assert mistakes(tmp_path, T, flow) == ["2:7: error[E202]: the flow 'shop' needs the input 'greeting'"]
-
-
-def test_the_flows_of_a_test_are_beside_or_above_it(tmp_path: Path) -> None:
-    (tmp_path / "flows" / "shop" / "tests").mkdir(parents=True)
-    (tmp_path / "flows" / "shop" / "shop.flow.yaml").touch()
-    test = tmp_path / "flows" / "shop" / "tests" / "shop.test.yaml"
-    assert house_of(test) == tmp_path / "flows" / "shop"
-    (tmp_path / "flows" / "resources.yaml").touch()
-    assert house_of(test) == tmp_path / "flows"
 
 
 def test_test_files_are_found_in_folders_but_not_in_hidden_ones(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_junit_holds_runs_and_pass_rate(flows: Path, tmp_path: Path, monkeypatch
     file = tmp_path / "junit.xml"
     run(monkeypatch, Thinker([GOOD, BAD, GOOD]), flows, *MODEL, "--runs", "3", "--junit", file)
     root = ET.parse(file).getroot()
-    assert root.attrib == {"tests": "2", "failures": "1"}
+    assert root.attrib == {"tests": "2", "failures": "1", "errors": "0"}
     values = {one.get("name"): one.get("value") for one in root.iter("property")}
     assert values == {
         "runs": "3", "passed": "2", "pass_rate": "0.667", "pass_rate_wanted": "1.000", "tokens_read": "300",
