@@ -88,7 +88,7 @@ class Language:
             flows, files.resources, self.voices, self.text_model, self.accounts, secrets.holding(), unread
         )
         ahead = replace(around, secrets=soon.holding()) if nexts else around
-        problems[:] = [problem for problem in problems if not _told_by_name(problem, files.flows)]
+        files.problems = [problem for problem in files.problems if not _told_by_name(problem, files.flows)]
         for flow_reader in files.flows:
             flow_reader.problems += list(check(flow_reader, ahead if is_next(flow_reader.file) else around))
         files.problems += circles(

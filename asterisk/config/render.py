@@ -27,7 +27,9 @@ UNUSED = {
     "manager.conf": "[general]\nenabled=no\n",
 }  # fmt: skip
 """Files that a full installation has; without them the log begins with errors that mean nothing."""
-LOG_FILES = "messages.log => notice,warning,error\nfull.log => notice,warning,error,verbose(3),dtmf\nsecurity.log => security"  # noqa: E501
+LOG_FILES = (
+    "messages.log => notice,warning,error\nfull.log => notice,warning,error,verbose(3),dtmf\nsecurity.log => security"
+)
 LOG_CONSOLE = "console => notice,warning,error,security"
 PATTERNS = ("_X.", "_+X.")
 """Numbers, with and without the plus of E.164. Never `_.`: it matches h, t and i as well."""
