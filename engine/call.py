@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from engine.accounts import using
+from engine.arrived import known_of
 from engine.beside import beside, first_of, unfailing
 from engine.checkpoint import keep
 from engine.discretion import HIDDEN, is_secret, on_record, outline, told_in
@@ -67,6 +68,7 @@ class Call:
         self.record = self._new_record(flow) if record is None else record  # of a call that an earlier engine had
         self.spending = Spending(lowest((flow.max_cost, services.max_cost)), self.record.cost)
         self.course: Callable[[], Awaitable[None]] = self.root.run  # what the call does until it ends
+        self._known = known_of(line.facts)
         self.inbox = Inbox()
         self.unkept = asyncio.Event()  # something changed since the call was last saved
         self.recording: Recording | None = None  # the latest, which may be over
@@ -117,16 +119,9 @@ class Call:
 
     def facts(self) -> dict[str, Any]:
         """The read-only part of what expressions see: ``call``, ``caller``, ``tenant``, ``now``."""
-        facts = self.line.facts
-        return {
-            "call": {
-                "id": facts.id, "direction": facts.direction, "trunk": facts.trunk, "did": facts.did,
-                "headers": dict(facts.headers), "started": self.record.started, "cost": float(self.record.cost),
-            },
-            "caller": {"number": facts.caller, "name": facts.caller_name, "anonymous": not facts.caller},
-            "tenant": dict(self.services.tenant),
-            "now": self.services.clock.now(),
-        }  # fmt: skip
+        call = self._known["call"] | {"started": self.record.started, "cost": float(self.record.cost)}
+        tenant = {"id": self.tenant, **self.services.tenant}
+        return {"call": call, "caller": self._known["caller"], "tenant": tenant, "now": self.services.clock.now()}
 
     @property
     def tenant(self) -> str:

@@ -182,9 +182,7 @@ class Metrics:
         self.storage_free = Gauge(
             "storage_free_bytes", "Free space where recordings are kept", namespace=PREFIX, registry=registry
         )
-        self.storage_size = Gauge(
-            "storage_size_bytes", "All of the space there", namespace=PREFIX, registry=registry
-        )
+        self.storage_size = Gauge("storage_size_bytes", "All of the space there", namespace=PREFIX, registry=registry)
         Info("build", "The version that runs", namespace=PREFIX, registry=registry).info({"version": VERSION})
 
     def _voice(self, provider: str) -> VoiceMetrics:

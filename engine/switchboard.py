@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from engine.arrived import told_by
 from engine.beside import to_its_end
 from engine.call import Call
 from engine.checkpoint import Left, state_of
@@ -232,5 +233,5 @@ def _facts(line: Line) -> dict[str, Any]:
     facts = line.facts
     return {
         "did": facts.did, "caller": facts.caller, "trunk": facts.trunk, "headers": dict(facts.headers),
-        "direction": facts.direction,
+        "direction": facts.direction, "attestation": told_by(facts.headers)["attestation"],
     }  # fmt: skip

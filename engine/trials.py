@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from engine.arrived import known_of
 from engine.line import Line
 from engine.metrics import Metrics
 from engine.record import CallRecord
@@ -78,11 +79,4 @@ def _exceeded(ends: deque[frozenset[str]], roll_back: RollBack) -> str | None:
 
 
 def _context(line: Line) -> dict[str, Any]:
-    facts = line.facts
-    return {
-        "call": {
-            "id": facts.id, "direction": facts.direction, "trunk": facts.trunk, "did": facts.did,
-            "headers": dict(facts.headers),
-        },
-        "caller": {"number": facts.caller, "name": facts.caller_name, "anonymous": not facts.caller},
-    }  # fmt: skip
+    return known_of(line.facts)

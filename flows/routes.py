@@ -17,7 +17,7 @@ from flows.reader import Map, Seq
 from flows.targets import GROUP, NUMBER, mistake_in
 from flows.versions import Versions, read_versions
 
-MATCH_KEYS = ("did", "caller", "trunk", "direction", "tenant", "attestation", "header", "calendar")
+MATCH_KEYS = ("did", "caller", "trunk", "direction", "attestation", "header", "calendar")
 """What a route can ask for. ``header`` and ``calendar`` are mappings, from header to value and from calendar to
 state."""
 

@@ -14,6 +14,7 @@ from engine.line import Facts, LineError
 from engine.outcome import Outcome, Return, StepError, Stop
 from engine.virtual import KeptRecords, VirtualLine, run, virtual_services, virtual_time
 from engine.virtual.clock import START
+from flows.expressions import CONTEXT
 from flows.flow import Flow, Retry, Step
 from tests.engine.support import Act, ends, flow, forever, handler, make_call, raises, run_call, speaks, step, waits
 
@@ -79,7 +80,9 @@ async def test_what_expressions_may_ask_of_a_call() -> None:
     assert context["call"]["started"] == START
     assert context["now"] == START + timedelta(seconds=60)
     assert context["caller"]["anonymous"] is True
-    assert context["tenant"] == {"name": "Acme"}
+    assert context["tenant"] == {"id": "", "name": "Acme"}
+    names = {f"{group}.{name}" for group in ("call", "caller") for name in context[group]}
+    assert names == {name for name in CONTEXT if "." in name}, "all that the check knows, and nothing else"
 
 
 @virtual_time

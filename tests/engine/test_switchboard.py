@@ -25,6 +25,7 @@ ROUTES = """
 routes:
   - {match: {did: "+14155550100"}, flow: bella, fallback: "pjsip:counter"}
   - {match: {trunk: carrier-b}, flow: clinic}
+  - {match: {did: "+1999", attestation: A}, flow: clinic}
   - {match: {header: {x-plan: gold}, calendar: {office: open}}, flow: gold}
 """
 SPEAKS = "- say: {text: NAME speaks., loop: 3}"
@@ -94,6 +95,7 @@ async def open_house(flows: Library, capacity: int = 10) -> AsyncIterator[House]
         ({}, "bella"),
         ({"did": "+1999", "trunk": "carrier-b"}, "clinic"),
         ({"did": "+1999", "headers": {"X-Plan": "gold"}}, "gold"),
+        ({"did": "+1999", "headers": {"X-Plan": "gold", "P-Attestation-Indicator": "A"}}, "clinic"),
     ],
 )
 @virtual_time

@@ -109,7 +109,7 @@ routes:
   - {match: {did: ["+14155550100", "+14155550101"]}, flow: night}
   - {match: {did: "+1415*", caller: "+49*"}, flow: day}
   - {match: {header: {x-plan: gold}, trunk: carrier-a}, flow: night}
-  - {match: {tenant: bella, direction: inbound}, flow: any}
+  - {match: {attestation: B, direction: inbound}, flow: any}
 """
 MONDAY = datetime(2026, 5, 4, 10, tzinfo=UTC)
 SUNDAY = datetime(2026, 5, 3, 10, tzinfo=UTC)
@@ -126,7 +126,7 @@ SUNDAY = datetime(2026, 5, 3, 10, tzinfo=UTC)
         ({"did": "+14155550102"}, MONDAY, None),
         ({"headers": {"X-Plan": "gold"}, "trunk": "carrier-a"}, MONDAY, "night"),
         ({"headers": {"X-Plan": "gold"}}, MONDAY, None),
-        ({"tenant": "bella", "direction": "inbound"}, MONDAY, "any"),
+        ({"attestation": "B", "direction": "inbound"}, MONDAY, "any"),
         ({}, MONDAY, None),
     ],
 )
