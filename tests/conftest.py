@@ -63,11 +63,14 @@ async def pbx(asterisks: tuple[Instance, Instance]) -> AsyncIterator[Instance]:
     """The company's Asterisk, shared: leave no channel and no bridge behind.
 
     One that has stopped serving media sockets, as 22.10.1 rarely does (docs/asterisk.md), is started anew for the tests
-    that follow. What the engine does then is held by tests of its own.
+    that follow, and so is one that has crashed, which fails its test. What the engine does then is held by tests of its
+    own.
     """
     yield asterisks[0]
-    if await _serves_no_media(asterisks[0]):
+    crashed = not asterisks[0].running
+    if crashed or await _serves_no_media(asterisks[0]):
         await asterisks[0].restart()
+    assert not crashed, f"Asterisk crashed during this test; its last words: {asterisks[0].log}"
 
 
 async def _serves_no_media(pbx: Instance) -> bool:

@@ -11,7 +11,7 @@ import itertools
 import json
 import textwrap
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -249,11 +249,13 @@ async def company(
     if "flows" not in options:
         write_flows(folder, flow, routes, files)
     settings = settings_for(pbx, folder, **options)
-    async with (
-        Records.open(settings.database.url.get_secret_value(), engine=settings.name) as store,
-        running(settings, Books(store)) as engine,
-        World.open(world) as outside,
-    ):
+    async with AsyncExitStack() as stack:
+        async with asyncio.timeout(PATIENCE):  # it would wait for an Asterisk that is gone
+            store = await stack.enter_async_context(
+                Records.open(settings.database.url.get_secret_value(), engine=settings.name)
+            )
+            engine = await stack.enter_async_context(running(settings, Books(store)))
+            outside = await stack.enter_async_context(World.open(world))
         here = Company(engine, outside, pbx, world, engine.services.records)  # type: ignore[arg-type]
         await asyncio.sleep(0)  # the tasks of the start have begun
         before = {task.get_name() for task in tasks()}
