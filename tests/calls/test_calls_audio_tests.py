@@ -127,13 +127,15 @@ steps:
   - answer: {}
   - say: One moment.
   - http: {endpoint: slow, path: /}
+    retry: {max: 1, delay: 9s}
+    outcomes: {http_error: []}
   - say: Thank you for waiting.
 """
 
 
 async def test_a_caller_who_is_left_in_silence_fails_the_test(open_house: Open, tmp_path: Path) -> None:
     (tmp_path / "resources.yaml").write_text("endpoints: {slow: {base_url: 'https://slow.example', timeout: 12s}}")
-    mocks = "mocks: {http: [{delay: 9s, json: {}}]}\nscript: [{expect: {says: Thank you}}]\n"
+    mocks = "mocks: {http: [{status: 503}, {json: {}}]}\nscript: [{expect: {says: Thank you}}]\n"
     async with open_house() as house:
         result = await play(house, written(tmp_path, SILENT, mocks))
     assert [failure.expected for failure in result.failures] == ["a caller who waits hears something within 8 s"]
