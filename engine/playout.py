@@ -45,7 +45,6 @@ class Playout:
         self._clock = asyncio.get_running_loop().time
         self._said = bytearray()  # the end of it is what was handed over and is not heard yet
         self._said_ends = 0.0  # when it will have been heard
-        self._most_said = FORGOTTEN  # bytes to keep before any are forgotten
         self._waiting: _Waiting = {}
         self._marks = itertools.count(1)
         self._names = itertools.count(1)
@@ -163,9 +162,8 @@ class Playout:
         if self._said_ends <= now:
             self._said.clear()
             self._said_ends = now
-        elif len(self._said) > self._most_said:
-            del self._said[: -max(1, round((self._said_ends - now) * RATE))]
-            self._most_said = len(self._said) + FORGOTTEN
+        elif (heard := len(self._said) - round((self._said_ends - now) * RATE)) > FORGOTTEN:
+            del self._said[:heard]
         self._said += audio
         self._said_ends += len(audio) / RATE
         for tap in self.taps:

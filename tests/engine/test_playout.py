@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from engine.audio import Heard, silence
 from engine.beside import beside
 from engine.playout import Playout
+from engine.sides import Sides
 from engine.virtual import VirtualLine, run, virtual_time
 from engine.virtual.media import VirtualMedia
 
@@ -190,6 +191,25 @@ async def test_running_dry_is_told() -> None:
         await playout.flush()
         await asyncio.sleep(1)
     assert dry == [0.5]  # a flush is not the end of what was said
+
+
+@virtual_time
+async def test_who_begins_to_listen_gets_what_is_not_heard_yet_and_no_more_is_kept() -> None:
+    """A voice that is a minute ahead, and then speaks at its own pace for a minute."""
+    said = b""
+    async with playing(VirtualLine()) as playout:
+        await playout.send("v", ms(60_000))
+        for number in range(3000):
+            await asyncio.sleep(0.02)
+            piece = bytes([number % 100]) * 160
+            said += piece
+            await playout.send("v", piece)
+        await asyncio.sleep(59.5)
+        await playout.send("v", b"!" * 160)
+        assert len(playout._said) < 8160 + 8000, "half a second is left, and a second is forgotten at a time"
+        side = Sides("ulaw", asyncio.get_running_loop().time, 60)
+        playout.tapped(side)
+        assert side._other.take(0, 4160) == said[-4000:] + b"!" * 160, "all that is left, and nothing that was heard"
 
 
 @virtual_time
